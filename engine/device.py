@@ -1,0 +1,39 @@
+"""Which device runs, in which precision, and whether it can be trusted."""
+
+from __future__ import annotations
+
+import functools
+
+import torch
+
+
+class DeviceError(ValueError):
+    """The device asked for is not here or gives wrong results; the message is meant for the user."""
+
+
+def pick_device(name: str = "auto") -> torch.device:
+    """The device of that name: auto, cpu, cuda or mps; DeviceError if this machine has none such."""
+    available = {
+        "cuda": torch.cuda.is_available(),
+        "mps": torch.backends.mps.is_available(),
+        "cpu": True,
+    }
+    if name == "auto":
+        return torch.device(next(kind for kind, here in available.items() if here))
+    if name.split(":")[0] not in available:
+        raise DeviceError(f"There is no device {name!r}; choose auto, cpu, cuda or mps")
+    if not available[name.split(":")[0]]:
+        raise DeviceError(f"This machine or this build of torch has no {name}; use --device auto")
+    return torch.device(name)
+
+
+@functools.cache
+def autocast_dtype(device: torch.device) -> torch.dtype | None:
+    """The shorter number format this device computes faster in; None where float32 is as fast or the only one."""
+    if device.type == "cuda":
+        return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float16
+    if device.type == "cpu":
+        # Without these instructions bf16 convolutions are emulated and slower than float32.
+        fast = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
+        return torch.bfloat16 if any(getattr(torch.cpu, check, lambda: False)() for check in fast) else None
+    return None

@@ -1,0 +1,28 @@
+"""Supervised networks, run as they are: one pass, nothing added."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from torch import Tensor, nn
+
+from engine.method import Field, Method, Pass
+
+
+class Plain(Method):
+    """One pass of a network that was trained elsewhere, for example a published DnCNN."""
+
+    id = "plain"
+    label = "Single network"
+    source = "any denoising network; see the checkpoint's card"
+
+    def passes(
+        self, network: nn.Module, noisy: Tensor, sigma: float, params: Any, first: int, field: Field
+    ) -> Iterator[Pass]:
+        level = noisy.new_full((1, 1, 1, 1), sigma)
+        while True:
+            yield Pass(network(noisy, level), None)
+
+
+METHOD = Plain()

@@ -1,0 +1,85 @@
+"""Parameters of a method, declared once: slider, command-line option, JSON field and range check."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+
+class ParamError(ValueError):
+    """A parameter is unknown or outside its range; the message is meant for the user."""
+
+
+@dataclass(frozen=True)
+class Spec:
+    """What a control needs to know of one parameter.
+
+    Attributes:
+        name: field name, also the JSON key and the command-line option.
+        default: value in engine units; None where `automatic` is the default.
+        minimum, maximum: inclusive bounds in engine units.
+        label: what the window shows.
+        unit: shown after the number.
+        scale: shown value = engine value x scale (sigma: 255).
+        step: increment in engine units.
+        help: tooltip; one or two sentences.
+        automatic: None is allowed and means "measured from the picture".
+        stops: the values a slider stops at; empty for a continuous one.
+        integer: whether values are whole numbers.
+    """
+
+    name: str
+    default: float | int | None
+    minimum: float
+    maximum: float
+    label: str
+    unit: str = ""
+    scale: float = 1.0
+    step: float = 0.01
+    help: str = ""
+    automatic: bool = False
+    stops: tuple[float, ...] = ()
+    integer: bool = False
+
+    def check(self, value: Any) -> float | int | None:
+        """Return `value` as the parameter's type; ParamError says what was expected and what came."""
+        if value is None and self.automatic:
+            return None
+        shown = f"{self.minimum * self.scale:g} to {self.maximum * self.scale:g}"
+        if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+            raise ParamError(f"{self.label} must be a number from {shown}, not {value!r}")
+        if not self.minimum <= value <= self.maximum:
+            raise ParamError(f"{self.label} must be {shown}, not {value * self.scale:g}")
+        if self.integer:
+            if value != int(value):
+                raise ParamError(f"{self.label} must be a whole number from {shown}, not {value:g}")
+            return int(value)
+        return float(value)
+
+
+def param(default: float | int | None, minimum: float, maximum: float, label: str, **details: Any) -> Any:
+    """Declare a dataclass field with the details of `Spec`."""
+    details["integer"] = isinstance(default, int)
+    details["automatic"] = default is None
+    spec = {"default": default, "minimum": minimum, "maximum": maximum, "label": label, **details}
+    return field(default=default, metadata={"spec": spec})
+
+
+def specs(params_type: type) -> tuple[Spec, ...]:
+    """The declared parameters of a Params dataclass, in order."""
+    return tuple(
+        Spec(name=f.name, **f.metadata["spec"]) for f in dataclasses.fields(params_type) if "spec" in f.metadata
+    )
+
+
+def make(params_type: type, values: Mapping[str, Any]) -> Any:
+    """Build checked parameters; what is missing takes its default. ParamError for unknown names or bad values."""
+    known = {spec.name: spec for spec in specs(params_type)}
+    unknown = sorted(set(values) - set(known))
+    if unknown:
+        raise ParamError(f"Unknown parameter {unknown[0]!r}; this method has {', '.join(known) or 'none'}")
+    checked = {name: spec.check(values.get(name, spec.default)) for name, spec in known.items()}
+    return params_type(**checked)

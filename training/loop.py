@@ -1,0 +1,227 @@
+"""The training loop: reads top to bottom, saves at least every minute, resumes where it was."""
+
+from __future__ import annotations
+
+import copy
+import math
+import os
+import platform
+import time
+from collections.abc import Callable, Iterator
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+import engine
+from engine import networks, params
+from engine.checkpoint import Card, Checkpoint, find_checkpoint, load_checkpoint, save_checkpoint
+from engine.corruption import Corruption, rng_for
+from engine.device import autocast_dtype, pick_device
+from engine.image import find_images, load_image
+from engine.method import Field, Method, method_of
+from training.events import Ended, Event, Saved, Started, Step, Validated
+from training.job import NETWORKS, TrainError, TrainJob
+from training.patches import Sampler, load_pictures, to_channels
+
+CHECKPOINT = "checkpoint.safetensors"
+STATE = "state.pt"
+STOP = "stop"
+_SAVE_EVERY_S = 55.0
+_REPORT_EVERY_S = 5.0
+_VALIDATE_EVERY_S = 300.0
+_EMA = 0.999
+
+
+def train(job: TrainJob, run: Path, should_stop: Callable[[], bool] = lambda: False) -> Iterator[Event]:
+    """Train and yield what happens; stop at any yield by closing, or by the file `stop` in the run folder.
+
+    The run folder then holds `checkpoint.safetensors` (averaged weights) and `state.pt` (everything a resumed run
+    needs). TrainError for a job that cannot run; a loss that is not finite ends the run as failed.
+    """
+    method = method_of(job.method)
+    values = params.make(method.Params, job.params)
+    stages = method.stages(values)
+    if not stages:
+        raise TrainError(f"Method {job.method!r} cannot be trained here; choose one that can, such as r2r")
+    if job.threads:
+        torch.set_num_threads(job.threads)
+    device = pick_device(job.device)
+    pictures = load_pictures(job)
+    sampler = Sampler(pictures, job)
+    torch.manual_seed(job.seed)
+    arch = {**NETWORKS[job.network], "channels": 1 if job.grey else 3}
+    start = load_checkpoint(find_checkpoint(job.start)) if job.start else None
+    if start is not None and start.channels != arch["channels"]:
+        raise TrainError(f"{start.name} is for {start.channels} channel(s), this job for {arch['channels']}")
+    arch = dict(start.arch) if start else arch
+    network = (start.build() if start else networks.build(arch)).to(device, memory_format=torch.channels_last).train()  # pyright: ignore[reportCallIssue]
+    average = copy.deepcopy(network).eval()
+    optimiser = torch.optim.AdamW(network.parameters(), lr=job.learning_rate, betas=(0.9, 0.99), weight_decay=0.0)
+    generator = torch.Generator(device).manual_seed(job.seed)
+    rng = np.random.Generator(np.random.PCG64(job.seed))
+    half = autocast_dtype(device)
+    if half is torch.float16:
+        half = None  # its small gradients would vanish without loss scaling
+    step, spent = 0, 0.0
+    if (run / STATE).exists():
+        state = torch.load(run / STATE, map_location="cpu", weights_only=True)
+        network.load_state_dict(state["network"])
+        average.load_state_dict(state["average"])
+        optimiser.load_state_dict(state["optimiser"])
+        generator.set_state(state["generator"])
+        rng.bit_generator.state = _unpack(state["rng"])
+        step, spent = state["step"], state["spent"]
+
+    def progress() -> float:
+        done = step / job.steps if job.steps else spent / 60 / (job.minutes or 1)
+        return min(done, 1.0)
+
+    def save() -> None:
+        state = {
+            "network": network.state_dict(),
+            "average": average.state_dict(),
+            "optimiser": optimiser.state_dict(),
+            "generator": generator.get_state(),
+            "rng": _pack(rng.bit_generator.state),
+            "step": step,
+            "spent": spent,
+        }
+        partial = run / f".{STATE}.tmp"
+        torch.save(state, partial)
+        os.replace(partial, run / STATE)
+        card = _card(job, step, spent, device, len(pictures), last_psnr)
+        checkpoint = Checkpoint(job.name, job.method, arch, average.state_dict(), dict(job.params), card)
+        save_checkpoint(checkpoint, run / CHECKPOINT)
+
+    yield Started(step, len(pictures), str(device), str(half or torch.float32).removeprefix("torch."))
+    losses: list[float] = []
+    last_psnr: float | None = None
+    clock = saved = reported = validated = time.monotonic()
+    patches_since = 0
+    reason = "finished"
+    while progress() < 1.0:
+        if should_stop() or (run / STOP).exists():
+            reason = "stopped"
+            break
+        now = progress()
+        rate = job.learning_rate * min(1.0, (step + 1) / 200) * 0.5 * (1 + math.cos(math.pi * now))
+        for group in optimiser.param_groups:
+            group["lr"] = rate
+        noisy, sigma = (t.to(device) for t in sampler.batch(rng))
+        noisy = noisy.contiguous(memory_format=torch.channels_last)
+        # The stages follow one another along the budget.
+        stage = next(s for s, end in _ends(stages) if now < end)
+        with torch.autocast(device.type, half or torch.bfloat16, enabled=half is not None):
+            loss = stage.loss(network, noisy, sigma, values, generator, now)
+        optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
+        value = float(loss.detach())
+        if not math.isfinite(value):
+            yield Ended(step, "failed", f"The loss was not finite at step {step}; lower the learning rate")
+            return
+        optimiser.step()
+        step += 1
+        patches_since += job.batch
+        losses.append(value)
+        _follow(average, network, min(_EMA, (1 + step) / (10 + step)))
+        tick = time.monotonic()
+        spent, clock = spent + tick - clock, tick
+        if tick - reported > _REPORT_EVERY_S:
+            yield Step(step, float(np.mean(losses)), rate, patches_since / (tick - reported), progress())
+            losses, patches_since, reported = [], 0, tick
+        if job.validate and tick - validated > _VALIDATE_EVERY_S:
+            last_psnr = validate(method, average, job, device)
+            yield Validated(step, last_psnr)
+            validated = clock = time.monotonic()
+        if tick - saved > _SAVE_EVERY_S:
+            save()
+            yield Saved(step)
+            saved = clock = time.monotonic()
+    if job.validate:
+        last_psnr = validate(method, average, job, device)
+        yield Validated(step, last_psnr)
+    save()
+    yield Saved(step)
+    yield Ended(step, reason)
+
+
+def validate(method: Method, network: nn.Module, job: TrainJob, device: torch.device, limit: int = 12) -> float:
+    """Mean PSNR in dB of one group of passes on the middle 256x256 of at most `limit` validation pictures."""
+    corruption = Corruption.parse(job.validate_noise)
+    values = params.make(method.Params, job.params)
+    results = []
+    for path in find_images([Path(job.validate or "")])[:limit]:
+        clean = to_channels(load_image(path).pixels, job.grey)
+        top, left = (max(0, (side - 256) // 2) for side in clean.shape[:2])
+        clean = clean[top : top + 256, left : left + 256]
+        clean = clean[: clean.shape[0] // 8 * 8, : clean.shape[1] // 8 * 8]
+        rng = rng_for(job.seed, path.stem)
+        noisy, sigma = corruption.apply(clean, rng)
+        tensor = torch.from_numpy(noisy.transpose(2, 0, 1)[None].copy()).to(device)
+        shape = tensor.shape
+
+        def unit(index: int, rng: np.random.Generator = rng, shape: Any = shape) -> torch.Tensor:
+            return torch.from_numpy(rng.standard_normal(tuple(shape), dtype=np.float32)).to(device)
+
+        field: Field = unit
+        with torch.inference_mode():
+            passes = method.passes(network, tensor, sigma, values, 0, field)
+            estimates = [next(passes).estimate for _ in range(method.group)]
+        denoised = torch.stack(estimates).mean(0)[0].cpu().numpy().transpose(1, 2, 0).clip(0, 1)
+        results.append(-10 * math.log10(float(((denoised - clean) ** 2).mean())))
+    return float(np.mean(results))
+
+
+def _ends(stages: Any) -> list[tuple[Any, float]]:
+    """Each stage with the progress at which it ends; the last has no end."""
+    ends = np.cumsum([stage.share for stage in stages])
+    ends[-1] = math.inf
+    return list(zip(stages, ends.tolist(), strict=True))
+
+
+@torch.no_grad()
+def _follow(average: nn.Module, network: nn.Module, decay: float) -> None:
+    """Move the averaged weights towards the network's; buffers are copied."""
+    for old, new in zip(average.parameters(), network.parameters(), strict=True):
+        old.lerp_(new, 1 - decay)
+    for old, new in zip(average.buffers(), network.buffers(), strict=True):
+        old.copy_(new)
+
+
+def _pack(state: dict[str, Any]) -> dict[str, Any]:
+    """PCG64's 128-bit integers as text: weights_only loading takes no integers that long."""
+    inner = {key: str(value) for key, value in state["state"].items()}
+    return {**state, "state": inner}
+
+
+def _unpack(state: dict[str, Any]) -> dict[str, Any]:
+    return {**state, "state": {key: int(value) for key, value in state["state"].items()}}
+
+
+def _card(job: TrainJob, step: int, spent: float, device: torch.device, pictures: int, psnr: float | None) -> Card:
+    noise = f"synthetic noise {job.noise}" if job.noise else "their own noise, its level estimated for each"
+    realisation = " drawn anew for each patch" if job.fresh else ", one fixed realisation a picture, no clean pixel"
+    colour = "grey" if job.grey else "colour"
+    results = {} if psnr is None else {f"middle 256x256 of {Path(job.validate or '').name}, {job.validate_noise}": psnr}
+    options = [f"--data {Path(job.data).name}", f"--method {job.method}", f"--network {job.network}", f"--seed {job.seed}"]
+    options += [f"--noise {job.noise}"] if job.noise else []
+    options += ["--fresh"] if job.fresh else []
+    options += ["--grey"] if job.grey else []
+    options += [f"--start {Path(job.start).name}"] if job.start else []
+    options += [f"--minutes {job.minutes:g}"] if job.minutes else [f"--steps {job.steps}"]
+    return Card(
+        title=f"{job.method}, {colour}, {job.network}",
+        trained_on=f"{pictures} {colour} pictures of {Path(job.data).name} with {noise}{realisation if job.noise else ''}",
+        command="python -m app train " + " ".join(options),
+        steps=step,
+        minutes=round(spent / 60, 1),
+        device=f"{device.type}, {platform.machine()}",
+        date=date.today().isoformat(),
+        versions={"pellucid": engine.__version__, "torch": torch.__version__, "numpy": np.__version__},
+        results={name: round(value, 3) for name, value in results.items()},
+    )
