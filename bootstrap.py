@@ -189,8 +189,10 @@ def pip(*arguments: str) -> tuple[bool, str]:
         assert process.stdout is not None
         for line in process.stdout:
             said.append(line)
-            if line.strip().startswith(("Downloading ", "Installing collected", "Successfully installed")):
-                print("    " + line.strip()[:110], flush=True)
+            if line.strip().startswith("Downloading "):
+                print("    " + line.strip(), flush=True)
+            elif line.startswith("Installing collected"):
+                print("    Unpacking ...", flush=True)
     return process.returncode == 0, "".join(said)
 
 
@@ -264,12 +266,21 @@ def apt_install(groups: tuple[tuple[str, ...], ...]) -> bool:
     """Install system packages where that is possible: as root, on a Debian-like system."""
     if sys.platform != "linux" or shutil.which("apt-get") is None or os.geteuid() != 0:
         return False
-    environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
-    subprocess.run(["apt-get", "update", "-qq"], env=environment, stdout=subprocess.DEVNULL, check=False)
+    options = {
+        "env": {**os.environ, "DEBIAN_FRONTEND": "noninteractive"},
+        "stdout": subprocess.PIPE,
+        "stderr": subprocess.STDOUT,
+        "text": True,
+        "errors": "replace",
+        "check": False,
+    }
+    subprocess.run(["apt-get", "update", "-qq"], **options)
     names = apt_names(groups)
     say("Installing system packages: " + " ".join(names) + " ...")
-    command = ["apt-get", "install", "-y", "-qq", "--no-install-recommends", *names]
-    return subprocess.run(command, env=environment, stdout=subprocess.DEVNULL, check=False).returncode == 0
+    done = subprocess.run(["apt-get", "install", "-y", "-qq", "--no-install-recommends", *names], **options)
+    if done.returncode != 0:
+        say("They could not be installed; apt-get's last lines:\n" + last_lines(done.stdout))
+    return done.returncode == 0
 
 
 def missing_for_qt() -> str:
