@@ -12,6 +12,9 @@ from typing import Any, ClassVar, NamedTuple
 
 from torch import Generator, Tensor, nn
 
+Network = Callable[[Tensor, Tensor], Tensor]
+"""Takes (B, C, H, W) in the trained range and sigma (B, 1, 1, 1), gives the denoised picture."""
+
 Field = Callable[[int], Tensor]
 """Unit noise N(0, 1) of pass k at the pixels of the tile, (1, C, H, W); a function of seed, pass and position only."""
 
@@ -63,12 +66,12 @@ class Method(ABC):
 
     @abstractmethod
     def passes(
-        self, network: nn.Module, noisy: Tensor, sigma: float, params: Any, first: int, field: Field
+        self, network: Network, noisy: Tensor, sigma: float, params: Any, first: int, field: Field
     ) -> Iterator[Pass]:
         """Yield pass `first`, `first` + 1, ... without end; the mean of the estimates is the result.
 
         Args:
-            network: takes (B, C, H, W) in the trained range [0, 1] and sigma (B, 1, 1, 1), gives the denoised picture.
+            network: see `Network`.
             noisy: (1, C, H, W) in the trained range; noise may lie outside [0, 1].
             sigma: noise standard deviation in the trained range.
             params: an instance of `Params`.

@@ -29,6 +29,19 @@ class Rect:
         """To index an array (H, W, ...)."""
         return slice(self.top, self.bottom), slice(self.left, self.right)
 
+    def moved(self, x: int, y: int) -> Rect:
+        """The same rectangle elsewhere."""
+        return Rect(self.left + x, self.top + y, self.right + x, self.bottom + y)
+
+    def shared(self, other: Rect) -> Rect:
+        """What lies in both; meaningful only where they meet."""
+        return Rect(
+            max(self.left, other.left),
+            max(self.top, other.top),
+            min(self.right, other.right),
+            min(self.bottom, other.bottom),
+        )
+
     def meets(self, other: Rect) -> bool:
         """Whether the two share a pixel."""
         return (

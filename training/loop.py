@@ -25,7 +25,7 @@ from engine.image import find_images, load_image
 from engine.method import Field, Method, method_of
 from training.events import Ended, Event, Saved, Started, Step, Validated
 from training.job import NETWORKS, TrainError, TrainJob
-from training.patches import Sampler, load_pictures, to_channels
+from training.patches import Sampler, in_channels, load_pictures
 
 CHECKPOINT = "checkpoint.safetensors"
 STATE = "state.pt"
@@ -156,7 +156,7 @@ def validate(method: Method, network: nn.Module, job: TrainJob, device: torch.de
     values = params.make(method.Params, job.params)
     results = []
     for path in find_images([Path(job.validate or "")])[:limit]:
-        clean = to_channels(load_image(path).pixels, job.grey)
+        clean = in_channels(load_image(path).pixels, job)
         top, left = (max(0, (side - 256) // 2) for side in clean.shape[:2])
         clean = clean[top : top + 256, left : left + 256]
         clean = clean[: clean.shape[0] // 8 * 8, : clean.shape[1] // 8 * 8]

@@ -10,20 +10,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from engine.color import to_grey, to_rgb
 from engine.corruption import Corruption, rng_for
 from engine.image import ImageError, find_images, load_image
 from engine.noise import NoiseError, estimate_noise
 from training.job import TrainError, TrainJob
-
-_GREY = np.array([0.299, 0.587, 0.114], np.float32)
-
-
-def to_channels(pixels: np.ndarray, grey: bool) -> np.ndarray:
-    """(H, W, C) as luminance (ITU-R 601, the one that grey test sets are made with) or as RGB."""
-    if grey:
-        return pixels if pixels.shape[2] == 1 else (pixels @ _GREY)[..., None]
-    return pixels if pixels.shape[2] == 3 else np.repeat(pixels, 3, axis=2)
-
 
 @dataclass(frozen=True, eq=False)
 class Picture:
@@ -46,7 +37,7 @@ def load_pictures(job: TrainJob) -> list[Picture]:
         try:
             image = load_image(path)
             black, white = image.levels
-            pixels = to_channels((image.pixels - black) / (white - black), job.grey).astype(np.float32)
+            pixels = in_channels((image.pixels - black) / (white - black), job).astype(np.float32)
             if min(pixels.shape[:2]) < job.patch:
                 raise ImageError(f"{path.name} is smaller than a patch of {job.patch} pixels")
             if corruption is None:
@@ -63,6 +54,11 @@ def load_pictures(job: TrainJob) -> list[Picture]:
             + (f"; the first: {refused[0]}" if refused else "; expected pictures such as PNG, JPEG or TIFF")
         )
     return pictures
+
+
+def in_channels(pixels: np.ndarray, job: TrainJob) -> np.ndarray:
+    """(H, W, C) as the job's network takes it: luminance or RGB."""
+    return to_grey(pixels) if job.grey else to_rgb(pixels)
 
 
 class Sampler:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from torch import Tensor, nn
+from torch import Tensor
 
-from engine.method import Field, Method, Pass
+from engine.method import Field, Method, Network, Pass
 
 
 class Plain(Method):
@@ -18,7 +18,7 @@ class Plain(Method):
     source = "any denoising network; see the checkpoint's card"
 
     def passes(
-        self, network: nn.Module, noisy: Tensor, sigma: float, params: Any, first: int, field: Field
+        self, network: Network, noisy: Tensor, sigma: float, params: Any, first: int, field: Field
     ) -> Iterator[Pass]:
         level = noisy.new_full((1, 1, 1, 1), sigma)
         while True:

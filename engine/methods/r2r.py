@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Generator, Tensor, nn
 
-from engine.method import Field, Method, Pass, Stage
+from engine.method import Field, Method, Network, Pass, Stage
 from engine.params import param
 
 
@@ -63,7 +63,7 @@ class R2R(Method):
     group = 2
 
     def passes(
-        self, network: nn.Module, noisy: Tensor, sigma: float, params: R2RParams, first: int, field: Field
+        self, network: Network, noisy: Tensor, sigma: float, params: R2RParams, first: int, field: Field
     ) -> Iterator[Pass]:
         """Antithetic pairs: pass 2j draws +z, pass 2j + 1 draws -z.
 

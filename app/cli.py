@@ -1,0 +1,535 @@
+"""The command line: everything but the window, without Qt."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import math
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from engine import params
+from engine.checkpoint import CheckpointError, list_checkpoints
+from engine.color import to_grey
+from engine.corruption import Corruption, CorruptionError, rng_for
+from engine.denoise import DenoiseError, Denoising, Model, load_model, measure_noise
+from engine.device import DeviceError
+from engine.foreign import Convention, ForeignError, import_checkpoint
+from engine.image import Image, ImageError, denoised_path, find_images, input_hash, load_image, save_image
+from engine.method import MethodError, method_of, methods
+from engine.metrics import ReferenceMismatch, check_reference, psnr, ssim
+from engine.noise import NoiseError, NoiseReport
+from engine.pairs import by_stem, find_reference
+from engine.provenance import Provenance, write_sidecar
+
+FAULTS = (ImageError, CheckpointError, CorruptionError, DenoiseError, DeviceError, ForeignError, MethodError)
+FAULTS += (NoiseError, ReferenceMismatch, params.ParamError, OSError)
+"""What a user can cause: shown as one sentence; anything else is a defect and shows its traceback."""
+
+COMMANDS = ("denoise", "noise", "methods", "models", "import", "train", "evaluate")
+
+
+class UsageError(ValueError):
+    """The command line itself is wrong: exit status 2."""
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run one command and return the exit status: 0 all done, 1 some failed, 2 wrong usage."""
+    parser = _parser()
+    options = parser.parse_args(arguments)
+    try:
+        return options.run(options)
+    except (UsageError, params.ParamError, CheckpointError, CorruptionError, DeviceError, MethodError) as error:
+        return _complain(error, 2)
+    except FAULTS as error:
+        return _complain(error, 1)
+    except KeyboardInterrupt:
+        return _complain("Stopped", 1)
+
+
+def _complain(error: object, status: int) -> int:
+    print(f"pellucid: {error}", file=sys.stderr)
+    return status
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="pellucid", description="Denoise pictures; without a command: the window.")
+    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+
+    def command(name: str, run: Callable[[argparse.Namespace], int], about: str) -> argparse.ArgumentParser:
+        sub = commands.add_parser(name, help=about, description=about)
+        sub.set_defaults(run=run)
+        return sub
+
+    def shared(sub: argparse.ArgumentParser) -> None:
+        sub.add_argument("--method", help="id of the method; see `methods`")
+        sub.add_argument("--model", help="name of an installed model, or a file; see `models`")
+        sub.add_argument("--passes", type=int, metavar="T", help="passes to average")
+        sub.add_argument("--alpha", type=float, metavar="A", help="recorruption strength, as in Pang et al. 2021")
+        sub.add_argument("--sigma", metavar="S|auto", help="noise standard deviation on a scale of 0 to 255")
+        sub.add_argument("--seed", type=int, default=0, help="of all random numbers (0)")
+        sub.add_argument("--device", default="auto", help="auto, cpu, cuda or mps")
+        sub.add_argument("--precision", default="auto", choices=("auto", "float32"), help=argparse.SUPPRESS)
+        sub.add_argument("--tile", type=int, metavar="N", help="side of a tile in pixels")
+        sub.add_argument("--json", action="store_true", help="one JSON object a line")
+        _convention(sub)
+
+    denoise = command("denoise", _denoise, "Denoise pictures.")
+    denoise.add_argument("inputs", nargs="+", type=Path, metavar="IN", help="pictures or folders of them")
+    denoise.add_argument("-o", dest="out", required=True, type=Path, help="a file for one input, else a folder")
+    shared(denoise)
+    denoise.add_argument("--strength", type=float, default=1.0, help="0 leaves the picture, 1 denoises fully")
+    denoise.add_argument("--reference", type=Path, help="clean picture to measure against")
+    denoise.add_argument("--overwrite", action="store_true", help="replace files that exist")
+    denoise.add_argument("--sidecar", action="store_true", help="write how the result was made beside it")
+
+    noise = command("noise", _noise, "Measure the noise of pictures.")
+    noise.add_argument("inputs", nargs="+", type=Path, metavar="IN")
+    noise.add_argument("--json", action="store_true")
+
+    for name, run, about in (("methods", _methods, "List the methods."), ("models", _models, "List the models.")):
+        command(name, run, about).add_argument("--json", action="store_true")
+
+    bring = command("import", _import, "Bring in a checkpoint of others; nothing in it is executed.")
+    bring.add_argument("file", type=Path)
+    bring.add_argument("--method", help="run it by this method")
+    bring.add_argument("--name", help="what to call it")
+    _convention(bring)
+
+    evaluate = command("evaluate", _evaluate, "Measure the quality on pictures whose clean twin is known.")
+    evaluate.add_argument("folder", type=Path, metavar="DIR", help="clean pictures with --noise, else noisy ones")
+    evaluate.add_argument("--noise", metavar="SPEC", help="gaussian:S[-S2] or poisson:L[-L2], seeded and unclipped")
+    evaluate.add_argument("--clean", type=Path, metavar="DIR2", help="clean pictures of the same names")
+    shared(evaluate)
+    evaluate.add_argument("--grey", action="store_true", help="work on luminance")
+    evaluate.add_argument("--limit", type=int, metavar="N", help="only the first N pictures")
+    evaluate.add_argument("--round8", action="store_true", help="round the result to 8 bits first")
+    evaluate.add_argument("--shift-free", action="store_true", help="take out differences of mean brightness first")
+
+    train = command("train", _train, "Train a network on noisy pictures, without clean ones.")
+    train.add_argument("--data", metavar="DIR", help="folder of pictures")
+    train.add_argument("--noise", metavar="SPEC", help="put this noise on the pictures first, once for each")
+    train.add_argument("--fresh", action="store_true", help="draw that noise anew for every patch")
+    train.add_argument("--validate", metavar="DIR", help="clean pictures whose PSNR is reported, never used to choose")
+    train.add_argument("--validate-noise", metavar="SPEC", default="gaussian:25")
+    train.add_argument("--method", default="r2r")
+    train.add_argument("--network", default="unet", help="unet, unet-large, unet-tiny, dncnn17 or dncnn20")
+    train.add_argument("--grey", action="store_true", help="train on luminance")
+    train.add_argument("--start", metavar="MODEL", help="checkpoint to begin from")
+    train.add_argument("--minutes", type=float)
+    train.add_argument("--steps", type=int)
+    train.add_argument("--batch", type=int, default=32)
+    train.add_argument("--patch", type=int, default=64)
+    train.add_argument("--rate", type=float, default=1e-3, help="learning rate at the start")
+    train.add_argument("--seed", type=int, default=0)
+    train.add_argument("--device", default="auto")
+    train.add_argument("--threads", type=int, help="CPU threads to use")
+    train.add_argument("--name", default="trained", help="what the model will be called")
+    train.add_argument("-o", dest="out", type=Path, metavar="RUN", help="folder of the run")
+    train.add_argument("--resume", type=Path, metavar="RUN", help="go on with a run")
+    return parser
+
+
+def _convention(sub: argparse.ArgumentParser) -> None:
+    group = sub.add_argument_group("checkpoints of others whose convention cannot be read off")
+    group.add_argument("--output", dest="convention", choices=("residual", "image"), help="what it gives")
+    group.add_argument("--channels", choices=("rgb", "bgr"), help="order of its channels")
+    group.add_argument("--bn-eps", type=float, metavar="E", help="epsilon of its batch norms")
+
+
+def _say(record: dict[str, Any], as_json: bool, line: str) -> None:
+    """One result: a JSON object (numbers that are not finite become null), or a line for people."""
+    if as_json:
+        clean = {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in record.items()}
+        print(json.dumps(clean, ensure_ascii=False), flush=True)
+    else:
+        print(line, flush=True)
+
+
+def _sigma(text: str | None) -> float | None:
+    """--sigma in engine units; None for auto."""
+    if text is None or text == "auto":
+        return None
+    try:
+        return float(text) / 255
+    except ValueError:
+        raise UsageError(f"--sigma must be auto or a number from 0 to 255, not {text!r}") from None
+
+
+def _load(options: argparse.Namespace, channels: int) -> Model:
+    convention = Convention(options.convention, options.channels, options.bn_eps, options.method)
+    return load_model(
+        options.model,
+        channels=channels,
+        method=options.method,
+        device=options.device,
+        precision=options.precision,
+        convention=convention,
+    )
+
+
+def _values(options: argparse.Namespace, model: Model) -> Any:
+    """The method's parameters: command line over checkpoint over method default."""
+    given = {"passes": options.passes, "alpha": options.alpha, "sigma": _sigma(options.sigma)}
+    known = {spec.name for spec in params.specs(model.method.Params)}
+    for name, value in given.items():
+        if value is not None and name not in known and name != "sigma":
+            raise UsageError(f"Method {model.method.id} has no --{name}")
+    chosen = {name: value for name, value in given.items() if value is not None and name in known}
+    return params.make(model.method.Params, {**model.checkpoint.params, **chosen})
+
+
+class _Run:
+    """One picture, denoised: what `denoise` and `evaluate` both report."""
+
+    def __init__(self, image: Image, model: Model, values: Any, options: argparse.Namespace, sigma: float | None) -> None:
+        began = time.monotonic()
+        self.image, self.model, self.values = image, model, values
+        self.report: NoiseReport | None = None
+        self.warnings: list[str] = []
+        with contextlib.suppress(NoiseError):
+            self.report = measure_noise(image)
+        automatic = sigma is None
+        if automatic and self.report is None:
+            self.report = measure_noise(image)  # raises with the reason
+        self.sigma = sigma if sigma is not None else self.report.sigma if self.report else 0.0
+        self.automatic = automatic
+        if automatic and self.report is not None:
+            if self.report.is_clean:
+                self.warnings.append("No noise worth removing was found; the picture is left as it is")
+            elif not self.report.is_white:
+                self.warnings.append(self.report.reason)
+        self.passes = model.method.count(values)
+        self.denoising = Denoising(
+            model, image, values, sigma=self.sigma, seed=options.seed, tile=options.tile, keep=False
+        )
+        for step in self.denoising.run(self.passes):
+            _progress(step.done, step.total, step.seconds)
+        self.strength = getattr(options, "strength", 1.0)
+        self.estimate = self.denoising.estimate(self.passes, self.strength, self.report)
+        if self.estimate.reason and model.method.group > 1 and self.sigma:
+            self.warnings.append(f"No PSNR is estimated: {self.estimate.reason}")
+        self.pixels = self.denoising.finish(self.passes, self.strength)
+        self.seconds = time.monotonic() - began
+
+    def record(self) -> dict[str, Any]:
+        """The keys that every line has."""
+        return {
+            "input": str(self.image.path),
+            "output": None,
+            "method": self.model.method.id,
+            "model": self.model.checkpoint.name,
+            "passes": self.passes,
+            "alpha": getattr(self.values, "alpha", None),
+            "sigma": round(self.sigma * 255, 4),
+            "psnr_db": None,
+            "ssim": None,
+            "noisy_psnr_db": None,
+            "estimated_psnr_db": _rounded(self.estimate.psnr_db),
+            "estimated_psnr_band_db": _rounded(self.estimate.band_db),
+            "warnings": self.warnings,
+            "seconds": round(self.seconds, 3),
+            "device": str(self.model.device),
+        }
+
+
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else round(value, 4)
+
+
+def _progress(done: int, total: int, seconds: float) -> None:
+    """A line that is written over, for people at a terminal only."""
+    if sys.stderr.isatty():
+        left = seconds / done * (total - done) if done else 0.0
+        end = "" if done < total else "\r" + " " * 40 + "\r"
+        print(f"\r{done}/{total}, {left:.0f} s left   ", end=end, file=sys.stderr, flush=True)
+
+
+def _compare(record: dict[str, Any], run: _Run, reference: Image, options: argparse.Namespace, pixels: np.ndarray) -> None:
+    """Put PSNR and SSIM against the reference into the record."""
+    name = reference.path.name if reference.path else "picture"
+    check_reference(run.image.pixels.shape, reference.pixels.shape, name)
+    free, peak = getattr(options, "shift_free", False), reference.peak
+    record["psnr_db"] = psnr(pixels, reference.pixels, peak, shift_free=free)
+    record["noisy_psnr_db"] = psnr(run.image.pixels, reference.pixels, peak, shift_free=free)
+    if min(pixels.shape[:2]) >= 11:
+        record["ssim"] = round(ssim(pixels, reference.pixels, peak), 5)
+
+
+def _denoise(options: argparse.Namespace) -> int:
+    if not 0 <= options.strength <= 1.2:
+        raise UsageError(f"--strength must be 0 to 1.2, not {options.strength:g}")
+    paths, failed = _inputs(options.inputs)
+    many = len(options.inputs) > 1 or options.inputs[0].is_dir()
+    if many and options.out.is_file():
+        raise UsageError(f"{options.out} is a file; several pictures need a folder")
+    if many and options.reference:
+        raise UsageError("--reference goes with one picture; pairs are found by name in `evaluate`")
+    folder = options.out if many or options.out.is_dir() else None
+    reference = load_image(options.reference) if options.reference else None
+    for path in paths:
+        target = denoised_path(path, folder) if folder else options.out
+        try:
+            _denoise_one(path, target, reference, options)
+        except (UsageError, params.ParamError, CheckpointError, DeviceError, MethodError):
+            raise
+        except FAULTS as error:
+            failed.append(path)
+            _complain(error, 1)
+            if options.json:
+                _say({"input": str(path), "output": None, "error": str(error)}, True, "")
+    if failed and len(paths) + len(failed) > 1:
+        _complain(f"{len(failed)} of the inputs failed", 1)
+    return 1 if failed else 0
+
+
+def _inputs(given: Sequence[Path]) -> tuple[list[Path], list[Path]]:
+    """The pictures, and what is not there."""
+    missing = [path for path in given if not path.exists()]
+    for path in missing:
+        _complain(f"There is no file or folder {path}", 1)
+    paths = find_images([path for path in given if path.exists()], recursive=True)
+    if not paths and not missing:
+        raise UsageError("There is no picture in what was given")
+    return paths, missing
+
+
+def _denoise_one(path: Path, target: Path, reference: Image | None, options: argparse.Namespace) -> None:
+    if target.exists() and not options.overwrite:
+        same = target.resolve() == path.resolve()
+        what = "is the input itself" if same else "exists already"
+        raise ImageError(f"{target} {what}; give another name or --overwrite")
+    image = load_image(path)
+    model = _load(options, image.channels)
+    run = _Run(image, model, _values(options, model), options, _sigma(options.sigma))
+    target.parent.mkdir(parents=True, exist_ok=True)
+    save_image(replace(image, pixels=run.pixels), target)
+    record = {**run.record(), "output": str(target)}
+    if reference is not None:
+        _compare(record, run, reference, options, run.pixels)
+    if options.sidecar:
+        made = {k: v for k, v in asdict(run.values).items() if k != "sigma"}
+        write_sidecar(
+            Provenance(
+                input=path.name,
+                input_sha256=input_hash(path),
+                output=target.name,
+                method=model.method.id,
+                model=model.checkpoint.name,
+                model_sha256=model.checkpoint.sha256,
+                sigma=run.sigma * 255,
+                sigma_automatic=run.automatic,
+                params=made,
+                strength=options.strength,
+                seed=options.seed,
+                device=str(model.device),
+                precision=model.precision,
+                tile=run.denoising.tile_side,
+            ),
+            target,
+        )
+    _say(record, options.json, _sentence(record))
+
+
+def _sentence(record: dict[str, Any]) -> str:
+    parts = [f"{record['output'] or record['input']}: sigma {record['sigma']:.1f}"]
+    if record["psnr_db"] is not None:
+        parts.append(f"PSNR {record['psnr_db']:.2f} dB (was {record['noisy_psnr_db']:.2f})")
+    if record["estimated_psnr_db"] is not None:
+        parts.append(f"estimated PSNR {record['estimated_psnr_db']:.2f} ± {record['estimated_psnr_band_db']:.2f} dB")
+    parts.append(f"{record['seconds']:.1f} s")
+    return ", ".join(parts) + "".join(f"\n  {warning}" for warning in record["warnings"])
+
+
+def _noise(options: argparse.Namespace) -> int:
+    paths, failed = _inputs(options.inputs)
+    for path in paths:
+        try:
+            report = measure_noise(load_image(path))
+        except FAULTS as error:
+            failed.append(path)
+            _complain(error, 1)
+            continue
+        scaled = {
+            "input": str(path),
+            "sigma": report.sigma * 255,
+            "joint": None if report.joint is None else report.joint * 255,
+            "channels": [value * 255 for value in report.channels],
+            "flat": report.flat * 255,
+            "flat_channels": [value * 255 for value in report.flat_channels],
+            "slope": [value * 255 for value in report.slope],
+            "offset": [value * 255**2 for value in report.offset],
+            "correlation": report.correlation,
+            "channel_correlation": [list(row) for row in report.channel_correlation],
+            "clipped": report.clipped,
+            "is_white": report.is_white,
+            "is_clean": report.is_clean,
+            "reason": report.reason,
+        }
+        line = (
+            f"{path}: sigma {report.sigma * 255:.2f} of 255; flat patches {report.flat * 255:.2f}; "
+            f"lag-1 correlation {report.correlation:.2f}; clipped {report.clipped:.2%}\n  {report.reason}"
+        )
+        _say(scaled, options.json, line)
+    return 1 if failed else 0
+
+
+def _methods(options: argparse.Namespace) -> int:
+    for method in methods().values():
+        record = {
+            "id": method.id,
+            "label": method.label,
+            "source": method.source,
+            "params": [asdict(spec) for spec in params.specs(method.Params)],
+            "trains": bool(method.stages(params.make(method.Params, {}))),
+        }
+        _say(record, options.json, f"{method.id:8} {method.label} ({method.source})")
+    return 0
+
+
+def _models(options: argparse.Namespace) -> int:
+    for entry in list_checkpoints():
+        record = {
+            "name": entry.name,
+            "method": entry.method,
+            "channels": entry.channels,
+            "bundled": entry.bundled,
+            "path": str(entry.path),
+            "card": asdict(entry.card),
+        }
+        _say(record, options.json, f"{entry.name:16} {entry.method:6} {entry.channels} channel(s)  {entry.card.title}")
+    return 0
+
+
+def _import(options: argparse.Namespace) -> int:
+    convention = Convention(options.convention, options.channels, options.bn_eps, options.method)
+    path = import_checkpoint(options.file, convention, options.name)
+    print(f"Imported as {path.stem}; use it with --model {path.stem}")
+    return 0
+
+
+def _evaluate(options: argparse.Namespace) -> int:
+    corruption = Corruption.parse(options.noise) if options.noise else None
+    records = []
+    for noisy, reference, level in _pairs(options, corruption):
+        model = _load(options, noisy.channels)
+        sigma = _sigma(options.sigma)
+        if sigma is None and options.sigma != "auto":
+            sigma = level  # as the papers do: the noise that was added is known
+        run = _Run(noisy, model, _values(options, model), options, sigma)
+        pixels = np.rint(run.pixels.clip(0, 1) * 255) / 255 if options.round8 else run.pixels
+        record = run.record()
+        _compare(record, run, reference, options, pixels)
+        records.append(record)
+        _say(record, options.json, _sentence(record))
+    if not records:
+        raise UsageError(f"There is no picture with a clean twin in {options.folder}")
+    errors = [
+        abs(r["estimated_psnr_db"] - r["psnr_db"]) for r in records if None not in (r["estimated_psnr_db"], r["psnr_db"])
+    ]
+    mean = {
+        "mean": True,
+        "pictures": len(records),
+        "mean_psnr_db": _mean(records, "psnr_db"),
+        "mean_ssim": _mean(records, "ssim"),
+        "mean_noisy_psnr_db": _mean(records, "noisy_psnr_db"),
+        "mean_estimated_psnr_db": _mean(records, "estimated_psnr_db"),
+        "mean_estimate_error_db": sum(errors) / len(errors) if errors else None,
+        "worst_estimate_error_db": max(errors, default=None),
+        "seconds": round(sum(r["seconds"] for r in records), 1),
+    }
+    line = f"mean of {len(records)}: PSNR {mean['mean_psnr_db']:.3f} dB (was {mean['mean_noisy_psnr_db']:.3f})"
+    if errors:
+        line += f"; the estimate is off by {mean['mean_estimate_error_db']:.3f} dB on average, {max(errors):.2f} at worst"
+    _say(mean, options.json, line)
+    return 0
+
+
+def _mean(records: list[dict[str, Any]], key: str) -> float | None:
+    values = [record[key] for record in records if record[key] is not None]
+    return float(np.mean(values)) if values else None
+
+
+def _pairs(options: argparse.Namespace, corruption: Corruption | None) -> Iterator[tuple[Image, Image, float | None]]:
+    """Noisy picture, clean twin, and the noise level where it was added here."""
+    paths = find_images([options.folder], recursive=False)
+    clean = by_stem(find_images([options.clean])) if options.clean else {}
+    found = 0
+    for path in paths:
+        if corruption is not None:
+            twin = path
+        elif options.clean:
+            twin = clean.get(path.stem)
+        else:
+            twin = find_reference(path)
+        if twin is None:
+            continue
+        if options.limit is not None and found >= options.limit:
+            return
+        found += 1
+        reference = _grey(load_image(twin)) if options.grey else load_image(twin)
+        if corruption is None:
+            yield _grey(load_image(path)) if options.grey else load_image(path), reference, None
+            continue
+        pixels, level = corruption.apply(reference.pixels, rng_for(options.seed, path.stem))
+        yield replace(reference, pixels=pixels), reference, level
+
+
+def _grey(image: Image) -> Image:
+    return replace(image, pixels=to_grey(image.pixels))
+
+
+def _train(options: argparse.Namespace) -> int:
+    # Loaded here: no other command needs the training code.
+    from training.job import TrainError, TrainJob
+    from training.launch import begin, can_resume, follow
+
+    try:
+        if options.resume:
+            run = options.resume
+            if not can_resume(run):
+                raise TrainError(f"{run} holds nothing to go on from")
+        else:
+            if not options.data or not options.out:
+                raise UsageError("train needs --data DIR and -o RUN, or --resume RUN")
+            run = options.out
+            names = ("noise", "fresh", "validate", "validate_noise", "method", "network", "grey", "start", "minutes")
+            names += ("steps", "batch", "patch", "seed", "device", "threads", "name")
+            job = TrainJob(
+                data=options.data, learning_rate=options.rate, **{name: getattr(options, name) for name in names}
+            )
+            begin(job, run)
+        stop = False
+
+        def ask(*_: object) -> None:
+            nonlocal stop
+            stop = True
+
+        # The first Ctrl-C ends the run between two steps and keeps it.
+        previous = signal.signal(signal.SIGINT, ask)
+        try:
+            failed = False
+            for event in follow(run, lambda: stop):
+                print(_told(event), flush=True)
+                failed = getattr(event, "reason", "") == "failed"
+        finally:
+            signal.signal(signal.SIGINT, previous)
+    except TrainError as error:
+        return _complain(error, 2)
+    print(f"The model is {run / 'checkpoint.safetensors'}")
+    return 1 if failed else 0
+
+
+def _told(event: Any) -> str:
+    details = ", ".join(
+        f"{key} {value:.4g}" if isinstance(value, float) else f"{key} {value}" for key, value in asdict(event).items()
+    )
+    return f"{type(event).__name__.lower()}: {details}"

@@ -1,0 +1,470 @@
+"""The inference loop: passes over tiles, running means that can grow, and the estimate they allow."""
+
+from __future__ import annotations
+
+import functools
+import math
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from engine import paths
+from engine.checkpoint import Checkpoint, default_checkpoint, find_checkpoint, load_checkpoint
+from engine.device import DeviceError, autocast_dtype, pick_device
+from engine.foreign import Convention
+from engine.field import NoiseField
+from engine.image import Image
+from engine.method import Method, MethodError, method_of
+from engine.metrics import Estimate, Sums, estimate_psnr
+from engine.networks import fold_batch_norm
+from engine.noise import NoiseReport, estimate_noise
+from engine.tiles import Rect, crop, grid, reach
+
+MEMORY_BUDGET = 2**30
+"""Bytes of sums and means kept in memory for one picture; more goes to a file that disappears with it."""
+
+_CPU_TILE = 256
+_SMALLEST_TILE = 32
+
+
+class DenoiseError(ValueError):
+    """A picture cannot be denoised with these choices; the message is meant for the user."""
+
+
+@dataclass(frozen=True, eq=False)
+class Model:
+    """A checkpoint loaded on a device, ready to run.
+
+    Attributes:
+        dtype: of the weights and features; the picture itself stays float32.
+    """
+
+    checkpoint: Checkpoint
+    method: Method
+    network: nn.Module
+    device: torch.device
+    dtype: torch.dtype
+
+    @property
+    def precision(self) -> str:
+        """For people: float32, bfloat16 or float16."""
+        return str(self.dtype).removeprefix("torch.")
+
+
+@functools.lru_cache(maxsize=4)
+def _read(path: Path, modified: float, convention: Convention) -> Checkpoint:
+    return load_checkpoint(path)
+
+
+def load_model(
+    name: str | Path | None = None,
+    *,
+    channels: int = 3,
+    method: str | None = None,
+    device: str = "auto",
+    precision: str = "auto",
+    convention: Convention = Convention(),
+) -> Model:
+    """Load a checkpoint for pictures of `channels` channels.
+
+    Args:
+        name: of an installed checkpoint, or the path of a file; None for the one that leads.
+        method: run it by this method, None for the checkpoint's own.
+        device: auto, cpu, cuda or mps.
+        precision: auto or float32.
+        convention: what cannot be read off a file of others.
+
+    Raises:
+        CheckpointError, MethodError, DeviceError: with one sentence for the user.
+    """
+    path = Path(find_checkpoint(str(name))) if name else default_checkpoint(channels, method).path
+    checkpoint = _read(path, path.stat().st_mtime, convention)
+    return load_model_from(checkpoint, method=method, device=device, precision=precision)
+
+
+def load_model_from(
+    checkpoint: Checkpoint, *, method: str | None = None, device: str = "auto", precision: str = "auto"
+) -> Model:
+    """Put a checkpoint that is already read on a device; raises as `load_model`."""
+    chosen = method_of(method or checkpoint.method)
+    if chosen.id == "r2r" and checkpoint.method == "plain":
+        raise MethodError(
+            f"{checkpoint.name} was not trained on recorrupted pictures, so R2R passes would be off; use method plain"
+        )
+    where = pick_device(device)
+    dtype = (autocast_dtype(where) if precision == "auto" else None) or torch.float32
+    network = fold_batch_norm(checkpoint.build()).requires_grad_(False)
+    if where.type != "cpu":
+        _compare_with_cpu(checkpoint, where, dtype)
+    network = network.to(where, dtype).to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
+    return Model(checkpoint, chosen, network, where, dtype)
+
+
+def measure_noise(image: Image) -> NoiseReport:
+    """The noise of a picture, in units of its levels; NoiseError if it is too small to tell."""
+    black, white = image.levels
+    return estimate_noise(image.pixels if image.levels == (0, 1) else (image.pixels - black) / (white - black))
+
+
+_trusted: set[tuple[str, str]] = set()
+
+
+def _compare_with_cpu(checkpoint: Checkpoint, device: torch.device, dtype: torch.dtype) -> None:
+    """Refuse an accelerator that computes another picture than the CPU; drivers that do are on record."""
+    key = (str(device), checkpoint.sha256)
+    if key in _trusted:
+        return
+    generator = torch.Generator().manual_seed(0)
+    channels = checkpoint.channels
+    ramp = torch.linspace(0, 1, 64).expand(1, channels, 64, 64)
+    noisy = (ramp + 0.1 * torch.randn(ramp.shape, generator=generator)).contiguous()
+    level = torch.full((1, 1, 1, 1), 0.1)
+    with torch.inference_mode():
+        expected = fold_batch_norm(checkpoint.build())(noisy, level)
+        network = fold_batch_norm(checkpoint.build()).to(device, dtype).to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
+        got = network(noisy.to(device), level.to(device)).float().cpu()
+    error = float((got - expected).square().mean().sqrt())
+    # bf16 features leave about 0.0005 here; a wrong kernel leaves tens of times that.
+    if not error < 0.005:
+        raise DeviceError(
+            f"{device} was refused: on a test tile it differs from the CPU by {error * 255:.1f} of 255; use --device cpu"
+        )
+    _trusted.add(key)
+
+
+@dataclass(frozen=True)
+class Progress:
+    """One tile has gone one group of passes further.
+
+    Attributes:
+        tile: where.
+        passes: that this tile now has.
+        done, total: groups of passes over all tiles.
+        seconds: since the run began.
+    """
+
+    tile: Rect
+    passes: int
+    done: int
+    total: int
+    seconds: float
+
+
+Viewport = Callable[[], Rect | None]
+
+
+@dataclass(eq=False)
+class _Tile:
+    """A tile and how far it is.
+
+    Attributes:
+        done: passes in whole groups, their mean is in the running array.
+        kept: the T whose means are in the arrays of kept means.
+        sums: for each T that was reached.
+    """
+
+    rect: Rect
+    done: int = 0
+    kept: set[int] = field(default_factory=set)
+    sums: dict[int, Sums] = field(default_factory=dict)
+
+    def has(self, passes: int) -> bool:
+        return passes == self.done or passes in self.kept
+
+    def divergence(self, passes: int) -> float:
+        return self.sums[passes].divergence if passes in self.sums else 0.0
+
+
+class Denoising:
+    """One picture under one set of values: its running mean, which can grow.
+
+    `run` raises T as far as asked and may be closed at any yield; calling it again goes on from there. Means at
+    T = 1, 2, 4, 8, ... are kept, so lowering T costs nothing.
+
+    Args:
+        model: what runs.
+        image: the picture; never changed.
+        params: the method's parameters; their sigma is ignored in favour of `sigma`.
+        sigma: noise standard deviation in the trained range; 0 leaves the picture as it is.
+        seed: of the recorruptions.
+        tile: side in pixels, None for what suits the device.
+        keep: whether the means at smaller T are kept.
+        budget: bytes of means in memory, the rest goes to a temporary file.
+    """
+
+    def __init__(
+        self,
+        model: Model,
+        image: Image,
+        params: Any,
+        *,
+        sigma: float,
+        seed: int = 0,
+        tile: int | None = None,
+        keep: bool = True,
+        budget: int = MEMORY_BUDGET,
+    ) -> None:
+        if model.checkpoint.channels == 3 and image.channels == 1:
+            raise DenoiseError(f"{model.checkpoint.name} is for colour and this picture is grey; choose a grey model")
+        self.model, self.image, self.params, self.sigma, self.seed = model, image, params, sigma, seed
+        self._keep, self._budget, self._used = keep, budget, 0
+        black, white = image.levels
+        self._black, self._span = np.float32(black), np.float32(white - black)
+        self._multiple: int = model.network.multiple_of  # pyright: ignore[reportAttributeAccessIssue]
+        self._margin: int = model.network.margin  # pyright: ignore[reportAttributeAccessIssue]
+        self._side = -(-(tile or tile_side(model)) // self._multiple) * self._multiple
+        self._noise = NoiseField(seed, image.channels)
+        self._running = self._array() if sigma else None
+        self._kept: dict[int, np.ndarray] = {}
+        self._tiles = [_Tile(rect) for rect in grid(self._whole, self._side)]
+
+    @property
+    def _whole(self) -> Rect:
+        return Rect(0, 0, self.image.width, self.image.height)
+
+    # What has been computed
+
+    @property
+    def tile_side(self) -> int:
+        """Side of the tiles now in use, smaller than asked for after running out of memory."""
+        return self._side
+
+    def has(self, passes: int, area: Rect | None = None) -> bool:
+        """Whether the mean of T passes is at hand everywhere (in `area`)."""
+        return self.sigma == 0 or all(tile.has(passes) for tile in self._tiles if area is None or tile.rect.meets(area))
+
+    def mean(self, passes: int, area: Rect | None = None) -> np.ndarray:
+        """The mean of T passes in the picture's units, (h, w, C) float32; where a tile is not there yet, of fewer.
+
+        A tile without any pass shows the noisy picture.
+        """
+        area = area or self._whole
+        out = self.image.pixels[area.slices].copy()
+        for tile in self._tiles:
+            if tile.done and tile.rect.meets(area):
+                part = tile.rect.shared(area)
+                out[part.moved(-area.left, -area.top).slices] = self._mean_of(tile, passes, part)
+        return out
+
+    def blended(self, passes: int, strength: float, area: Rect | None = None) -> np.ndarray:
+        """noisy + strength (mean - noisy), in the picture's units."""
+        area = area or self._whole
+        return _blend(self.mean(passes, area), self.image.pixels[area.slices], strength)
+
+    def finish(self, passes: int, strength: float) -> np.ndarray:
+        """`blended` of the whole picture; without kept means it is made in place and this object is used up."""
+        if self._keep or self._running is None or not all(tile.done == passes for tile in self._tiles):
+            return self.blended(passes, strength)
+        out, self._running = self._running, None
+        for rect in (tile.rect for tile in self._tiles):
+            out[rect.slices] = _blend(
+                out[rect.slices] * self._span + self._black, self.image.pixels[rect.slices], strength
+            )
+        return out
+
+    def sums(self, passes: int) -> Sums:
+        """What the estimate needs, over the tiles that have T passes."""
+        return sum((tile.sums[passes] for tile in self._tiles if passes in tile.sums), Sums())
+
+    def estimate(self, passes: int, strength: float = 1.0, report: NoiseReport | None = None) -> Estimate:
+        """The PSNR estimated without a reference, or why there is none.
+
+        Args:
+            passes: T.
+            strength: of the blend.
+            report: the noise that was measured; with it the assumptions are checked, and its uncertainty widens the
+                band where sigma was taken from it.
+        """
+        if self.sigma == 0:
+            return Estimate(None, None, "nothing was removed")
+        if report is not None and report.correlation > 0.1:
+            return Estimate(None, None, f"the noise is correlated ({report.correlation:.2f}), the estimate needs white noise")
+        if report is not None and report.clipped > 0.01:
+            return Estimate(None, None, f"{report.clipped:.1%} of the picture is clipped, the estimate needs whole noise")
+        sums = self.sums(passes)
+        if not sums.samples:
+            return Estimate(None, None, "this method leaves nothing to estimate from")
+        measured = report is not None and math.isclose(report.sigma, self.sigma, rel_tol=1e-6)
+        peak = self.image.peak / float(self._span)
+        return estimate_psnr(sums, self.sigma, strength, report.uncertainty if report and measured else 0.0, peak)
+
+    # Computing
+
+    def run(self, passes: int, viewport: Viewport = lambda: None) -> Iterator[Progress]:
+        """Raise every tile to T passes: those in the viewport first, each group of passes over all of them in turn.
+
+        Odd T finish their last group and leave its end out of the mean.
+        """
+        if self.sigma == 0:
+            return
+        group = self.model.method.group
+        rounds = -(-passes // group)
+        for tile in self._tiles:
+            if tile.done > passes and not tile.has(passes):
+                self._rewind(tile, passes)
+        began = time.monotonic()
+        while unfinished := [tile for tile in self._tiles if not tile.has(passes)]:
+            tile = _next(unfinished, viewport())
+            try:
+                self._advance(tile, passes)
+            except (torch.OutOfMemoryError, MemoryError):
+                self._halve()
+                continue
+            done = sum(rounds if tile.has(passes) else tile.done // group for tile in self._tiles)
+            yield Progress(tile.rect, tile.done, done, rounds * len(self._tiles), time.monotonic() - began)
+
+    @torch.inference_mode()
+    def _advance(self, tile: _Tile, passes: int) -> None:
+        """Run the next group of passes on one tile, then put its means in place: all of it or nothing."""
+        assert self._running is not None
+        group, rect = self.model.method.group, tile.rect
+        wide = reach(rect, self.image.height, self.image.width, self._margin, self._multiple)
+        core = rect.moved(-wide.left, -wide.top).slices
+        noisy = self._upload((crop(self.image.pixels, wide) - self._black) / self._span)
+
+        def unit(index: int) -> Tensor:
+            planes = self._noise.unit(index, wide.top, wide.left, wide.height, wide.width)
+            return torch.from_numpy(planes)[None].to(self.model.device)
+
+        total = self._upload(self._running[rect.slices]) * tile.done
+        run = self.model.method.passes(self._call, noisy, self.sigma, self.params, tile.done, unit)
+        products, means = tile.divergence(tile.done) * tile.done, {}
+        complete = True
+        for index in range(tile.done, tile.done + group):
+            estimate, bz = next(run)
+            inside = estimate[:, :, *core].float()
+            total = total + inside
+            means[index + 1] = total / (index + 1)
+            complete = complete and bz is not None
+            if bz is not None:
+                products += float((inside * bz[:, :, *core]).sum(dtype=torch.float64))
+        residuals = {t: float(((mean - noisy[:, :, *core]) ** 2).sum(dtype=torch.float64)) for t, mean in means.items()}
+        ready = {t: mean[0].permute(1, 2, 0).cpu().numpy() for t, mean in means.items()}
+
+        done = tile.done + group
+        if self._keeps(tile.done):
+            self._put(tile, tile.done, self._running[rect.slices])
+        for t, pixels in ready.items():
+            if t == done:
+                self._running[rect.slices] = pixels
+            elif t == passes or self._keeps(t):
+                self._put(tile, t, pixels)
+            if complete:
+                # The divergence comes from whole groups, also at T = 1: the second half of the pair is there anyway.
+                tile.sums[t] = Sums(pixels.size, residuals[t], products / done)
+        tile.done = done
+
+    def _call(self, noisy: Tensor, sigma: Tensor) -> Tensor:
+        """The model's network; a grey one takes each colour channel as a picture of its own."""
+        batch, channels = noisy.shape[:2]
+        alone = self.model.checkpoint.channels == 1 and channels > 1
+        if alone:
+            noisy = noisy.reshape(batch * channels, 1, *noisy.shape[2:])
+            sigma = sigma.repeat_interleave(channels, 0)
+        denoised = self.model.network(noisy.contiguous(memory_format=torch.channels_last), sigma)
+        return denoised.reshape(batch, channels, *denoised.shape[2:])
+
+    def _upload(self, pixels: np.ndarray) -> Tensor:
+        planes = np.ascontiguousarray(pixels.transpose(2, 0, 1)[None], dtype=np.float32)
+        return torch.from_numpy(planes).to(self.model.device)
+
+    def _halve(self) -> None:
+        """Go on in tiles of half the side; what is computed stays."""
+        side = self._side // 2 // self._multiple * self._multiple
+        if side < max(_SMALLEST_TILE, self._multiple):
+            raise DenoiseError(f"There is not enough memory on {self.model.device} for a tile of {self._side} pixels")
+        self._side = side
+        smaller = []
+        for tile in self._tiles:
+            parts = [_Tile(rect, tile.done, set(tile.kept)) for rect in grid(tile.rect, side)]
+            # Sums cannot be divided; the first part answers for all, the others keep what their next pass adds to.
+            parts[0].sums = tile.sums
+            for part in parts[1:]:
+                part.sums = {t: Sums() for t in tile.sums}
+            smaller += parts
+        self._tiles = smaller
+        if self.model.device.type == "cuda":
+            torch.cuda.empty_cache()
+
+    # Where means are kept
+
+    def _keeps(self, passes: int) -> bool:
+        return self._keep and passes > 0 and passes & (passes - 1) == 0
+
+    def _put(self, tile: _Tile, passes: int, pixels: np.ndarray) -> None:
+        if passes not in self._kept:
+            self._kept[passes] = self._array()
+        self._kept[passes][tile.rect.slices] = pixels
+        tile.kept.add(passes)
+
+    def _mean_of(self, tile: _Tile, passes: int, part: Rect) -> np.ndarray:
+        best = passes if tile.has(passes) else max((t for t in {*tile.kept, tile.done} if t <= passes), default=0)
+        if best == 0:
+            return self.image.pixels[part.slices]
+        source = self._running if best == tile.done else self._kept[best]
+        assert source is not None
+        return source[part.slices] * self._span + self._black
+
+    def _rewind(self, tile: _Tile, passes: int) -> None:
+        """Take a tile that is past T, without that mean, back to the nearest state from which T can be reached."""
+        assert self._running is not None
+        if self._keeps(tile.done):
+            self._put(tile, tile.done, self._running[tile.rect.slices])
+        group = self.model.method.group
+        tile.done = max((t for t in tile.kept if t < passes and t % group == 0), default=0)
+        self._running[tile.rect.slices] = self._kept[tile.done][tile.rect.slices] if tile.done else 0
+
+    def _array(self) -> np.ndarray:
+        shape = self.image.pixels.shape
+        size = int(np.prod(shape)) * 4
+        if self._used + size <= self._budget:
+            self._used += size
+            return np.zeros(shape, np.float32)
+        paths.cache().mkdir(parents=True, exist_ok=True)
+        # Without a name where the system can do that; gone when the array is.
+        with tempfile.TemporaryFile(dir=paths.cache()) as file:
+            return np.memmap(file, np.float32, "w+", shape=shape)
+
+
+def _blend(denoised: np.ndarray, noisy: np.ndarray, strength: float) -> np.ndarray:
+    """noisy + strength (denoised - noisy), in place of `denoised`."""
+    if strength != 1.0:
+        denoised -= noisy
+        denoised *= np.float32(strength)
+        denoised += noisy
+    return denoised
+
+
+def _next(tiles: list[_Tile], visible: Rect | None) -> _Tile:
+    """The tile to work on: visible before hidden, fewest passes first, nearest to the middle of the view first."""
+    tiles = [tile for tile in tiles if visible is not None and tile.rect.meets(visible)] or tiles
+    fewest = min(tile.done for tile in tiles)
+    tiles = [tile for tile in tiles if tile.done == fewest]
+    if visible is None:
+        return tiles[0]
+    x, y = visible.left + visible.right, visible.top + visible.bottom
+
+    def distance(tile: _Tile) -> int:
+        return (tile.rect.left + tile.rect.right - x) ** 2 + (tile.rect.top + tile.rect.bottom - y) ** 2
+
+    return min(tiles, key=distance)
+
+
+def tile_side(model: Model) -> int:
+    """Side of a tile: small enough on a CPU to stop within a second, by free memory on a GPU."""
+    if model.device.type != "cuda":
+        return _CPU_TILE
+    free, _ = torch.cuda.mem_get_info(model.device)
+    side = 2048
+    # About 40 feature maps of the finest level live at once in float32, for the two pictures of a pair.
+    width = int(model.checkpoint.arch.get("width", 64))
+    while side > 256 and 2 * side * side * width * 4 * 4 > free // 2:
+        side //= 2
+    return side

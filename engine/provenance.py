@@ -1,0 +1,52 @@
+"""The sidecar: what was done to which picture, so that it can be done again."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import engine
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """All that decides the pixels of a result.
+
+    Attributes:
+        sigma: on the 0 to 255 scale of the picture's levels.
+        params: the method's other parameters.
+        tile: side that was used.
+    """
+
+    input: str
+    input_sha256: str
+    output: str
+    method: str
+    model: str
+    model_sha256: str
+    sigma: float
+    sigma_automatic: bool
+    params: dict[str, Any]
+    strength: float
+    seed: int
+    device: str
+    precision: str
+    tile: int
+
+
+def sidecar_path(output: Path) -> Path:
+    """Beside the result, with `.json` after its whole name."""
+    return output.with_name(output.name + ".json")
+
+
+def write_sidecar(provenance: Provenance, output: Path) -> Path:
+    """Write the sidecar of `output` whole or not at all and return its path."""
+    path = sidecar_path(output)
+    partial = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    text = json.dumps({"program": "pellucid", "version": engine.__version__, **asdict(provenance)}, indent=2)
+    partial.write_text(text + "\n", encoding="utf-8")
+    os.replace(partial, path)
+    return path

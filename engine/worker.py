@@ -1,0 +1,113 @@
+"""One thread that runs jobs one after another, each a generator that may be stopped at every yield."""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import threading
+from collections import deque
+from collections.abc import Callable, Iterator
+from enum import Enum
+from typing import Any
+
+log = logging.getLogger(__name__)
+
+
+class Kind(Enum):
+    """What a job reports."""
+
+    PROGRESS = "progress"
+    """The value that the generator yielded."""
+    DONE = "done"
+    """The value that it returned."""
+    FAILED = "failed"
+    """The exception."""
+    CANCELLED = "cancelled"
+
+
+class Job:
+    """Work that was handed to a worker; `cancel` stops it at its next yield."""
+
+    _ids = itertools.count(1)
+
+    def __init__(self, work: Callable[[], Iterator[Any]], on_event: Callable[[Job, Kind, Any], None]) -> None:
+        self.id = next(self._ids)
+        self.work, self.on_event = work, on_event
+        self._stop = threading.Event()
+
+    @property
+    def is_cancelled(self) -> bool:
+        return self._stop.is_set()
+
+    def cancel(self) -> None:
+        """Ask it to stop; it reports CANCELLED and nothing after that. Any thread."""
+        self._stop.set()
+
+
+class Worker:
+    """Runs jobs in order on its own thread.
+
+    `on_event` of a job is called on that thread: emit a Qt signal there and do nothing else.
+    """
+
+    def __init__(self, name: str) -> None:
+        self._jobs: deque[Job] = deque()
+        self._wake = threading.Condition()
+        self._closing = False
+        self._current: Job | None = None
+        self._thread = threading.Thread(target=self._loop, name=name)
+        self._thread.start()
+
+    def submit(self, work: Callable[[], Iterator[Any]], on_event: Callable[[Job, Kind, Any], None]) -> Job:
+        """Queue `work`; it is called on the worker's thread and must return a generator."""
+        job = Job(work, on_event)
+        with self._wake:
+            if self._closing:
+                raise RuntimeError("The worker is closed")
+            self._jobs.append(job)
+            self._wake.notify()
+        return job
+
+    def close(self) -> None:
+        """Cancel everything and wait for the thread to end."""
+        with self._wake:
+            self._closing = True
+            for job in self._jobs:
+                job.cancel()
+            if self._current is not None:
+                self._current.cancel()
+            self._wake.notify()
+        self._thread.join()
+
+    def _loop(self) -> None:
+        while True:
+            with self._wake:
+                while not self._jobs and not self._closing:
+                    self._wake.wait()
+                if not self._jobs:
+                    return
+                job = self._current = self._jobs.popleft()
+            self._run(job)
+            with self._wake:
+                self._current = None
+
+    def _run(self, job: Job) -> None:
+        if job.is_cancelled:
+            job.on_event(job, Kind.CANCELLED, None)
+            return
+        try:
+            steps = job.work()
+            while True:
+                try:
+                    value = next(steps)
+                except StopIteration as end:
+                    job.on_event(job, Kind.DONE, end.value)
+                    return
+                if job.is_cancelled:
+                    steps.close()  # pyright: ignore[reportAttributeAccessIssue]
+                    job.on_event(job, Kind.CANCELLED, None)
+                    return
+                job.on_event(job, Kind.PROGRESS, value)
+        except Exception as error:  # noqa: BLE001 - the one place where any failure becomes an event
+            log.exception("Job %d failed", job.id)
+            job.on_event(job, Kind.FAILED, error)

@@ -1,0 +1,44 @@
+"""Run a job folder: events to its file, whatever happens."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from training.events import Ended, Event, append
+from training.job import TrainError, TrainJob, read_job, write_job
+from training.loop import STATE, STOP, train
+
+log = logging.getLogger(__name__)
+
+
+def begin(job: TrainJob, run: Path) -> None:
+    """Make the run folder; TrainError if there is a run in it already."""
+    if (run / "job.json").exists():
+        raise TrainError(f"{run} holds a run already; continue it with --resume {run} or give another folder")
+    run.mkdir(parents=True, exist_ok=True)
+    write_job(job, run)
+
+
+def follow(run: Path, should_stop: Callable[[], bool] = lambda: False) -> Iterator[Event]:
+    """Train the job of a run folder, from where it was; every event is also a line of `events.jsonl`."""
+    job = read_job(run)
+    (run / STOP).unlink(missing_ok=True)
+    step = 0
+    try:
+        for event in train(job, run, should_stop):
+            append(event, run)
+            step = event.step
+            yield event
+    except Exception as error:
+        # A reader of the folder must learn of any failure; the traceback goes to the log.
+        log.exception("Run %s failed", run)
+        event = Ended(step, "failed", str(error))
+        append(event, run)
+        raise
+
+
+def can_resume(run: Path) -> bool:
+    """Whether the run folder holds a state to go on from."""
+    return (run / STATE).exists()
