@@ -1,0 +1,368 @@
+"""What a picture file carries beside its pixels: EXIF, XMP, ICC and resolution, read and written without loss."""
+
+from __future__ import annotations
+
+import io
+import re
+import struct
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import BinaryIO, NamedTuple
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Metadata:
+    """What is carried from the file that was opened to the file that is saved.
+
+    Attributes:
+        exif: an EXIF block that starts with its TIFF header ("II*" or "MM"), orientation already 1.
+        xmp: the XMP packet.
+        icc: the colour profile; it describes the pixels as they are now.
+        dpi: horizontal and vertical pixels per inch.
+        format: what the file was by its content: "JPEG", "PNG", "TIFF", "WEBP", "BMP", "GIF", "PPM", "HEIF", ...
+        premultiplied: whether the colours are already multiplied by the opacity (associated alpha).
+        notes: sentences for the user: what was converted or left out when the file was opened.
+    """
+
+    exif: bytes | None = None
+    xmp: bytes | None = None
+    icc: bytes | None = None
+    dpi: tuple[float, float] | None = None
+    format: str = ""
+    premultiplied: bool = False
+    notes: tuple[str, ...] = ()
+
+
+class Field(NamedTuple):
+    """One entry of a TIFF directory: its type number, its count, and its values in little-endian bytes."""
+
+    kind: int
+    count: int
+    values: bytes
+
+    def numbers(self) -> list[float]:
+        """The values of an integer or rational field; empty for any other type."""
+        if self.kind in (5, 10):
+            whole = struct.unpack(f"<{2 * self.count}{'I' if self.kind == 5 else 'i'}", self.values)
+            return [a / b if b else 0.0 for a, b in zip(whole[::2], whole[1::2], strict=True)]
+        letter = {1: "B", 3: "H", 4: "I", 13: "I", 16: "Q"}.get(self.kind)
+        return list(struct.unpack(f"<{self.count}{letter}", self.values)) if letter else []
+
+
+Directory = dict[int, Field]
+
+
+@dataclass(frozen=True)
+class Directories:
+    """The directories of an EXIF block, or of the first page of a TIFF file; pointers between them are left out."""
+
+    first: Directory
+    exif: Directory
+    gps: Directory
+    interop: Directory
+
+
+_ORIENTATION, _EXIF, _GPS, _INTEROP = 274, 34665, 34853, 40965
+_XMP, _ICC, _X_RESOLUTION, _Y_RESOLUTION, _RESOLUTION_UNIT = 700, 34675, 282, 283, 296
+_SIZE_TAGS = {256: 0, 257: 1, 40962: 0, 40963: 1}  # of the whole picture: 0 its width, 1 its height
+
+# What describes the picture and not its storage: description, camera, software, date, artist, host, rating, copyright,
+# IPTC, Windows' XP fields, and where on Earth (GeoTIFF, GDAL).
+_DESCRIPTIVE = frozenset(
+    [270, 271, 272, 305, 306, 315, 316, 18246, 18249, 33432, 33550, 33723, 33922, 34264, 34735, 34736, 34737]
+) | {40091, 40092, 40093, 40094, 40095, 42112, 42113}
+
+# Bytes of one value, and of the words to swap in it, by type number.
+_SIZE = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8}
+_WORD = _SIZE | {5: 4, 10: 4}
+_LARGEST_FIELD = 64 << 20
+
+
+class _Layout(NamedTuple):
+    """How a TIFF structure is stored: byte order "<" or ">", and whether it is a BigTIFF."""
+
+    order: str
+    big: bool
+
+    @property
+    def pointer(self) -> str:
+        return self.order + ("Q" if self.big else "I")
+
+    @property
+    def width(self) -> int:
+        return 8 if self.big else 4
+
+
+class _Entry(NamedTuple):
+    tag: int
+    kind: int
+    count: int
+    position: int  # of the values in the stream
+
+
+def _unpack(stream: BinaryIO, position: int, form: str) -> tuple[int, ...]:
+    """Read numbers at `position`; ValueError where the stream ends before."""
+    stream.seek(position)
+    data = stream.read(struct.calcsize(form))
+    if len(data) < struct.calcsize(form):
+        raise ValueError("the metadata ends too early")
+    return struct.unpack(form, data)
+
+
+def _header(stream: BinaryIO) -> tuple[_Layout, int]:
+    """The layout and the position of the first directory; ValueError if this is no TIFF structure."""
+    stream.seek(0)
+    order = {b"II": "<", b"MM": ">"}.get(stream.read(2))
+    if order is None:
+        raise ValueError("the metadata does not start with II or MM")
+    (version,) = _unpack(stream, 2, order + "H")
+    if version not in (42, 43):
+        raise ValueError(f"the metadata has version {version}")
+    layout = _Layout(order, version == 43)
+    return layout, _unpack(stream, 8 if layout.big else 4, layout.pointer)[0]
+
+
+def _entries(stream: BinaryIO, start: int, layout: _Layout) -> Iterator[_Entry]:
+    """The sane entries of the directory at `start`; then one with tag -1 at the pointer to the next directory."""
+    (length,) = _unpack(stream, start, layout.order + ("Q" if layout.big else "H"))
+    if length > 4096:
+        raise ValueError(f"a metadata directory claims {length} entries")
+    position = start + (8 if layout.big else 2)
+    for _ in range(length):
+        tag, kind, count = _unpack(stream, position, layout.order + ("HHQ" if layout.big else "HHI"))
+        values = position + (12 if layout.big else 8)
+        position += 20 if layout.big else 12
+        size = _SIZE.get(kind, 0) * count
+        if 0 < size <= _LARGEST_FIELD:
+            yield _Entry(
+                tag, kind, count, values if size <= layout.width else _unpack(stream, values, layout.pointer)[0]
+            )
+    yield _Entry(-1, 4, 1, position)
+
+
+def _read_directory(stream: BinaryIO, start: int, layout: _Layout) -> Directory:
+    directory: Directory = {}
+    for entry in list(_entries(stream, start, layout)):
+        stream.seek(entry.position)
+        values = stream.read(_SIZE[entry.kind] * entry.count)
+        if entry.tag < 0 or len(values) < _SIZE[entry.kind] * entry.count:
+            continue
+        word = _WORD[entry.kind]
+        if layout.order == ">" and word > 1:
+            values = np.frombuffer(values, f">u{word}").astype(f"<u{word}").tobytes()
+        directory[entry.tag] = Field(entry.kind, entry.count, values)
+    return directory
+
+
+def read_directories(stream: BinaryIO) -> Directories:
+    """Read the first directory of a TIFF structure and those it points to; ValueError if it is damaged."""
+    layout, start = _header(stream)
+    first = _read_directory(stream, start, layout)
+
+    def follow(parent: Directory, tag: int) -> Directory:
+        pointer = parent.pop(tag, None)
+        try:
+            return _read_directory(stream, int(pointer.numbers()[0]), layout) if pointer else {}
+        except (ValueError, IndexError):
+            return {}
+
+    exif, gps = follow(first, _EXIF), follow(first, _GPS)
+    return Directories(first, exif, gps, follow(exif, _INTEROP))
+
+
+def _pack_directory(directory: Directory, start: int, big: bool) -> bytes:
+    """One directory that will lie at `start`, its long values behind it; little-endian, no next directory."""
+    width = 8 if big else 4
+    head = struct.pack("<Q" if big else "<H", len(directory))
+    behind = start + len(head) + len(directory) * (12 + width - 4 + (4 if big else 0)) + width
+    entries, values = [], bytearray()
+    for tag, field in sorted(directory.items()):
+        inline = field.values
+        if len(inline) > width:
+            inline = struct.pack("<Q" if big else "<I", behind + len(values))
+            values += field.values + b"\0" * (len(field.values) % 2)
+        entries.append(
+            struct.pack("<HHQ" if big else "<HHI", tag, field.kind, field.count) + inline.ljust(width, b"\0")
+        )
+    return head + b"".join(entries) + b"\0" * width + bytes(values)
+
+
+def _pack_directories(parts: Directories, start: int, big: bool) -> bytes:
+    """The first directory at `start`, then those it points to."""
+
+    def pointer(to: int) -> Field:
+        return Field(16, 1, struct.pack("<Q", to)) if big else Field(4, 1, struct.pack("<I", to))
+
+    def with_pointers(directory: Directory, **to: int) -> Directory:
+        tags = {"exif": _EXIF, "gps": _GPS, "interop": _INTEROP}
+        return directory | {tags[name]: pointer(position) for name, position in to.items() if position}
+
+    # A directory's length does not depend on where its pointers lead, so the places are found with dummies.
+    has_exif = int(bool(parts.exif or parts.interop))
+    has_gps, has_interop = int(bool(parts.gps)), int(bool(parts.interop))
+    at_exif = start + len(_pack_directory(with_pointers(parts.first, exif=has_exif, gps=has_gps), start, big))
+    exif = _pack_directory(with_pointers(parts.exif, interop=has_interop), at_exif, big) if has_exif else b""
+    at_gps = at_exif + len(exif)
+    gps = _pack_directory(parts.gps, at_gps, big) if has_gps else b""
+    at_interop = at_gps + len(gps)
+    interop = _pack_directory(parts.interop, at_interop, big) if has_interop else b""
+    if has_exif:
+        exif = _pack_directory(with_pointers(parts.exif, interop=has_interop * at_interop), at_exif, big)
+    first = _pack_directory(with_pointers(parts.first, exif=has_exif * at_exif, gps=has_gps * at_gps), start, big)
+    return first + exif + gps + interop
+
+
+def _describing(parts: Directories) -> Directories:
+    """Without what belongs to the storage of the file it came from."""
+    first = {tag: field for tag, field in parts.first.items() if tag in _DESCRIPTIVE and field.kind <= 13}
+    # ImageJ, OME and tifffile describe all pages of their file here; beside a single page it would be wrong.
+    if 270 in first and re.match(rb"ImageJ=|\s*<\?xml|\s*<OME|\s*\{\"shape\"", first[270].values):
+        del first[270]
+    return Directories(first, parts.exif, parts.gps, parts.interop)
+
+
+def tiff_metadata(stream: BinaryIO) -> tuple[Metadata, int]:
+    """The metadata of a TIFF file's first page, and its orientation (1 to 8); nothing where they are damaged."""
+    try:
+        parts = read_directories(stream)
+    except ValueError:
+        return Metadata(format="TIFF"), 1
+    first = parts.first
+    kept = _describing(parts)
+    exif = None
+    if kept.first or kept.exif or kept.gps:
+        upright = {_ORIENTATION: Field(3, 1, b"\1\0")}
+        kept = Directories(kept.first | upright, kept.exif, kept.gps, kept.interop)
+        exif = b"II*\0\x08\0\0\0" + _pack_directories(kept, 8, big=False)
+
+    def number(tag: int) -> float:
+        return (first[tag].numbers() or [0])[0] if tag in first else 0
+
+    per_inch = {2: 1.0, 3: 2.54}.get(number(_RESOLUTION_UNIT) if _RESOLUTION_UNIT in first else 2)
+    dpi = (number(_X_RESOLUTION), number(_Y_RESOLUTION))
+    metadata = Metadata(
+        exif=exif,
+        xmp=first[_XMP].values if _XMP in first else None,
+        icc=first[_ICC].values if _ICC in first else None,
+        dpi=(dpi[0] * per_inch, dpi[1] * per_inch) if per_inch and min(dpi) > 0 else None,
+        format="TIFF",
+    )
+    orientation = int(number(_ORIENTATION))
+    return metadata, orientation if 1 <= orientation <= 8 else 1
+
+
+def append_exif(stream: BinaryIO, exif: bytes) -> None:
+    """Add an EXIF block to a little-endian TIFF file that is open for reading and writing.
+
+    tifffile refuses to write tag 34665, so a new first directory, with the EXIF and GPS directories behind it, goes to
+    the end of the file and the header then points there. A damaged block is left out.
+    """
+    try:
+        added = _describing(read_directories(io.BytesIO(exif)))
+    except ValueError:
+        return
+    layout, start = _header(stream)
+    first = _read_directory(stream, start, layout) | added.first
+    end = stream.seek(0, io.SEEK_END)
+    stream.write(b"\0" * (end % 2))
+    end += end % 2
+    stream.write(_pack_directories(Directories(first, added.exif, added.gps, added.interop), end, layout.big))
+    stream.seek(8 if layout.big else 4)
+    stream.write(struct.pack(layout.pointer, end))
+
+
+def exif_orientation(exif: bytes | None) -> int:
+    """The orientation (1 to 8) in an EXIF block; 1 where it has none or is damaged."""
+    try:
+        numbers = read_directories(io.BytesIO(exif or b"")).first[_ORIENTATION].numbers()
+    except (ValueError, KeyError):
+        return 1
+    return int(numbers[0]) if numbers and 1 <= numbers[0] <= 8 else 1
+
+
+def upright_exif(exif: bytes | None, width: int, height: int) -> bytes | None:
+    """The block for a picture that now stands upright and has this size, changed in place; None if it is damaged.
+
+    In place, because the maker notes of many cameras hold positions counted from the start of the block. The thumbnail
+    directory is unlinked: it would show the picture noisy and in its old orientation.
+    """
+    try:
+        stream = io.BytesIO(exif or b"")
+        layout, start = _header(stream)
+        pointer = _read_directory(stream, start, layout).get(_EXIF)
+        for directory in (start, *(pointer.numbers()[:1] if pointer else ())):
+            try:
+                entries = list(_entries(stream, int(directory), layout))
+            except ValueError:
+                if directory == start:
+                    raise
+                continue
+            for tag, kind, count, position in entries:
+                if tag == _ORIENTATION:
+                    value = 1
+                elif tag in _SIZE_TAGS:
+                    value = (width, height)[_SIZE_TAGS[tag]]
+                elif tag == -1 and directory == start:
+                    value = 0
+                else:
+                    continue
+                letter = {3: "H", 4: "I"}.get(kind)
+                if letter and count == 1 and value < 1 << (8 * _SIZE[kind]):
+                    stream.seek(position)
+                    stream.write(struct.pack(layout.order + letter, value))
+        return stream.getvalue()[: len(exif or b"")] or None
+    except ValueError:
+        return None
+
+
+def upright_xmp(xmp: bytes | None) -> bytes | None:
+    """The packet with tiff:Orientation set to 1: some programs heed it in place of EXIF and would rotate twice."""
+    return re.sub(rb"(tiff:Orientation\s*(?:=\s*[\"']|>)\s*)[1-8]", rb"\g<1>1", xmp) if xmp else None
+
+
+PNG_HEADER = 8 + 25
+"""Bytes of the signature and the header chunk, behind which `png_chunks` belong."""
+
+
+def png_chunks(metadata: Metadata) -> bytes:
+    """The metadata as PNG chunks."""
+
+    def chunk(name: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+
+    added = b""
+    if metadata.icc:
+        added += chunk(b"iCCP", b"ICC profile\0\0" + zlib.compress(metadata.icc))
+    if metadata.dpi:
+        per_metre = [max(1, round(value / 0.0254)) for value in metadata.dpi]
+        added += chunk(b"pHYs", struct.pack(">IIB", *per_metre, 1))
+    if metadata.exif:
+        added += chunk(b"eXIf", metadata.exif)
+    if metadata.xmp:
+        added += chunk(b"iTXt", b"XML:com.adobe.xmp\0\0\0\0\0" + metadata.xmp)
+    return added
+
+
+def check_png(stream: BinaryIO) -> None:
+    """ValueError if a chunk that the picture needs is damaged, or the end is missing: decoders accept either."""
+    stream.seek(8)
+    while True:
+        head = stream.read(8)
+        if len(head) < 8:
+            raise ValueError("the file ends too early")
+        length, name = struct.unpack(">I4s", head)
+        if not name[0] & 32:  # an upper-case first letter: a chunk that decoding needs
+            crc = zlib.crc32(name)
+            for at in range(0, length, 1 << 20):
+                crc = zlib.crc32(stream.read(min(1 << 20, length - at)), crc)
+            if stream.read(4) != struct.pack(">I", crc):
+                raise ValueError(
+                    f"the checksum of its {name.decode('latin-1')} chunk is wrong or the file ends too early"
+                )
+        else:
+            stream.seek(length + 4, io.SEEK_CUR)
+        if name == b"IEND":
+            return
