@@ -16,10 +16,10 @@ import torch
 from torch import Tensor, nn
 
 from engine import paths
-from engine.checkpoint import Checkpoint, default_checkpoint, find_checkpoint, load_checkpoint
+from engine.checkpoint import Checkpoint, default_checkpoint, find_checkpoint
 from engine.device import DeviceError, autocast_dtype, pick_device
-from engine.foreign import Convention
 from engine.field import NoiseField
+from engine.foreign import Convention, read_any
 from engine.image import Image
 from engine.method import Method, MethodError, method_of
 from engine.metrics import Estimate, Sums, estimate_psnr
@@ -60,7 +60,7 @@ class Model:
 
 @functools.lru_cache(maxsize=4)
 def _read(path: Path, modified: float, convention: Convention) -> Checkpoint:
-    return load_checkpoint(path)
+    return read_any(path, convention)
 
 
 def load_model(

@@ -102,9 +102,8 @@ class DnCNN(nn.Module):
         depth: convolutions, 17 or 20 in the papers.
         first_bias: whether the first convolution has a bias.
         eps: of the batch norms; not part of a state dict, and wrong values cost quality without a word.
-        output: "residual" where the body gives the noise, "image" where the class gave x - body(x). The tensors
-            are the same; either way this module returns the denoised picture. Only "direct" differs: the body
-            itself is the denoised picture.
+        output: what the layers give, "residual" the noise or "image" the denoised picture. The public DnCNN and R2R
+            files are all "residual", also where their class subtracts it from the input by itself.
         bgr: the weights expect blue first.
         bias: every convolution has a bias and there is no batch norm (folded weights).
     """
@@ -152,7 +151,7 @@ class DnCNN(nn.Module):
         given = x.flip(1) if self.bgr else x
         body = self.dncnn(given.to(next(self.parameters()).dtype)).to(x.dtype)
         body = body.flip(1) if self.bgr else body
-        return body if self.output == "direct" else x - body
+        return body if self.output == "image" else x - body
 
 
 def fold_batch_norm(network: nn.Module) -> nn.Module:

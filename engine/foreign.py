@@ -1,0 +1,498 @@
+"""Checkpoints of others: recognised, made safe and brought into our own form."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import zipfile
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any, NoReturn
+
+import safetensors
+import torch
+from torch import Tensor
+
+from engine import paths
+from engine.checkpoint import (
+    SUFFIX,
+    Card,
+    Checkpoint,
+    CheckpointError,
+    list_checkpoints,
+    load_checkpoint,
+    save_checkpoint,
+)
+from engine.method import method_of
+
+_LARGEST = 2 * 2**30
+"""Bytes of a file, and of its weights once they are read."""
+
+_MOST_TENSORS = 10_000
+
+_WRAPPERS = ("state_dict", "model_state_dict", "params", "model")
+
+
+class ForeignError(CheckpointError):
+    """A file of others cannot be brought in; the message is meant for the user."""
+
+
+@dataclass(frozen=True)
+class Convention:
+    """What the tensors of a file leave open; None where it is not known.
+
+    Attributes:
+        output: what the layers give, "residual" the noise or "image" the denoised picture.
+        channels_order: of the colours that they expect, "rgb" or "bgr".
+        bn_eps: eps of the batch norms.
+        method: id of the method that the file was trained for; None runs it as "plain".
+    """
+
+    output: str | None = None
+    channels_order: str | None = None
+    bn_eps: float | None = None
+    method: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.output not in (None, "residual", "image"):
+            raise ForeignError(f"--output is residual or image, not {self.output!r}")
+        if self.channels_order not in (None, "rgb", "bgr"):
+            raise ForeignError(f"--channels is rgb or bgr, not {self.channels_order!r}")
+        if self.bn_eps is not None and not 0 <= self.bn_eps < 1:
+            raise ForeignError(f"--bn-eps is a small number such as 1e-5, not {self.bn_eps}")
+
+
+_OPTIONS = {
+    "output": ("--output", "residual|image"),
+    "channels_order": ("--channels", "rgb|bgr"),
+    "bn_eps": ("--bn-eps", "E"),
+    "method": ("--method", "M"),
+}
+"""The fields of `Convention` as options of the command line."""
+
+
+class ConventionNeeded(ForeignError):
+    """A file can be run once the user has said how.
+
+    Attributes:
+        choices: the fields of `Convention` that must be given.
+    """
+
+    def __init__(self, message: str, choices: tuple[str, ...]) -> None:
+        super().__init__(message)
+        self.choices = choices
+
+
+@dataclass(frozen=True)
+class _Known:
+    """A public file whose convention was found by running it."""
+
+    name: str
+    title: str
+    trained_on: str
+    licence: str
+    convention: Convention
+    description: str = ""
+
+
+_GPL = "GPL-3.0, as its repository"
+_NONE_GIVEN = "none given by its authors"
+_DNCNN = Convention("residual", None, 1e-5, "plain")
+_KAIR = Convention("residual", None, None, "plain")
+# Both were trained on pairs recorrupted from camera noise, in blue-green-red order as OpenCV reads. They do not fix
+# the method: without a choice they are run as "plain", one pass on the noisy picture, which is how their authors
+# evaluate them. Passes of R2R would add white noise, and camera noise in sRGB is not white.
+_CAMERA = Convention("residual", "bgr", 1e-4, None)
+
+
+def _saoyan(level: str) -> _Known:
+    return _Known(
+        f"dncnn-{level.lower()}",
+        f"DnCNN-{level} of DnCNN-PyTorch",
+        "400 clean grey pictures with Gaussian noise, sigma " + ("0 to 55" if level == "B" else level[2:]) + " of 255",
+        _GPL,
+        _DNCNN,
+    )
+
+
+def _kair(level: int) -> _Known:
+    return _Known(
+        f"kair-dncnn-{level}",
+        f"DnCNN, sigma {level}, of KAIR",
+        f"clean grey pictures with Gaussian noise, sigma {level} of 255",
+        "MIT, as its repository",
+        _KAIR,
+    )
+
+
+_KNOWN: Mapping[str, _Known] = {
+    "6eaf743d87f97769": _saoyan("S-15"),
+    "65f0f0ea16d66727": _saoyan("S-25"),
+    "dfdd4d9b10e50d46": _saoyan("S-50"),
+    "dc25406eff05b9f4": _saoyan("B"),
+    "d1f48a581f42bd93": _kair(15),
+    "0451a70de9b672ae": _kair(25),
+    "83c11202a88e7b23": _kair(50),
+    "985dadfb91c0259f": _Known(
+        "r2r-sidd",
+        "R2R for camera noise (SIDD) of its authors",
+        "noisy raw pictures of SIDD, recorrupted with alpha 2 and developed to sRGB",
+        _NONE_GIVEN,
+        _CAMERA,
+        "For photographs of phone cameras in strong noise; one pass, no recorruption.",
+    ),
+    "99659df5d3959ff5": _Known(
+        "r2r-polyu-reproduction",
+        "R2R for PolyU of a reproduction",
+        "70 noisy photographs of PolyU",
+        _NONE_GIVEN,
+        _CAMERA,
+        "Not of use: its training pairs had the same input and target, so it learned to change little, and on all 100 "
+        "pictures of PolyU its result is worse than the noisy picture.",
+    ),
+}
+"""By the first 16 digits of the file's SHA-256."""
+
+
+def read_any(path: Path, convention: Convention | None = None) -> Checkpoint:
+    """Read one of our own files, or else a file of others; raises CheckpointError."""
+    return load_checkpoint(path) if _is_ours(path) else read_foreign(path, convention)
+
+
+def read_foreign(path: Path, convention: Convention | None = None) -> Checkpoint:
+    """Read a .pth, .pt or .safetensors of others; nothing in it is ever executed.
+
+    A file that is known by its SHA-256 needs no convention.
+
+    Raises:
+        ConventionNeeded: the tensors are recognised but do not say how to run them.
+        ForeignError: unreadable, hostile or unknown.
+        MethodError: the convention's method does not exist.
+    """
+    weights = _read_weights(path)
+    layers = _layers(weights)
+    if layers is None:
+        count, first = len(weights), next(iter(weights))
+        raise ForeignError(f"No method recognises {path.name}: {count} tensors, first {_shorten(first)!r}")
+    channels = _check_channels(path, layers)
+    with path.open("rb") as file:
+        sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+    known = _KNOWN.get(sha256[:16])
+    settled = _settle(path, known, convention or Convention())
+    _demand(path, layers, channels, settled)
+    eps = settled.bn_eps or 0.0
+    bad = [layer for layer in layers if layer.norm and not bool((layer.norm["running_var"] + eps > 0).all())]
+    if bad:
+        raise ForeignError(f"{path.name} has batch norms whose variance is not above zero; it cannot be run")
+    arch = {
+        "network": "dncnn",
+        "channels": channels,
+        "depth": len(layers),
+        "width": layers[0].weight.shape[0],
+        "output": settled.output,
+        "bgr": channels == 3 and settled.channels_order == "bgr",
+    }
+    if _is_public(layers):
+        arch |= {"first_bias": layers[0].bias is not None, "eps": eps}
+    else:
+        layers = [_fold(layer, eps) for layer in layers]
+        arch |= {"bias": True}
+    return Checkpoint(
+        known.name if known else path.stem,
+        method_of(settled.method or "plain").id,
+        arch,
+        _weights(layers),
+        card=_card(path, known, settled, sha256),
+        sha256=sha256,
+    )
+
+
+def import_checkpoint(path: Path, convention: Convention | None = None, name: str | None = None) -> Path:
+    """Bring a file into the user's models, as safetensors with a card; gives the new file.
+
+    Args:
+        path: a file of others, or one of our own from elsewhere.
+        convention: see `read_foreign`.
+        name: for commands and the window; None for the known one or the file's, with a number where that is taken.
+            The same file imported again takes the place of the first.
+
+    Raises:
+        ForeignError, ConventionNeeded, CheckpointError: as `read_any`, or the name cannot be used.
+    """
+    checkpoint = read_any(path, convention)
+    taken = {entry.name: entry for entry in list_checkpoints()}
+
+    def free(name: str) -> bool:
+        """Not taken, or taken by an earlier import of the same file."""
+        entry = taken.get(name)
+        if entry is None:
+            return not (paths.models() / f"{name}{SUFFIX}").exists()
+        return not entry.bundled and checkpoint.card.source != "" and entry.card.source == checkpoint.card.source
+
+    if name is None:
+        stem = re.sub(r"[^\w.-]+", "-", checkpoint.name).strip(".-") or "imported"
+        name, number = stem, 1
+        while not free(name):
+            number += 1
+            name = f"{stem}-{number}"
+    elif not re.fullmatch(r"\w[\w.-]*", name):
+        raise ForeignError(f"A model's name is made of letters, digits, '.', '-' and '_', not {name!r}")
+    elif not free(name):
+        raise ForeignError(f"There is already a model {name!r}; choose another name")
+    target = paths.models() / f"{name}{SUFFIX}"
+    save_checkpoint(replace(checkpoint, name=name), target)
+    return target
+
+
+def _read_weights(path: Path) -> dict[str, Tensor]:
+    """The tensors of a file by name, float32 on the CPU, each with its own memory; whole numbers as they are."""
+    if not path.is_file():
+        raise ForeignError(f"There is no file {path}")
+    size = path.stat().st_size
+    if size == 0:
+        raise ForeignError(f"{path.name} is empty; copy or download it again")
+    if size > _LARGEST:
+        raise ForeignError(f"{path.name} has {size / 2**30:.1f} GB; checkpoints up to 2 GB are opened")
+    try:
+        with path.open("rb") as file:
+            head = file.read(9)
+        read = _read_safetensors(path) if head[8:] == b"{" else _unwrap(_read_pickle(path, size, head))
+        return _own(path, read)
+    except ForeignError:
+        raise
+    except Exception as error:  # noqa: BLE001 - a damaged pickle or archive raises whatever its bytes lead to
+        _refuse(path, error)
+
+
+def _refuse(path: Path, error: Exception) -> NoReturn:
+    found = re.search(r"GLOBAL (\S+)", str(error))
+    if found:
+        raise ForeignError(
+            f"{path.name} holds a Python object ({_shorten(found[1])}) beside its weights and was not opened, as such "
+            "a file can run code; save its state dict alone"
+        ) from None
+    if isinstance(error, OSError):
+        raise ForeignError(f"{path.name} cannot be read ({error.strerror or error})") from None
+    raise ForeignError(f"{path.name} is not a readable checkpoint; it is damaged or of another kind") from None
+
+
+def _read_safetensors(path: Path) -> dict[str, Tensor]:
+    with safetensors.safe_open(path, "pt") as file:
+        names = list(file.keys())
+        _check_count(path, len(names))
+        return {name: file.get_tensor(name) for name in names}
+
+
+def _read_pickle(path: Path, size: int, head: bytes) -> Any:
+    if head.startswith(b"PK"):
+        with zipfile.ZipFile(path) as archive:
+            entries = archive.infolist()
+        # torch never compresses, so whatever would grow when unpacked was made by someone else.
+        if sum(entry.file_size for entry in entries) > size:
+            raise ForeignError(f"{path.name} is a compressed archive, which no checkpoint is; unpack it first")
+        if any(entry.filename.endswith("constants.pkl") for entry in entries):
+            raise ForeignError(f"{path.name} is a TorchScript program, not weights; save its state dict")
+    return torch.load(path, map_location="cpu", weights_only=True)  # noqa: TID251
+
+
+def _unwrap(read: Any) -> dict[str, Tensor]:
+    """The state dict in what training programs save around it."""
+    for _ in _WRAPPERS:
+        if not isinstance(read, Mapping):
+            break
+        inner = next((read[key] for key in _WRAPPERS if isinstance(read.get(key), Mapping)), None)
+        if inner is None:
+            break
+        read = inner
+    if not isinstance(read, Mapping):
+        return {}
+    return {key: value for key, value in read.items() if isinstance(key, str) and isinstance(value, Tensor)}
+
+
+def _check_count(path: Path, count: int) -> None:
+    if count > _MOST_TENSORS:
+        raise ForeignError(f"{path.name} holds {count} tensors; checkpoints of up to {_MOST_TENSORS} are opened")
+
+
+def _own(path: Path, read: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    if not read:
+        raise ForeignError(f"{path.name} holds no weights; save the state dict of a network and bring that in")
+    _check_count(path, len(read))
+    # Counted before anything is copied: a tensor can claim any size over a few bytes of storage.
+    if sum(4 * tensor.numel() for tensor in read.values()) > _LARGEST:
+        raise ForeignError(f"{path.name} holds more than 2 GB of weights")
+    weights = {}
+    for name, tensor in read.items():
+        if tensor.layout != torch.strided or tensor.is_quantized or tensor.device.type != "cpu":
+            raise ForeignError(f"{path.name} holds sparse, quantized or absent weights, first {_shorten(name)!r}")
+        kind = torch.float32 if tensor.is_floating_point() else tensor.dtype
+        weights[name] = tensor.detach().to(kind, copy=True).contiguous()
+        if not torch.isfinite(weights[name]).all():
+            raise ForeignError(f"{path.name} holds weights that are not finite, first {_shorten(name)!r}")
+    return weights
+
+
+def _shorten(text: str) -> str:
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+def _is_ours(path: Path) -> bool:
+    try:
+        with safetensors.safe_open(path, "pt") as file:
+            return "pellucid" in (file.metadata() or {})
+    except (OSError, safetensors.SafetensorError):
+        return False
+
+
+@dataclass(frozen=True, eq=False)
+class _Layer:
+    """A convolution and the batch norm after it, if there is one."""
+
+    weight: Tensor
+    bias: Tensor | None
+    norm: Mapping[str, Tensor] | None = None
+
+
+_NAME = re.compile(r"((?:\w+\.)*(?:dncnn|model))\.(\d{1,5})\.(\w+)", re.ASCII)
+_NORM = {"weight", "bias", "running_mean", "running_var"}
+
+
+def _layers(weights: Mapping[str, Tensor]) -> list[_Layer] | None:
+    """The layers of a DnCNN, or None where the tensors are anything else.
+
+    The public layouts are one sequence called `dncnn` or `model`, below any prefix: convolution, batch norm or none,
+    ReLU, and so on. A ReLU has no tensors but a place in the count, so the numbers must leave exactly that gap.
+    """
+    modules: dict[int, dict[str, Tensor]] = {}
+    stems = set()
+    for name, tensor in weights.items():
+        found = _NAME.fullmatch(name)
+        if not found:
+            return None
+        stems.add(found[1])
+        if found[3] != "num_batches_tracked":
+            modules.setdefault(int(found[2]), {})[found[3]] = tensor
+    if len(stems) != 1 or any(not t.is_floating_point() for parts in modules.values() for t in parts.values()):
+        return None
+    layers: list[_Layer] = []
+    following = 0
+    for index, parts in sorted(modules.items()):
+        if index == following and {"weight"} <= parts.keys() <= {"weight", "bias"}:
+            layers.append(_Layer(parts["weight"], parts.get("bias")))
+        elif index == following - 1 and parts.keys() == _NORM and not layers[-1].norm:
+            layers[-1] = replace(layers[-1], norm=parts)
+        else:
+            return None
+        following = index + 2
+    return layers if _fit(layers) else None
+
+
+def _fit(layers: list[_Layer]) -> bool:
+    """Whether the shapes are those of a DnCNN: 3x3, one width between the first convolution and the last."""
+    if len(layers) < 3 or any(layer.weight.shape[2:] != (3, 3) for layer in layers):
+        return False
+    width = layers[0].weight.shape[0]
+    if (
+        width == 0
+        or layers[-1].weight.shape[1] != width
+        or any(layer.weight.shape[:2] != (width, width) for layer in layers[1:-1])
+    ):
+        return False
+    vectors = [
+        (vector, layer)
+        for layer in layers
+        for vector in (layer.bias, *(layer.norm or {}).values())
+        if vector is not None
+    ]
+    return all(vector.shape == layer.weight.shape[:1] for vector, layer in vectors)
+
+
+def _check_channels(path: Path, layers: list[_Layer]) -> int:
+    takes, gives = layers[0].weight.shape[1], layers[-1].weight.shape[0]
+    if takes != gives or takes not in (1, 3):
+        raise ForeignError(f"{path.name} takes {takes} and gives {gives} channels; needed are 1 and 1, or 3 and 3")
+    return takes
+
+
+def _settle(path: Path, known: _Known | None, given: Convention) -> Convention:
+    """What is known of a file before what the user says; ForeignError where the two differ."""
+    if known is None:
+        return given
+    facts = {name: fact for name, fact in asdict(known.convention).items() if fact is not None}
+    for name, fact in facts.items():
+        option, wish = _OPTIONS[name][0], getattr(given, name)
+        if wish not in (None, fact):
+            raise ForeignError(f"{path.name} is {known.title}, which needs {option} {fact}; leave {option} out")
+    return replace(given, **facts)
+
+
+def _demand(path: Path, layers: list[_Layer], channels: int, settled: Convention) -> None:
+    """Stop where something is open that the tensors cannot say."""
+    needed = ["output"]
+    if channels == 3:
+        needed.append("channels_order")
+    if any(layer.norm for layer in layers):
+        needed.append("bn_eps")
+    choices = tuple(name for name in needed if getattr(settled, name) is None)
+    if choices:
+        options = " ".join(" ".join(_OPTIONS[name]) for name in choices)
+        raise ConventionNeeded(f"{path.name} does not say how it is to be run; import it with {options}", choices)
+
+
+def _is_public(layers: list[_Layer]) -> bool:
+    """Whether batch norms and biases are where `networks.DnCNN` has them without folding."""
+    first, *middle, last = layers
+    return (
+        first.norm is None
+        and last.norm is None
+        and last.bias is None
+        and all(layer.norm and layer.bias is None for layer in middle)
+    )
+
+
+def _fold(layer: _Layer, eps: float) -> _Layer:
+    """One convolution with a bias that does what the layer does; computed in double precision."""
+    weight = layer.weight.double()
+    bias = torch.zeros_like(weight[:, 0, 0, 0]) if layer.bias is None else layer.bias.double()
+    if layer.norm:
+        norm = {name: vector.double() for name, vector in layer.norm.items()}
+        scale = norm["weight"] / (norm["running_var"] + eps).sqrt()
+        weight = weight * scale[:, None, None, None]
+        bias = norm["bias"] + (bias - norm["running_mean"]) * scale
+    return _Layer(weight.float(), bias.float())
+
+
+def _weights(layers: list[_Layer]) -> dict[str, Tensor]:
+    """The state dict of `networks.DnCNN`."""
+    weights: dict[str, Tensor] = {}
+    index = 0
+    for layer in layers:
+        weights[f"dncnn.{index}.weight"] = layer.weight
+        if layer.bias is not None:
+            weights[f"dncnn.{index}.bias"] = layer.bias
+        if layer.norm:
+            index += 1
+            weights |= {f"dncnn.{index}.{name}": vector for name, vector in layer.norm.items()}
+            weights[f"dncnn.{index}.num_batches_tracked"] = torch.tensor(0)
+        index += 2
+    return weights
+
+
+def _card(path: Path, known: _Known | None, settled: Convention, sha256: str) -> Card:
+    if known:
+        return Card(
+            title=known.title,
+            description=f"{known.description} Imported from {path.name}.".strip(),
+            licence=known.licence,
+            trained_on=known.trained_on,
+            source=sha256,
+        )
+    said = " ".join(f"{_OPTIONS[name][0]} {value}" for name, value in asdict(settled).items() if value is not None)
+    return Card(
+        title=f"Imported from {path.name}",
+        description=f"Run as its user said: {said}",
+        licence="unknown",
+        trained_on="unknown",
+        source=sha256,
+    )
