@@ -13,7 +13,7 @@ import secrets
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import cv2
 import numpy as np
@@ -288,7 +288,7 @@ def _samples(image: Image, bits: int, keeps_opacity: bool) -> np.ndarray:
 
 
 def _write_jpeg(file: BinaryIO, samples: np.ndarray, metadata: Metadata, quality: int) -> None:
-    options = {}
+    options: dict[str, Any] = {}
     # A JPEG segment ends at 64 KB; what is longer is left out rather than cut.
     for name, data, limit in (("exif", metadata.exif, 65527), ("xmp", metadata.xmp, 65504)):
         if data and len(data) <= limit:
@@ -341,7 +341,7 @@ def _write_tiff(file: BinaryIO, samples: np.ndarray, metadata: Metadata) -> None
     import tifffile
 
     channels = samples.shape[2]
-    options = {}
+    options: dict[str, Any] = {}
     if channels in (2, 4):
         options["extrasamples"] = ["assocalpha" if metadata.premultiplied else "unassalpha"]
     if metadata.dpi:

@@ -600,6 +600,11 @@ def test_levels_of_12_bits_in_16_are_a_sixteenth():
     assert derive_levels(pixels, is_float=False) == (0.0, 1 / 16)
 
 
+@pytest.mark.parametrize("top", [1.0, 0.25, 2.0**-9])
+def test_levels_end_at_a_power_of_two_that_is_just_reached(top):
+    assert derive_levels(np.full((5, 5, 1), top, np.float32), is_float=False) == (0.0, top)
+
+
 @pytest.mark.parametrize(("top", "expected"), [(1.2, 1.0), (1.3, 2.0), (1.0, 1.0), (0.55, 0.5), (4000.0, 4096.0)])
 def test_levels_of_floats_allow_noise_to_overshoot(top, expected):
     pixels = np.linspace(0, top, 5000, dtype=np.float32).reshape(50, 100, 1)
