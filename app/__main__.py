@@ -1,0 +1,114 @@
+"""Start the window, or a command; Qt is imported only for the window."""
+
+from __future__ import annotations
+
+import logging
+import multiprocessing
+import os
+import re
+import signal
+import sys
+from collections.abc import Sequence
+from logging.handlers import RotatingFileHandler
+from pathlib import Path
+
+import engine
+from engine import paths
+
+_NO_QT = (
+    "pellucid: the window cannot open because a system library is missing ({reason}). On Debian and Ubuntu: "
+    "apt-get install libgl1 libegl1 libxkbcommon0 libfontconfig1 libdbus-1-3 libglib2.0-0 libxcb-cursor0 "
+    "libxcb-icccm4 libxcb-keysyms1 libxcb-shape0 libxkbcommon-x11-0; the command line works without: pellucid denoise"
+)
+_NO_DISPLAY = (
+    "pellucid: there is no display to open a window on; use the command line: pellucid denoise IN... -o OUT\n"
+)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run what the command line asks for and return the exit status; without a command the window opens."""
+    multiprocessing.freeze_support()
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    if given[:1] == ["--version"]:
+        sys.stdout.write(f"pellucid {engine.__version__}\n")
+        return 0
+    # A lower-case word may be a command. The command line is not loaded for anything else: torch takes seconds.
+    if given and re.fullmatch(r"[a-z]+|-h|--help", given[0]):
+        from app import cli
+
+        if given[0] in cli.COMMANDS or given[0].startswith("-"):
+            return cli.main(given)
+    test = given[:1] == ["--self-test"]
+    unknown = [] if test else [name for name in given if name.startswith("--")]
+    if unknown:
+        sys.stderr.write(f"pellucid: there is no option {unknown[0]}; see pellucid --help\n")
+        return 2
+    if test:
+        os.environ["QT_QPA_PLATFORM"] = "offscreen"
+    if sys.platform == "win32":
+        # Loaded after Qt its libraries fail there with WinError 1114.
+        import torch  # noqa: F401
+    elif sys.platform == "linux" and not (
+        os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY") or os.environ.get("QT_QPA_PLATFORM")
+    ):
+        # Qt would end the process with a signal.
+        sys.stderr.write(_NO_DISPLAY)
+        return 2
+    try:
+        from PySide6 import QtWidgets  # noqa: F401
+    except ImportError as error:
+        sys.stderr.write(_NO_QT.format(reason=error) + "\n")
+        return 2
+    if test:
+        from app.selftest import self_test
+
+        return self_test()
+    return _open_window([Path(name) for name in given])
+
+
+def _open_window(files: Sequence[Path]) -> int:
+    """Show the main window until it is closed."""
+    os.environ.setdefault("QT_API", "pyside6")
+    from PySide6.QtCore import QTimer
+    from PySide6.QtWidgets import QApplication
+
+    from app.settings import load_settings
+    from app.window import MainWindow
+    from app.workspace import Workspace
+
+    _log_to_file()
+    app = QApplication([sys.argv[0]])
+    app.setApplicationName("Pellucid")
+    app.setDesktopFileName("pellucid")
+    is_first = not paths.settings_file().exists()
+    window = MainWindow(Workspace(load_settings(paths.settings_file())))
+    # Ctrl-C in the terminal: Python sees the signal only while it runs, so the timer lets it run now and then.
+    signal.signal(signal.SIGINT, lambda *_: window.close())
+    waker = QTimer()
+    waker.timeout.connect(lambda: None)
+    waker.start(200)
+    window.show()
+    sample = paths.resources() / "sample" / "coffee_noisy.tif"
+    if files:
+        window.workspace.open(files)
+    elif is_first and sample.is_file():
+        window.workspace.open([sample])
+    status = app.exec()
+    window.workspace.close()
+    return status
+
+
+def _log_to_file() -> None:
+    """Keep the last two hundred kilobytes of what happened, for reports."""
+    try:
+        paths.logs().mkdir(parents=True, exist_ok=True)
+        handler = RotatingFileHandler(
+            paths.logs() / "pellucid.log", maxBytes=100_000, backupCount=1, encoding="utf-8"
+        )
+    except OSError:
+        return
+    logging.basicConfig(level=logging.INFO, handlers=[handler], format="%(asctime)s %(levelname)s %(name)s %(message)s")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

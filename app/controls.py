@@ -1,0 +1,529 @@
+"""The controls of a method, drawn from its declared parameters, and the panel that holds them."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+from PySide6.QtCore import QEvent, QObject, QSignalBlocker, Qt, Signal
+from PySide6.QtWidgets import (
+    QCheckBox,
+    QComboBox,
+    QDoubleSpinBox,
+    QFrame,
+    QGridLayout,
+    QHBoxLayout,
+    QLabel,
+    QPushButton,
+    QSizePolicy,
+    QSlider,
+    QToolButton,
+    QVBoxLayout,
+    QWidget,
+)
+
+from app.jobs import NOTHING_FOUND
+from app.workspace import Workspace
+from engine.params import Spec
+
+STRENGTH = Spec(
+    "strength",
+    1.0,
+    0.0,
+    1.2,
+    "Strength",
+    unit=" %",
+    scale=100.0,
+    step=0.01,
+    help="How much of the denoising is applied: 0 % is the noisy picture, 100 % the denoised one, more goes beyond. "
+    "Nothing is computed anew.",
+)
+
+_MANY_STEPS = 500
+"""From here on a slider is finer at its low end, where most values lie."""
+
+
+class ParamControl(QWidget):
+    """Label, slider and number of one parameter, and a tick for the automatic value where there is one.
+
+    A double click on the label or the slider resets it. The wheel turns only what has the focus, so that the panel
+    can be scrolled.
+    """
+
+    value_changed = Signal(str, object)
+    """Name and value in engine units; None is automatic."""
+
+    reset = Signal(str)
+
+    def __init__(self, spec: Spec, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.spec = spec
+        self._value: float | int | None = spec.default
+        self._measured: float | None = None
+
+        self.label = QLabel(spec.label)
+        self.slider = QSlider(Qt.Orientation.Horizontal)
+        self.spin = QDoubleSpinBox()
+        self.automatic = QCheckBox("Auto")
+        self.note = QLabel()
+        self.note.setObjectName("muted")
+        self.note.setWordWrap(True)
+        self.note.hide()
+
+        shown_step = spec.step * spec.scale
+        self.spin.setDecimals(0 if spec.integer else max(0, -math.floor(math.log10(shown_step) + 1e-9)))
+        self.spin.setRange(spec.minimum * spec.scale, spec.maximum * spec.scale)
+        self.spin.setSingleStep(shown_step)
+        self.spin.setSuffix(spec.unit)
+        self.spin.setKeyboardTracking(False)
+        self.spin.setAlignment(Qt.AlignmentFlag.AlignRight)
+        self.spin.setMinimumWidth(84)
+        self._steps = len(spec.stops) - 1 if spec.stops else max(1, round((spec.maximum - spec.minimum) / spec.step))
+        self.slider.setRange(0, self._steps)
+        self.slider.setPageStep(1 if spec.stops else max(1, self._steps // 20))
+        if spec.stops:
+            self.slider.setTickPosition(QSlider.TickPosition.TicksBelow)
+            self.slider.setTickInterval(1)
+        self.automatic.setVisible(spec.automatic)
+
+        self.label.setBuddy(self.spin)
+        tip = f"{spec.help}\n\nDouble click to reset." if spec.help else "Double click to reset."
+        for widget in (self.label, self.slider, self.spin):
+            widget.setToolTip(_wrapped(tip))
+        self.automatic.setToolTip(_wrapped(f"{spec.label}: measured from the picture"))
+        self.slider.setAccessibleName(spec.label)
+        self.spin.setAccessibleName(f"{spec.label}, number")
+        self.automatic.setAccessibleName(f"{spec.label}, automatic")
+        for widget in (self.slider, self.spin):
+            widget.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
+        for widget in (self.label, self.slider, self.spin):
+            widget.installEventFilter(self)
+
+        layout = QGridLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.setVerticalSpacing(3)
+        layout.addWidget(self.label, 0, 0)
+        layout.addWidget(self.automatic, 0, 1)
+        layout.addWidget(self.spin, 0, 2)
+        layout.addWidget(self.slider, 1, 0, 1, 3)
+        layout.addWidget(self.note, 2, 0, 1, 3)
+        layout.setColumnStretch(0, 1)
+        QWidget.setTabOrder(self.automatic, self.spin)
+        QWidget.setTabOrder(self.spin, self.slider)
+
+        self.slider.valueChanged.connect(self._slid)
+        self.spin.valueChanged.connect(self._typed)
+        self.automatic.toggled.connect(self._ticked)
+        self.set_value(spec.default)
+
+    @property
+    def value(self) -> float | int | None:
+        """In engine units; None is automatic."""
+        return self._value
+
+    def set_value(self, value: float | int | None, measured: float | None = None) -> None:
+        """Show a value, and for the automatic one what was measured; emits nothing."""
+        self._value, self._measured = value, measured
+        shown = measured if value is None else value
+        with QSignalBlocker(self.slider), QSignalBlocker(self.spin), QSignalBlocker(self.automatic):
+            self.automatic.setChecked(value is None)
+            # An automatic value that is not measured yet: a dash, where a zero would say "clean".
+            self.spin.setSpecialValueText("–" if shown is None else "")
+            self.spin.setValue(self.spec.minimum * self.spec.scale if shown is None else shown * self.spec.scale)
+            self.slider.setValue(self._position(self.spec.minimum if shown is None else shown))
+
+    def set_note(self, text: str) -> None:
+        """A line below, for example the same value in another unit; "" hides it."""
+        self.note.setText(text)
+        self.note.setVisible(bool(text))
+
+    def _position(self, value: float) -> int:
+        spec = self.spec
+        if spec.stops:
+            return min(range(len(spec.stops)), key=lambda i: (abs(math.log2(spec.stops[i] / value)), i)) if value else 0
+        share = (value - spec.minimum) / (spec.maximum - spec.minimum)
+        return round((math.sqrt(max(share, 0.0)) if self._steps > _MANY_STEPS else share) * self._steps)
+
+    def _at(self, position: int) -> float:
+        spec = self.spec
+        if spec.stops:
+            return spec.stops[position]
+        share = position / self._steps
+        share = share * share if self._steps > _MANY_STEPS else share
+        steps = round((spec.maximum - spec.minimum) * share / spec.step)
+        return min(spec.maximum, spec.minimum + steps * spec.step)
+
+    def _slid(self, position: int) -> None:
+        self._set_by_hand(self._at(position))
+
+    def _typed(self, shown: float) -> None:
+        self._set_by_hand(shown / self.spec.scale)
+
+    def _set_by_hand(self, value: float) -> None:
+        value = min(self.spec.maximum, max(self.spec.minimum, value))
+        value = round(value) if self.spec.integer else value
+        self.set_value(value, self._measured)
+        self.value_changed.emit(self.spec.name, value)
+
+    def _ticked(self, on: bool) -> None:
+        if on:
+            value = None
+        else:
+            # What was measured, as far as the number shows it, is where setting it by hand starts.
+            decimals = self.spin.decimals()
+            value = round((self._measured or 0.0) * self.spec.scale, decimals) / self.spec.scale
+        self.set_value(value, self._measured)
+        self.value_changed.emit(self.spec.name, value)
+
+    def eventFilter(self, watched: QObject, event: QEvent) -> bool:
+        """Reset on a double click; leave the wheel to the panel unless the control has the focus."""
+        if event.type() == QEvent.Type.MouseButtonDblClick and watched is not self.spin:
+            self.reset.emit(self.spec.name)
+            return True
+        if event.type() == QEvent.Type.Wheel and watched in (self.slider, self.spin) and not watched.hasFocus():
+            event.ignore()
+            return True
+        return super().eventFilter(watched, event)
+
+
+class ReferenceRow(QFrame):
+    """Takes the clean twin: by drop, by button; shows its name and lets go of it."""
+
+    chosen = Signal(object)
+    cleared = Signal()
+    asked = Signal()
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.setAcceptDrops(True)
+        self.setAccessibleName("Reference")
+        self.text = QLabel()
+        self.text.setObjectName("drop_here")
+        self.text.setWordWrap(True)
+        self.text.setMinimumHeight(34)
+        self.choose = QToolButton()
+        self.choose.setText("Choose…")
+        self.choose.setAccessibleName("Choose a reference")
+        self.clear = QToolButton()
+        self.clear.setText("Clear")
+        self.clear.setAccessibleName("Clear the reference")
+        self.choose.clicked.connect(self.asked)
+        self.clear.clicked.connect(self.cleared)
+        tip = "A clean picture of the same scene and size: PSNR and SSIM are measured against it. Twins named X_real "
+        tip += "and X_mean, or X_noisy and X_clean, are found by themselves."
+        self.setToolTip(_wrapped(tip))
+        layout = QHBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.addWidget(self.text, 1)
+        layout.addWidget(self.choose)
+        layout.addWidget(self.clear)
+        self.show_name("")
+
+    def show_name(self, name: str) -> None:
+        """The reference in use, "" for none."""
+        self.text.setText(name or "Drop a reference here")
+        self.clear.setVisible(bool(name))
+        self.choose.setVisible(not name)
+
+    def dragEnterEvent(self, event) -> None:
+        """Accept files."""
+        if any(url.isLocalFile() for url in event.mimeData().urls()):
+            event.acceptProposedAction()
+
+    dragMoveEvent = dragEnterEvent
+
+    def dropEvent(self, event) -> None:
+        """Take the first file as the reference."""
+        paths = [Path(url.toLocalFile()) for url in event.mimeData().urls() if url.isLocalFile()]
+        if paths:
+            event.acceptProposedAction()
+            self.chosen.emit(paths[0])
+
+
+class Controls(QWidget):
+    """The panel: method, model, values, numbers, and the two buttons."""
+
+    save_asked = Signal()
+    reference_asked = Signal()
+    import_asked = Signal()
+    card_asked = Signal()
+
+    def __init__(self, workspace: Workspace, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.workspace = workspace
+        self.params: dict[str, ParamControl] = {}
+        self._drawn: object = None
+
+        self.method = _combo("Method", "How the picture is denoised.")
+        self.model = _combo("Model", "The trained network. Automatic takes the one made for this kind of picture.")
+        self.card = QToolButton()
+        self.card.setText("About")
+        self.card.setAccessibleName("About the model")
+        self.card.setToolTip("What this model was trained on and what it reaches")
+        self.strength = ParamControl(STRENGTH)
+        self._params_box = QVBoxLayout()
+        self._params_box.setSpacing(12)
+
+        self.number = QLabel("–")
+        self.number.setObjectName("number")
+        self.number.setAccessibleName("Quality")
+        self.number_note = QLabel()
+        self.number_note.setObjectName("number_note")
+        self.number_note.setWordWrap(True)
+        self.noise = QLabel()
+        self.noise.setWordWrap(True)
+        self.noise_reason = QLabel()
+        self.noise_reason.setObjectName("muted")
+        self.noise_reason.setWordWrap(True)
+        self.clean = QLabel(NOTHING_FOUND)
+        self.clean.setObjectName("warning")
+        self.clean.setWordWrap(True)
+        self.clean.hide()
+        self.reference = ReferenceRow()
+        self.denoise = QPushButton("Denoise")
+        self.save = QPushButton("Save…")
+        self.save.setToolTip("Save the result under a new name")
+
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(12, 12, 12, 12)
+        layout.setSpacing(8)
+        choice = QGridLayout()
+        choice.setVerticalSpacing(6)
+        for row, (name, widget) in enumerate((("&Method", self.method), ("M&odel", self.model))):
+            label = QLabel(name)
+            label.setBuddy(widget)
+            choice.addWidget(label, row, 0)
+            choice.addWidget(widget, row, 1, 1, 1 if widget is self.model else 2)
+        choice.addWidget(self.card, 1, 2)
+        choice.setColumnStretch(1, 1)
+        layout.addLayout(choice)
+        layout.addWidget(_rule())
+        layout.addWidget(self.strength)
+        layout.addSpacing(4)
+        layout.addLayout(self._params_box)
+        layout.addWidget(self.clean)
+        layout.addWidget(_rule())
+        layout.addWidget(_heading("Quality"))
+        layout.addWidget(self.number)
+        layout.addWidget(self.number_note)
+        layout.addWidget(self.reference)
+        layout.addWidget(_rule())
+        layout.addWidget(_heading("Noise"))
+        layout.addWidget(self.noise)
+        layout.addWidget(self.noise_reason)
+        layout.addStretch(1)
+        self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.MinimumExpanding)
+
+        self.buttons = QWidget()
+        row = QHBoxLayout(self.buttons)
+        row.setContentsMargins(12, 8, 12, 10)
+        row.addWidget(self.denoise, 2)
+        row.addWidget(self.save, 1)
+
+        self.method.activated.connect(self._choose_method)
+        self.model.activated.connect(self._choose_model)
+        self.card.clicked.connect(self.card_asked)
+        self.strength.value_changed.connect(self._set_strength)
+        self.strength.reset.connect(self._reset_strength)
+        self.denoise.clicked.connect(self._press)
+        self.save.clicked.connect(self.save_asked)
+        self.reference.chosen.connect(workspace.set_reference)
+        self.reference.cleared.connect(workspace.clear_reference)
+        self.reference.asked.connect(self.reference_asked)
+        workspace.models_changed.connect(self.show_values)
+        workspace.params_changed.connect(self.show_values)
+        workspace.picture_ready.connect(self.show_values)
+        workspace.noise_ready.connect(self.show_noise)
+        workspace.current_changed.connect(self.show_noise)
+        workspace.picture_ready.connect(self.show_noise)
+        workspace.estimate_changed.connect(self.show_numbers)
+        workspace.reference_changed.connect(self.show_reference)
+        workspace.state_changed.connect(self.show_state)
+        self.show_values()
+        self.show_noise()
+        self.show_numbers()
+        self.show_reference()
+        self.show_state()
+
+    # What is chosen
+
+    def show_values(self) -> None:
+        """Method, model and every parameter as the workspace has them."""
+        workspace = self.workspace
+        method = workspace.method
+        self._fill(self.method, [(m.label, m.id, m.source) for m in workspace.catalog.methods], workspace.values.method)
+        leading = workspace.leading_model()
+        known = [(f"Automatic ({leading.name})" if leading else "Automatic", "", "Made for this kind of picture")]
+        known += [(entry.name, entry.name, entry.card.title) for entry in workspace.models()]
+        self._fill(self.model, known, workspace.values.model)
+        self.card.setEnabled(workspace.model_in_force() is not None)
+        if method is not self._drawn:
+            self._draw(method.specs if method is not None else ())
+            self._drawn = method
+        self.strength.set_value(workspace.values.strength)
+        for name, control in self.params.items():
+            control.set_value(workspace.value(name), workspace.sigma if name == "sigma" else None)
+        self._show_sigma()
+        self.show_state()
+
+    def _fill(self, combo: QComboBox, items: list[tuple[str, str, str]], chosen: str) -> None:
+        if [(combo.itemText(i), combo.itemData(i)) for i in range(combo.count())] != [item[:2] for item in items]:
+            combo.clear()
+            for text, data, tip in items:
+                combo.addItem(text, data)
+                combo.setItemData(combo.count() - 1, tip, Qt.ItemDataRole.ToolTipRole)
+        combo.setCurrentIndex(combo.findData(chosen))
+        combo.setEnabled(bool(items))
+
+    def _draw(self, specs: tuple[Spec, ...]) -> None:
+        """Draw the controls of a method."""
+        for control in self.params.values():
+            self._params_box.removeWidget(control)
+            control.deleteLater()
+        self.params = {}
+        before: QWidget = self.strength.slider
+        for spec in specs:
+            control = self.params[spec.name] = ParamControl(spec)
+            control.value_changed.connect(self.workspace.set_value)
+            control.reset.connect(self.workspace.reset_value)
+            self._params_box.addWidget(control)
+            QWidget.setTabOrder(before, control.automatic)
+            before = control.slider
+
+    def _show_sigma(self) -> None:
+        control, opened, sigma = self.params.get("sigma"), self.workspace.opened, self.workspace.sigma
+        self.clean.setVisible(opened is not None and self.workspace.is_left_alone and self.workspace.sigma_is_automatic)
+        if control is None:
+            return
+        note = ""
+        if opened is not None and sigma is not None:
+            image = opened.picture.image
+            black, white = image.levels
+            if image.is_float:
+                note = f"{sigma * (white - black):.4g} in the file's values"
+            elif image.bits == 16:
+                note = f"{sigma * (white - black) * 65535:.4g} of the file's 65535"
+        control.set_note(note)
+
+    def _choose_method(self, index: int) -> None:
+        self.workspace.set_method(self.method.itemData(index))
+
+    def _choose_model(self, index: int) -> None:
+        self.workspace.set_model(self.model.itemData(index))
+
+    def _set_strength(self, name: str, value: float) -> None:
+        self.workspace.set_strength(value)
+
+    def _reset_strength(self, name: str) -> None:
+        self.workspace.set_strength(1.0)
+
+    # What was found
+
+    def show_noise(self) -> None:
+        """What was measured of the noise, and why this estimate."""
+        opened = self.workspace.opened
+        report = opened.report if opened is not None else None
+        if report is None:
+            waiting = "Measuring…" if self.workspace.current is not None else ""
+            self.noise.setText(opened.no_report or waiting if opened is not None else waiting)
+            self.noise_reason.setText("")
+        else:
+            level = f"sigma {report.sigma * 255:.1f} of 255" if report.sigma else "nothing worth removing"
+            self.noise.setText(f"{level}\ncorrelation {report.correlation:.2f} · clipped {report.clipped:.1%}")
+            self.noise_reason.setText(report.reason)
+        self._show_sigma()
+
+    def show_numbers(self) -> None:
+        """PSNR and SSIM against the reference, or the estimate, labelled so."""
+        main, note = quality(self.workspace)
+        self.number.setText(main)
+        self.number_note.setText(note)
+
+    def show_reference(self) -> None:
+        """The reference's name."""
+        reference = self.workspace.reference
+        self.reference.show_name(reference.name if reference is not None else "")
+        self.show_numbers()
+
+    def show_state(self) -> None:
+        """What the buttons do now."""
+        workspace = self.workspace
+        self.denoise.setText("Cancel" if workspace.is_running else "Denoise")
+        self.denoise.setEnabled(workspace.is_running or workspace.can_denoise)
+        tip = "Stop; what has been computed stays" if workspace.is_running else "Denoise this picture"
+        self.denoise.setToolTip(tip)
+        self.save.setEnabled(workspace.can_save)
+        _set_primary(self.save, workspace.is_done and not workspace.is_running)
+        _set_primary(self.denoise, not workspace.is_done or workspace.is_running)
+        self.reference.choose.setEnabled(workspace.opened is not None)
+
+    def _press(self) -> None:
+        if self.workspace.is_running:
+            self.workspace.cancel()
+        else:
+            self.workspace.denoise()
+
+
+def quality(workspace: Workspace) -> tuple[str, str]:
+    """The number for people, and what it means or why there is none."""
+    numbers, reference = workspace.numbers, workspace.reference
+    partly = "" if numbers.is_whole else " · the part done so far"
+    if workspace.opened is None:
+        return "–", ""
+    if reference is not None:
+        if numbers.psnr_db is None:
+            return "–", f"against {reference.name}; the noisy picture has {_db(reference.noisy_psnr_db)}"
+        ssim = "" if numbers.ssim is None else f" · SSIM {numbers.ssim:.4f}"
+        note = f"against {reference.name}{ssim} · noisy {_db(reference.noisy_psnr_db)}{partly}"
+        return f"PSNR {_db(numbers.psnr_db)}", note
+    estimate = numbers.estimate
+    if workspace.is_left_alone:
+        return "–", "Nothing was removed, so there is nothing to estimate."
+    if estimate is None:
+        return "–", "The PSNR is estimated once the picture is denoised."
+    if estimate.psnr_db is None or estimate.band_db is None:
+        return "–", f"No PSNR is estimated: {estimate.reason}."
+    return f"estimated {estimate.psnr_db:.2f} dB ± {estimate.band_db:.2f}", f"PSNR without a reference{partly}"
+
+
+def _db(value: float) -> str:
+    return "∞ dB" if math.isinf(value) else f"{value:.2f} dB"
+
+
+def _combo(name: str, tip: str) -> QComboBox:
+    combo = QComboBox()
+    combo.setAccessibleName(name)
+    combo.setToolTip(_wrapped(tip))
+    combo.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
+    combo.setMinimumContentsLength(12)
+    combo.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
+    combo.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
+    return combo
+
+
+def _set_primary(button: QPushButton, on: bool) -> None:
+    """Make a button look like the next step, or no longer."""
+    name = "primary" if on else ""
+    if button.objectName() != name:
+        button.setObjectName(name)
+        button.style().unpolish(button)
+        button.style().polish(button)
+
+
+def _heading(text: str) -> QLabel:
+    label = QLabel(text)
+    label.setObjectName("heading")
+    return label
+
+
+def _rule() -> QFrame:
+    rule = QFrame()
+    rule.setObjectName("rule")
+    rule.setFixedHeight(1)
+    return rule
+
+
+def _wrapped(text: str) -> str:
+    """Rich text, which Qt wraps; a plain tooltip is one long line."""
+    paragraphs = text.replace("&", "&amp;").replace("<", "&lt;").split("\n\n")
+    return "".join(f"<p>{paragraph}</p>" for paragraph in paragraphs)

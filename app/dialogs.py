@@ -1,0 +1,392 @@
+"""The small windows and the message line: how to save, what failed, preferences, shortcuts, a model's card."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from PySide6.QtCore import Qt, Signal
+from PySide6.QtWidgets import (
+    QCheckBox,
+    QComboBox,
+    QDialog,
+    QDialogButtonBox,
+    QFileDialog,
+    QFormLayout,
+    QFrame,
+    QHBoxLayout,
+    QLabel,
+    QLineEdit,
+    QMessageBox,
+    QPlainTextEdit,
+    QPushButton,
+    QSpinBox,
+    QTableWidget,
+    QTableWidgetItem,
+    QToolButton,
+    QVBoxLayout,
+    QWidget,
+)
+
+from app.jobs import Target
+from app.settings import Settings
+from engine.image import Image
+
+if TYPE_CHECKING:
+    from engine.checkpoint import Entry as CheckpointEntry
+
+FORMATS = {
+    "TIFF": (".tif", (None, 8, 16, 32)),
+    "PNG": (".png", (None, 8, 16)),
+    "JPEG": (".jpg", (None,)),
+    "WebP, lossless": (".webp", (None,)),
+    "BMP": (".bmp", (None,)),
+}
+"""Name of a type: the suffix that stands for it, and the bits a sample that can be chosen."""
+
+_SUFFIXES = {".tif": "TIFF", ".tiff": "TIFF", ".png": "PNG", ".webp": "WebP, lossless", ".bmp": "BMP"}
+_SUFFIXES |= dict.fromkeys((".jpg", ".jpeg", ".jpe", ".jfif"), "JPEG")
+
+
+class MessageLine(QFrame):
+    """One sentence that stays until it is dismissed, with details on demand; it stops nobody."""
+
+    dismissed = Signal()
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.setObjectName("message")
+        self.setAccessibleName("Message")
+        self.text = QLabel()
+        self.text.setWordWrap(True)
+        self.text.setTextInteractionFlags(
+            Qt.TextInteractionFlag.TextSelectableByMouse | Qt.TextInteractionFlag.TextSelectableByKeyboard
+        )
+        self.more = QToolButton()
+        self.more.setText("Details…")
+        self.close_button = QToolButton()
+        self.close_button.setText("Dismiss")
+        layout = QHBoxLayout(self)
+        layout.setContentsMargins(10, 4, 6, 4)
+        layout.addWidget(self.text, 1)
+        layout.addWidget(self.more)
+        layout.addWidget(self.close_button)
+        self._title, self._details = "", ""
+        self.more.clicked.connect(self.show_details)
+        self.close_button.clicked.connect(self._dismiss)
+        self.hide()
+
+    @property
+    def details(self) -> str:
+        """What the button would show."""
+        return self._details
+
+    def say(self, sentence: str, details: str = "", title: str = "Details") -> None:
+        """Show a sentence in place of the last."""
+        self._title, self._details = title, details
+        self.text.setText(sentence)
+        self.more.setVisible(bool(details))
+        self.show()
+
+    def show_details(self) -> None:
+        """Open the details beside the window, without blocking it."""
+        dialog = TextDialog(self._title, self._details, self)
+        dialog.show()
+
+    def _dismiss(self) -> None:
+        self.hide()
+        self.dismissed.emit()
+
+
+class TextDialog(QDialog):
+    """A text to read and copy."""
+
+    def __init__(self, title: str, text: str, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+        self.setWindowTitle(title)
+        self.resize(680, 380)
+        view = QPlainTextEdit(text)
+        view.setReadOnly(True)
+        view.setAccessibleName(title)
+        buttons = QDialogButtonBox(QDialogButtonBox.StandardButton.Close)
+        buttons.rejected.connect(self.reject)
+        layout = QVBoxLayout(self)
+        layout.addWidget(view)
+        layout.addWidget(buttons)
+
+
+class SaveDialog(QDialog):
+    """Where and how a result is saved; asks twice before the original is replaced."""
+
+    def __init__(self, image: Image, target: Path, sidecar: bool, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.setWindowTitle("Save the denoised picture")
+        self.setMinimumWidth(560)
+        self._image = image
+        self.over_original = False
+
+        self.path = QLineEdit(str(target))
+        self.path.setAccessibleName("File")
+        browse = QPushButton("Browse…")
+        self.kind = QComboBox()
+        self.kind.addItems(list(FORMATS))
+        self.bits = QComboBox()
+        self.quality = QSpinBox()
+        self.quality.setRange(1, 100)
+        self.quality.setValue(95)
+        self.sidecar = QCheckBox("Write a sidecar: what was done, so that it can be repeated")
+        self.sidecar.setChecked(sidecar)
+        self.note = QLabel()
+        self.note.setObjectName("muted")
+        self.note.setWordWrap(True)
+        buttons = QDialogButtonBox(QDialogButtonBox.StandardButton.Save | QDialogButtonBox.StandardButton.Cancel)
+        buttons.button(QDialogButtonBox.StandardButton.Save).setObjectName("primary")
+
+        row = QHBoxLayout()
+        row.addWidget(self.path, 1)
+        row.addWidget(browse)
+        form = QFormLayout()
+        form.addRow("&File", row)
+        form.addRow("F&ormat", self.kind)
+        form.addRow("&Depth", self.bits)
+        form.addRow("&Quality", self.quality)
+        form.addRow(self.sidecar)
+        layout = QVBoxLayout(self)
+        layout.addLayout(form)
+        layout.addWidget(self.note)
+        layout.addWidget(buttons)
+
+        self.path.textChanged.connect(self._follow_suffix)
+        self.kind.currentTextChanged.connect(self._change_suffix)
+        self.bits.currentIndexChanged.connect(self._explain)
+        browse.clicked.connect(self._browse)
+        buttons.accepted.connect(self.accept)
+        buttons.rejected.connect(self.reject)
+        self._follow_suffix()
+        self._fill_bits()
+
+    def target(self) -> Target:
+        """What was chosen."""
+        return Target(self._path(), self.bits.currentData(), self.quality.value(), self.sidecar.isChecked())
+
+    def _path(self) -> Path:
+        return Path(self.path.text().strip()).expanduser()
+
+    def _follow_suffix(self) -> None:
+        kind = _SUFFIXES.get(self._path().suffix.lower())
+        if kind is not None and kind != self.kind.currentText():
+            self.kind.blockSignals(True)
+            self.kind.setCurrentText(kind)
+            self.kind.blockSignals(False)
+            self._fill_bits()
+        self._explain()
+
+    def _change_suffix(self, kind: str) -> None:
+        path = self._path()
+        if _SUFFIXES.get(path.suffix.lower()) != kind:
+            self.path.setText(str(path.with_suffix(FORMATS[kind][0]) if path.suffix else f"{path}{FORMATS[kind][0]}"))
+        self._fill_bits()
+
+    def _fill_bits(self) -> None:
+        chosen, own = self.bits.currentData(), "32-bit float" if self._image.is_float else f"{self._image.bits} bits"
+        names = {None: f"As the input ({own})", 8: "8 bits", 16: "16 bits", 32: "32-bit float"}
+        self.bits.blockSignals(True)
+        self.bits.clear()
+        possible = FORMATS[self.kind.currentText()][1]
+        for bits in possible:
+            name = "8 bits" if bits is None and possible == (None,) else names[bits]
+            self.bits.addItem(name, bits)
+        self.bits.setCurrentIndex(max(0, self.bits.findData(chosen)))
+        self.bits.blockSignals(False)
+        self.quality.setEnabled(self.kind.currentText() == "JPEG")
+        self._explain()
+
+    def _explain(self) -> None:
+        notes = []
+        most = max((bits or 0 for bits in FORMATS[self.kind.currentText()][1]), default=0) or 8
+        chosen = self.bits.currentData() or min(self._image.bits, most)
+        if chosen < self._image.bits:
+            notes.append(f"The input has {self._image.bits} bits a sample; {chosen} are written.")
+        if self._image.opacity is not None and self.kind.currentText() in ("JPEG", "BMP"):
+            notes.append("This type cannot hold the picture's opacity.")
+        if self._path().exists():
+            notes.append("A file of this name exists.")
+        self.note.setText(" ".join(notes))
+
+    def _browse(self) -> None:
+        name, _ = QFileDialog.getSaveFileName(
+            self, "Save as", self.path.text(), options=QFileDialog.Option.DontConfirmOverwrite
+        )
+        if name:
+            self.path.setText(name)
+
+    def accept(self) -> None:
+        """Ask before a file is replaced, and in other words before the original is."""
+        path, original = self._path(), self._image.path
+        if not path.name or not path.parent.is_dir():
+            self.note.setText(f"There is no folder {path.parent}." if path.name else "Name a file.")
+            return
+        if path.suffix.lower() not in _SUFFIXES:
+            self.note.setText("The name must end with the type: " + ", ".join(f[0] for f in FORMATS.values()) + ".")
+            return
+        is_original = original is not None and path.exists() and original.exists() and path.samefile(original)
+        if is_original:
+            question = f"{path.name} is the original. Replace it? The noisy picture will be gone for good."
+            if not _confirmed(self, "Replace the original?", question, "Replace the original"):
+                return
+        elif path.exists() and not _confirmed(self, "Replace the file?", f"{path.name} exists already.", "Replace"):
+            return
+        self.over_original = is_original
+        super().accept()
+
+
+def _confirmed(parent: QWidget, title: str, question: str, yes: str) -> bool:
+    box = QMessageBox(QMessageBox.Icon.Warning, title, question, QMessageBox.StandardButton.Cancel, parent)
+    button = box.addButton(yes, QMessageBox.ButtonRole.DestructiveRole)
+    box.setDefaultButton(QMessageBox.StandardButton.Cancel)
+    box.exec()
+    return box.clickedButton() is button
+
+
+class Preferences(QDialog):
+    """Theme, device, seed and memory."""
+
+    def __init__(self, settings: Settings, devices: Iterable[str], parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.setWindowTitle("Preferences")
+        self._settings = settings
+        self.theme = QComboBox()
+        for name, theme in (("Dark", "dark"), ("Light", "light")):
+            self.theme.addItem(name, theme)
+        self.device = QComboBox()
+        self.device.addItem("Automatic", "auto")
+        for device in devices:
+            self.device.addItem({"cpu": "CPU", "cuda": "GPU (CUDA)", "mps": "GPU (Apple)"}.get(device, device), device)
+        self.seed = QSpinBox()
+        self.seed.setRange(0, 2**31 - 1)
+        self.memory = QSpinBox()
+        self.memory.setRange(256, 1 << 20)
+        self.memory.setSingleStep(256)
+        self.memory.setSuffix(" MB")
+        self.opens = QCheckBox("Denoise a picture as soon as it is opened")
+        self.seed.setToolTip("Of the random numbers. The same seed and values give the same file.")
+        self.memory.setToolTip("For the results of the last few pictures; what does not fit goes to a temporary file.")
+        form = QFormLayout()
+        form.addRow("&Theme", self.theme)
+        form.addRow("&Device", self.device)
+        form.addRow("&Seed", self.seed)
+        form.addRow("&Memory", self.memory)
+        form.addRow(self.opens)
+        buttons = QDialogButtonBox(QDialogButtonBox.StandardButton.Ok | QDialogButtonBox.StandardButton.Cancel)
+        buttons.accepted.connect(self.accept)
+        buttons.rejected.connect(self.reject)
+        layout = QVBoxLayout(self)
+        layout.addLayout(form)
+        layout.addWidget(buttons)
+        self.theme.setCurrentIndex(self.theme.findData(settings.theme))
+        self.device.setCurrentIndex(max(0, self.device.findData(settings.device)))
+        self.seed.setValue(settings.seed)
+        self.memory.setValue(settings.memory_mb)
+        self.opens.setChecked(settings.denoise_on_open)
+
+    def changes(self) -> dict[str, Any]:
+        """What was chosen, as fields of `Settings`."""
+        return {
+            "theme": self.theme.currentData(),
+            "device": self.device.currentData(),
+            "seed": self.seed.value(),
+            "memory_mb": self.memory.value(),
+            "denoise_on_open": self.opens.isChecked(),
+        }
+
+
+class ShortcutsDialog(QDialog):
+    """All keys."""
+
+    def __init__(self, rows: Iterable[tuple[str, str]], parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+        self.setWindowTitle("Keyboard shortcuts")
+        self.resize(520, 620)
+        rows = list(rows)
+        self.table = QTableWidget(len(rows), 2)
+        self.table.setHorizontalHeaderLabels(["Action", "Keys"])
+        self.table.verticalHeader().hide()
+        self.table.setEditTriggers(QTableWidget.EditTrigger.NoEditTriggers)
+        self.table.setSelectionMode(QTableWidget.SelectionMode.NoSelection)
+        self.table.setAccessibleName("Keyboard shortcuts")
+        for row, texts in enumerate(rows):
+            for column, text in enumerate(texts):
+                self.table.setItem(row, column, QTableWidgetItem(text))
+        self.table.horizontalHeader().setStretchLastSection(True)
+        self.table.resizeColumnToContents(0)
+        buttons = QDialogButtonBox(QDialogButtonBox.StandardButton.Close)
+        buttons.rejected.connect(self.reject)
+        layout = QVBoxLayout(self)
+        layout.addWidget(self.table)
+        layout.addWidget(buttons)
+
+
+class ConventionDialog(QDialog):
+    """Asks how a checkpoint of others is to be run, where the file does not say."""
+
+    def __init__(self, file: Path, reason: str, choices: Iterable[str], parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.setWindowTitle(f"Import {file.name}")
+        text = QLabel(f"The file does not say how it is to be run. Its authors' page or code does.\n\n{reason}")
+        text.setWordWrap(True)
+        text.setMinimumWidth(460)
+        form = QFormLayout()
+        self._combos: dict[str, QComboBox] = {}
+        known = {
+            "output": ("The network gives", (("the noise (residual)", "residual"), ("the denoised picture", "image"))),
+            "channels_order": ("Order of its colours", (("RGB", "rgb"), ("BGR (OpenCV)", "bgr"))),
+            "bn_eps": ("Epsilon of its batch norms", (("1e-5 (PyTorch)", 1e-5), ("1e-4", 1e-4), ("1e-3", 1e-3))),
+            "method": ("It was trained for", (("one pass (plain)", "plain"), ("recorrupted pictures (R2R)", "r2r"))),
+        }
+        for choice in choices:
+            label, options = known[choice]
+            combo = self._combos[choice] = QComboBox()
+            for name, value in options:
+                combo.addItem(name, value)
+            form.addRow(label, combo)
+        buttons = QDialogButtonBox(QDialogButtonBox.StandardButton.Ok | QDialogButtonBox.StandardButton.Cancel)
+        buttons.button(QDialogButtonBox.StandardButton.Ok).setText("Import")
+        buttons.accepted.connect(self.accept)
+        buttons.rejected.connect(self.reject)
+        layout = QVBoxLayout(self)
+        layout.addWidget(text)
+        layout.addLayout(form)
+        layout.addWidget(buttons)
+
+    def convention(self) -> dict[str, Any]:
+        """What was chosen, as fields of `engine.foreign.Convention`."""
+        return {name: combo.currentData() for name, combo in self._combos.items()}
+
+
+def card_text(entry: CheckpointEntry) -> str:
+    """A model's card for people."""
+    card = entry.card
+    lines = [card.title or entry.name, ""]
+    kind = "colour" if entry.channels == 3 else "grey"
+    facts = {
+        "Name": entry.name,
+        "Method": entry.method,
+        "For": f"{kind} pictures",
+        "About": card.description,
+        "Trained on": card.trained_on,
+        "Training": f"{card.steps} steps, {card.minutes:.0f} minutes on {card.device}" if card.steps else "",
+        "Command": card.command,
+        "Date": card.date,
+        "Licence": card.licence,
+        "Source": card.source,
+        "File": str(entry.path),
+    }
+    lines += [f"{name}: {value}" for name, value in facts.items() if value]
+    if card.results:
+        lines += ["", "Measured, in dB:"]
+        lines += [f"  {name}: {value:.2f}" for name, value in dataclasses.asdict(card)["results"].items()]
+    return "\n".join(lines)

@@ -1,0 +1,671 @@
+"""What the two workers run for the window: generators without Qt, which load torch when the first of them needs it."""
+
+from __future__ import annotations
+
+import logging
+import math
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import cv2
+import numpy as np
+
+from engine import params
+from engine.image import Image, find_images, input_hash, load_image, save_image, thumbnail
+from engine.metrics import Estimate, check_reference, psnr, ssim
+from engine.noise import NoiseError, NoiseReport
+from engine.pairs import find_reference, is_reference
+from engine.provenance import Provenance, write_sidecar
+from engine.tiles import Rect, grid
+
+if TYPE_CHECKING:
+    from engine.checkpoint import Entry as CheckpointEntry
+    from engine.denoise import Denoising, Model
+
+log = logging.getLogger(__name__)
+
+THUMBNAIL_SIDE = 192
+
+_CELL = 256
+"""Side of the pieces in which a result is brought to the screen."""
+
+_SLICE_S = 0.03
+"""Time spent on such pieces between two reports: 30 a second."""
+
+_BAND = 512
+"""Rows measured between two chances to stop."""
+
+NOTHING_FOUND = (
+    "No noise worth removing was found; the picture is left as it is. Set sigma by hand to denoise anyway."
+)
+
+
+@dataclass(frozen=True)
+class Values:
+    """What a user sets for one picture.
+
+    Attributes:
+        method: its id.
+        model: name or path of a checkpoint, "" for the one that leads.
+        params: only what was set by hand; the rest comes from the checkpoint or the method.
+        strength: 0 leaves the picture, 1 denoises fully.
+    """
+
+    method: str = "r2r"
+    model: str = ""
+    params: Mapping[str, Any] = field(default_factory=dict)
+    strength: float = 1.0
+
+
+@dataclass(frozen=True)
+class MethodInfo:
+    """A method as far as the window shows it."""
+
+    id: str
+    label: str
+    source: str
+    specs: tuple[params.Spec, ...]
+
+
+@dataclass(frozen=True)
+class Catalog:
+    """What can be chosen, and where it runs."""
+
+    methods: tuple[MethodInfo, ...] = ()
+    models: tuple[CheckpointEntry, ...] = ()
+    devices: tuple[str, ...] = ("cpu",)
+
+
+@dataclass(frozen=True, eq=False)
+class Picture:
+    """A picture that was read, and its pixels for the screen: (H, W, C) uint8."""
+
+    image: Image
+    shown: np.ndarray
+
+
+@dataclass(frozen=True, eq=False)
+class Reference:
+    """A clean twin: its picture, and what the noisy picture reaches against it."""
+
+    image: Image
+    name: str
+    noisy_psnr_db: float
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A sentence on what is going on while no progress can be counted."""
+
+    text: str
+
+
+@dataclass(frozen=True)
+class Running:
+    """What was settled when a job began: the model, where it runs, and the parameters the checkpoint suggests."""
+
+    model: str
+    device: str
+    precision: str
+    suggested: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Numbers:
+    """How good the result is; None where that is not known.
+
+    Attributes:
+        psnr_db, ssim: against the reference, over the part that has been denoised.
+        estimate: without a reference.
+        is_whole: whether the numbers hold for the whole picture.
+    """
+
+    psnr_db: float | None = None
+    ssim: float | None = None
+    estimate: Estimate | None = None
+    is_whole: bool = False
+
+
+@dataclass(frozen=True, eq=False)
+class Update:
+    """A step of a job.
+
+    Attributes:
+        regions: (x, y, pixels (h, w, C) uint8) to be shown.
+        done, total: groups of passes over all tiles.
+        seconds_left: None where that is not known yet.
+        numbers: as far as they are known.
+        visible_pass_s: how long the first pass over the visible region took; None before its end.
+    """
+
+    regions: tuple[tuple[int, int, np.ndarray], ...]
+    done: int
+    total: int
+    seconds_left: float | None
+    numbers: Numbers
+    visible_pass_s: float | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Request:
+    """What needs network passes: everything but T and strength.
+
+    Attributes:
+        picture: id of the picture in the list.
+        sigma: in the trained range, settled.
+        values: the method's parameters set by hand, without passes and sigma.
+    """
+
+    picture: int
+    image: Image
+    method: str
+    model: str
+    values: Mapping[str, Any]
+    sigma: float
+    seed: int
+    device: str
+
+    @property
+    def key(self) -> tuple[Any, ...]:
+        """Equal keys give equal passes."""
+        values = tuple(sorted(self.values.items()))
+        return self.picture, self.method, self.model, values, self.sigma, self.seed, self.device
+
+
+@dataclass(frozen=True, eq=False)
+class Look:
+    """What can change while a job runs; replaced as a whole by the window, read by the job at each tile.
+
+    Attributes:
+        passes: T; None for what the checkpoint or the method suggests.
+        viewport: the visible part of the picture.
+        may_run: whether passes are made, or only what is there is shown.
+        serial: grows with every change but that of the viewport.
+    """
+
+    passes: int | None = None
+    strength: float = 1.0
+    viewport: Rect | None = None
+    reference: Reference | None = None
+    report: NoiseReport | None = None
+    may_run: bool = True
+    serial: int = 0
+
+
+@dataclass(frozen=True)
+class Target:
+    """Where and how a result is saved; `bits` None as in the input."""
+
+    path: Path
+    bits: int | None = None
+    quality: int = 95
+    sidecar: bool = False
+
+
+@dataclass(frozen=True, eq=False)
+class Finished:
+    """A whole result, ready to be saved."""
+
+    image: Image
+    provenance: Provenance | None
+
+
+@dataclass(frozen=True)
+class BatchItem:
+    """One picture of a batch."""
+
+    picture: int
+    path: Path
+    values: Values
+    target: Target
+
+
+@dataclass(frozen=True)
+class BatchStep:
+    """How far one picture of a batch is: running, done or failed, and why."""
+
+    picture: int
+    state: str
+    text: str = ""
+    share: float = 0.0
+
+
+# ---- For the screen ----
+
+
+def to_screen(pixels: np.ndarray, levels: tuple[float, float]) -> np.ndarray:
+    """(H, W, C) float32 in the picture's units as uint8: `levels` become black and white, clipped and rounded."""
+    black, white = levels
+    height, width, channels = pixels.shape
+    out = np.empty((height, width * channels), np.uint8)
+    rows = max(1, (1 << 20) // max(1, width * channels))
+    # As one channel: OpenCV applies a plain number to the first channel only.
+    flat = np.ascontiguousarray(pixels).reshape(height, width * channels)
+    for top in range(0, height, rows):
+        band = flat[top : top + rows]
+        if black:
+            band = band - np.float32(black)
+        cv2.multiply(band, 255.0 / (white - black), dst=out[top : top + rows], dtype=cv2.CV_8U)
+    return out.reshape(height, width, channels)
+
+
+# ---- Reading and saving ----
+
+
+def find(paths: Sequence[Path]) -> Iterator[Any]:
+    """Return (pictures, missing): folders expanded, clean twins of other pictures left out, files as given."""
+    missing = [path for path in paths if not path.exists()]
+    there = [path for path in paths if path.exists()]
+    yield Stage("Looking for pictures")
+    given = {path for path in there if not path.is_dir()}
+    found = find_images(there, recursive=True)
+    twins = {find_reference(path) for path in found if not is_reference(path)}
+    return [path for path in found if path in given or path not in twins], missing
+
+
+def read_thumbnail(path: Path) -> Iterator[Any]:
+    """Return (h, w, 3) uint8."""
+    yield Stage(f"Reading {path.name}")
+    return thumbnail(load_image(path), THUMBNAIL_SIDE)
+
+
+def read(path: Path | None, image: Image | None, reference: Path | None, find_twin: bool) -> Iterator[Any]:
+    """Yield the `Picture`, its thumbnail, then its `Reference` if there is one; return the noise report or the reason.
+
+    Args:
+        path: of the file, None for a picture without one.
+        image: where it is in memory already.
+        reference: its clean twin.
+        find_twin: look for a twin by name.
+    """
+    if image is None:
+        assert path is not None
+        yield Stage(f"Reading {path.name}")
+        image = load_image(path)
+    yield Picture(image, to_screen(image.pixels, image.levels))
+    yield thumbnail(image, THUMBNAIL_SIDE)
+    if reference is None and find_twin and path is not None:
+        reference = find_reference(path)
+    if reference is not None:
+        try:
+            yield (yield from read_reference(reference, image))
+        except (ValueError, OSError) as error:
+            yield error
+    yield Stage("Measuring the noise")
+    from engine.denoise import measure_noise
+
+    try:
+        return measure_noise(image)
+    except NoiseError as error:
+        return error
+
+
+def read_reference(path: Path, image: Image) -> Iterator[Any]:
+    """Return the `Reference` of a picture; ReferenceMismatch or ImageError if it cannot be one."""
+    yield Stage(f"Reading {path.name}")
+    reference = load_image(path)
+    check_reference(image.pixels.shape, reference.pixels.shape, path.name)
+    return Reference(reference, path.name, psnr(image.pixels, reference.pixels, reference.peak))
+
+
+def write(finished: Finished, target: Target) -> Iterator[Any]:
+    """Save a result and its sidecar; return the path."""
+    yield Stage(f"Saving {target.path.name}")
+    _save(finished, target)
+    return target.path
+
+
+def _save(finished: Finished, target: Target) -> None:
+    save_image(finished.image, target.path, bits=target.bits, quality=target.quality)
+    if target.sidecar and finished.provenance is not None:
+        path = finished.image.path
+        sha256 = input_hash(path) if path is not None and path.is_file() else ""
+        made = replace(finished.provenance, input_sha256=sha256, output=target.path.name)
+        write_sidecar(made, target.path)
+
+
+# ---- Computing ----
+
+
+class Live:
+    """One denoising and what of it is on the screen.
+
+    The screen is kept in cells; a cell is stale when what it shows is not what T, strength and the passes made say.
+    """
+
+    def __init__(self, denoising: Denoising) -> None:
+        self.denoising = denoising
+        image = denoising.image
+        self.cells = grid(Rect(0, 0, image.width, image.height), _CELL)
+        self._columns = -(-image.width // _CELL)
+        self._passes = dict.fromkeys(range(len(self.cells)), 0)
+        self._stale: set[int] = set()
+        self._errors: dict[int, float] = {}
+        self._ssim: float | None = None
+        self._look: tuple[Any, ...] = ()
+        if denoising.sigma == 0:
+            self._passes = dict.fromkeys(self._passes, 1)
+        self.show_all()
+
+    def show_all(self) -> None:
+        """Bring everything to the screen again: another picture was there."""
+        self._stale = {cell for cell, passes in self._passes.items() if passes}
+
+    def look_at(self, passes: int, strength: float, reference: Reference | None) -> None:
+        """Take over T, strength and reference."""
+        look = (passes, strength, id(reference))
+        if look == self._look:
+            return
+        self._look, self._reference, self._ssim = look, reference, None
+        self._errors.clear()
+        self.show_all()
+
+    def advanced(self, tile: Rect, passes: int) -> None:
+        """A tile has gone further."""
+        for cell in self._cells_in(tile):
+            self._passes[cell] = passes
+            self._stale.add(cell)
+        self._ssim = None
+
+    def _cells_in(self, area: Rect) -> list[int]:
+        rows = range(area.top // _CELL, -(-area.bottom // _CELL))
+        columns = range(area.left // _CELL, -(-area.right // _CELL))
+        found = [row * self._columns + column for row in rows for column in columns if column < self._columns]
+        return [cell for cell in found if cell < len(self.cells)]
+
+    def is_stale(self, area: Rect | None = None) -> bool:
+        """Whether something (in `area`) is not on the screen as it should be."""
+        return bool(self._stale if area is None else self._stale.intersection(self._cells_in(area)))
+
+    def has_passes(self, area: Rect) -> bool:
+        """Whether every cell in `area` has been denoised at least once."""
+        return all(self._passes[cell] for cell in self._cells_in(area))
+
+    def paint(self, area: Rect | None, until: float) -> list[tuple[int, int, np.ndarray]]:
+        """Bring stale cells (in `area`) to the screen until the time is over; at least one."""
+        cells = sorted(self._stale if area is None else self._stale.intersection(self._cells_in(area)))
+        regions = []
+        while cells:
+            # Neighbours in a row together: each call looks at every tile.
+            count = 1
+            while count < min(8, len(cells)) and cells[count] == cells[0] + count and cells[count] % self._columns:
+                count += 1
+            regions.append(self._paint(cells[:count]))
+            cells = cells[count:]
+            if time.monotonic() > until:
+                break
+        return regions
+
+    def _paint(self, cells: list[int]) -> tuple[int, int, np.ndarray]:
+        first, last = self.cells[cells[0]], self.cells[cells[-1]]
+        area = Rect(first.left, first.top, last.right, last.bottom)
+        passes, strength, _ = self._look
+        pixels = self.denoising.blended(passes, strength, area)
+        if self._reference is not None:
+            twin = self._reference.image
+            for cell in cells:
+                rect = self.cells[cell]
+                inside = pixels[rect.moved(-area.left, -area.top).slices]
+                noise_db = psnr(inside, twin.pixels[rect.slices], twin.peak)
+                self._errors[cell] = inside.size * twin.peak**2 * 10 ** (-noise_db / 10)
+        self._stale.difference_update(cells)
+        return area.left, area.top, to_screen(pixels, self.denoising.image.levels)
+
+    def numbers(self, report: NoiseReport | None) -> Numbers:
+        """How good it is, as far as that is known."""
+        passes, strength, _ = self._look
+        db = None
+        if self._reference is not None and self._errors:
+            samples = sum(self.cells[cell].width * self.cells[cell].height for cell in self._errors)
+            mse = sum(self._errors.values()) / (samples * self.denoising.image.channels)
+            db = 10 * math.log10(self._reference.image.peak**2 / mse) if mse else math.inf
+        whole = self.denoising.has(passes) and not self._stale
+        return Numbers(db, self._ssim, self.denoising.estimate(passes, strength, report), whole)
+
+    def measure(self) -> Iterator[None]:
+        """Find the SSIM of the whole result, in bands with a chance to stop after each."""
+        if self._reference is None or self._ssim is not None:
+            return
+        passes, strength, _ = self._look
+        image, twin = self.denoising.image, self._reference.image
+        if min(image.height, image.width) < 11:
+            return
+        total = rows = 0
+        for top in range(5, image.height - 5, _BAND):
+            bottom = min(top + _BAND, image.height - 5)
+            area = Rect(0, top - 5, image.width, bottom + 5)
+            pixels = self.denoising.blended(passes, strength, area)
+            # SSIM leaves out 5 rows at each edge: the bands' inner rows are those of the whole picture.
+            total += ssim(pixels, twin.pixels[area.slices], twin.peak) * (bottom - top)
+            rows += bottom - top
+            yield
+        self._ssim = total / rows
+
+
+class Computing:
+    """Models and denoisings; everything in here happens on the compute worker's thread."""
+
+    def __init__(self, budget: int) -> None:
+        self.budget = budget
+        self._models: OrderedDict[tuple[Any, ...], Model] = OrderedDict()
+        self._lives: OrderedDict[tuple[Any, ...], Live] = OrderedDict()
+        self._on_screen: Live | None = None
+
+    def catalog(self) -> Iterator[Any]:
+        """Return the `Catalog`; the first job of all, because it loads torch."""
+        yield Stage("Starting the engine")
+        import torch
+
+        from engine.checkpoint import list_checkpoints
+        from engine.method import methods
+
+        self._models.clear()
+        known = [MethodInfo(m.id, m.label, m.source, params.specs(m.Params)) for m in methods().values()]
+        # What has parameters leads: there is something to choose.
+        known.sort(key=lambda method: (not method.specs, method.label))
+        devices = ["cpu"]
+        devices += ["cuda"] if torch.cuda.is_available() else []
+        devices += ["mps"] if torch.backends.mps.is_available() else []
+        return Catalog(tuple(known), tuple(list_checkpoints()), tuple(devices))
+
+    def bring_in(self, file: Path, convention: Mapping[str, Any]) -> Iterator[Any]:
+        """Import a checkpoint of others; return its name, or the `ConventionNeeded` that says what is to be asked."""
+        yield Stage(f"Importing {file.name}")
+        from engine.foreign import Convention, ConventionNeeded, import_checkpoint
+
+        try:
+            return import_checkpoint(file, Convention(**convention)).stem
+        except ConventionNeeded as needed:
+            return needed
+
+    def _model(self, name: str, method: str, channels: int, device: str) -> Model:
+        from engine.denoise import load_model
+
+        key = (name, method, channels, device)
+        model = self._models.get(key)
+        if model is None:
+            model = load_model(name or None, channels=channels, method=method, device=device)
+            # The last two: going back and forth between them is how people compare.
+            while len(self._models) >= 2:
+                self._models.popitem(last=False)
+            self._models[key] = model
+        self._models.move_to_end(key)
+        return model
+
+    def _live(self, request: Request, model: Model) -> Live:
+        from engine.denoise import Denoising
+
+        key = request.key
+        live = self._lives.get(key)
+        if live is None or live.denoising.image is not request.image:
+            values = params.make(model.method.Params, {**model.checkpoint.params, **request.values})
+            self._make_room(request.image.pixels.nbytes)
+            budget = max(self.budget // 2, 1 << 28)
+            live = Live(
+                Denoising(model, request.image, values, sigma=request.sigma, seed=request.seed, budget=budget)
+            )
+            self._lives[key] = live
+        self._lives.move_to_end(key)
+        return live
+
+    def _make_room(self, size: int) -> None:
+        """Drop the denoisings not seen for longest until one of a picture of `size` bytes fits in."""
+        # The running mean and those kept at T = 1, 2, 4, 8, 16.
+        room = self.budget - 6 * size
+        while self._lives and sum(6 * live.denoising.image.pixels.nbytes for live in self._lives.values()) > room:
+            self._lives.popitem(last=False)
+
+    def forget(self, picture: int) -> Iterator[Any]:
+        """Give back the memory of a picture that was closed."""
+        yield Stage("Tidying up")
+        for key in [key for key in self._lives if key[0] == picture]:
+            del self._lives[key]
+
+    def run(self, request: Request, look: Callable[[], Look], is_fresh: bool = False) -> Iterator[Any]:
+        """Bring the screen up to date with `look`, making the passes that takes; return the serial that was reached.
+
+        Args:
+            request: what is computed.
+            look: called at each step, for what may change meanwhile.
+            is_fresh: whether the screen shows another picture, or the noisy one.
+        """
+        yield Stage("Loading the model")
+        model = self._model(request.model, request.method, request.image.channels, request.device)
+        live = self._live(request, model)
+        if is_fresh or live is not self._on_screen:
+            live.show_all()
+        self._on_screen = live
+        name = model.checkpoint.name
+        yield Running(name, str(model.device), model.precision, dict(model.checkpoint.params))
+        return (yield from _advance(live, model, request, look))
+
+    def finish(self, request: Request, look: Callable[[], Look], sigma_automatic: bool) -> Iterator[Any]:
+        """Make all passes and return what is to be saved; `look` does not change but for its viewport."""
+        yield from self.run(request, look)
+        model = self._model(request.model, request.method, request.image.channels, request.device)
+        denoising, now = self._live(request, model).denoising, look()
+        passes = _passes(model, request, now)
+        pixels = denoising.blended(passes, now.strength)
+        made = _provenance(denoising, passes, now.strength, sigma_automatic)
+        return Finished(replace(request.image, pixels=pixels), made)
+
+    def copy(self, request: Request, look: Look) -> Iterator[Any]:
+        """Return the whole result as it is, (H, W, C) uint8."""
+        yield Stage("Copying")
+        model = self._model(request.model, request.method, request.image.channels, request.device)
+        denoising = self._live(request, model).denoising
+        return to_screen(denoising.blended(_passes(model, request, look), look.strength), request.image.levels)
+
+    def batch(self, items: Sequence[BatchItem], seed: int, device: str) -> Iterator[Any]:
+        """Denoise and save one picture after the other; one that fails is reported and the next starts."""
+        for item in items:
+            yield BatchStep(item.picture, "running")
+            try:
+                yield from self._batch_one(item, seed, device)
+            except (ValueError, OSError, MemoryError) as error:
+                log.warning("%s: %s", item.path.name, error)
+                yield BatchStep(item.picture, "failed", str(error) or "There is not enough memory")
+
+    def _batch_one(self, item: BatchItem, seed: int, device: str) -> Iterator[Any]:
+        from engine.denoise import Denoising, measure_noise
+
+        image = load_image(item.path)
+        model = self._model(item.values.model, item.values.method, image.channels, device)
+        values = params.make(model.method.Params, {**model.checkpoint.params, **item.values.params})
+        by_hand = getattr(values, "sigma", None)
+        sigma = measure_noise(image).sigma if by_hand is None else by_hand
+        denoising = Denoising(model, image, values, sigma=sigma, seed=seed, keep=False)
+        passes = model.method.count(values)
+        for step in denoising.run(passes):
+            yield BatchStep(item.picture, "running", share=step.done / step.total)
+        made = _provenance(denoising, passes, item.values.strength, by_hand is None)
+        pixels = denoising.finish(passes, item.values.strength)
+        _save(Finished(replace(image, pixels=pixels), made), item.target)
+        yield BatchStep(item.picture, "done", str(item.target.path), 1.0)
+
+
+def _passes(model: Model, request: Request, look: Look) -> int:
+    chosen = {} if look.passes is None else {"passes": look.passes}
+    known = {spec.name for spec in params.specs(model.method.Params)}
+    chosen = {name: value for name, value in chosen.items() if name in known}
+    values = params.make(model.method.Params, {**model.checkpoint.params, **request.values, **chosen})
+    return model.method.count(values)
+
+
+def _advance(live: Live, model: Model, request: Request, look: Callable[[], Look]) -> Iterator[Any]:
+    """Show and compute by turns: what is visible and stale, then passes, then what is stale elsewhere."""
+    run, target = None, None
+    began, first, is_first_sight = time.monotonic(), -1, False
+    left, visible_pass_s = None, None
+    done = total = 1
+    if look().may_run and not live.denoising.has(_passes(model, request, look())):
+        done = 0
+    while True:
+        now = look()
+        passes = _passes(model, request, now)
+        live.look_at(passes, now.strength, now.reference)
+        is_finished = not now.may_run or live.denoising.has(passes)
+        regions: list[tuple[int, int, np.ndarray]] = []
+        if live.is_stale(now.viewport):
+            regions = live.paint(now.viewport, time.monotonic() + _SLICE_S)
+        elif not is_finished:
+            if run is None or target != passes:
+                run, target = live.denoising.run(passes, lambda: look().viewport), passes
+                began, first = time.monotonic(), -1
+                is_first_sight = now.viewport is not None and not live.has_passes(now.viewport)
+            step = next(run, None)
+            if step is None:
+                run = None
+                continue
+            live.advanced(step.tile, step.passes)
+            done, total = step.done, step.total
+            first = done - 1 if first < 0 else first
+            left = (time.monotonic() - began) / (done - first) * (total - done)
+            if is_first_sight and visible_pass_s is None and now.viewport and live.has_passes(now.viewport):
+                visible_pass_s = time.monotonic() - began
+            if not live.is_stale(now.viewport):
+                # Out of sight: shown in one go at the end, or when it comes into view.
+                yield Update((), done, total, left, live.numbers(now.report), visible_pass_s)
+                continue
+            regions = live.paint(now.viewport, time.monotonic() + _SLICE_S)
+        elif live.is_stale():
+            regions = live.paint(None, time.monotonic() + _SLICE_S)
+        else:
+            done = total if live.denoising.has(passes) else done
+            if live.denoising.has(passes):
+                for _ in live.measure():
+                    yield Stage("Comparing with the reference")
+                    if look().serial != now.serial:
+                        break
+            yield Update((), done, total, 0.0, live.numbers(now.report), visible_pass_s)
+            if look().serial == now.serial:
+                return now.serial
+            continue
+        yield Update(tuple(regions), done, total, left, live.numbers(now.report), visible_pass_s)
+
+
+def _provenance(denoising: Denoising, passes: int, strength: float, automatic: bool) -> Provenance:
+    model, image = denoising.model, denoising.image
+    made = {name: value for name, value in asdict(denoising.params).items() if name != "sigma"}
+    if "passes" in made:
+        made["passes"] = passes
+    return Provenance(
+        input=image.path.name if image.path else "",
+        input_sha256="",
+        output="",
+        method=model.method.id,
+        model=model.checkpoint.name,
+        model_sha256=model.checkpoint.sha256,
+        sigma=denoising.sigma * 255,
+        sigma_automatic=automatic,
+        params=made,
+        strength=strength,
+        seed=denoising.seed,
+        device=str(model.device),
+        precision=model.precision,
+        tile=denoising.tile_side,
+    )

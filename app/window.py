@@ -1,0 +1,672 @@
+"""The main window: the comparison in the middle, the panel beside it, the filmstrip below, and every action."""
+
+from __future__ import annotations
+
+import itertools
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+from PySide6.QtCore import QByteArray, QEvent, QMimeData, QObject, Qt, QUrl
+from PySide6.QtGui import QAction, QActionGroup, QDesktopServices, QIcon, QImage, QKeySequence
+from PySide6.QtWidgets import (
+    QApplication,
+    QDialog,
+    QDockWidget,
+    QFileDialog,
+    QFrame,
+    QLabel,
+    QMainWindow,
+    QMessageBox,
+    QProgressBar,
+    QScrollArea,
+    QToolBar,
+    QVBoxLayout,
+    QWidget,
+)
+
+import engine
+from app import theme
+from app.compare import CompareView
+from app.controls import Controls, quality
+from app.dialogs import (
+    ConventionDialog,
+    MessageLine,
+    Preferences,
+    SaveDialog,
+    ShortcutsDialog,
+    TextDialog,
+    card_text,
+)
+from app.image_list import FilmStrip
+from app.workspace import Entry, NotOpened, Workspace
+from engine import paths
+from engine.image import EXTENSIONS, Image
+
+_HOLD_S = 0.3
+"""A key held longer than this shows the original only while it is held."""
+
+_MODES = {"side": "Side by side", "wipe": "Wipe", "stack": "Top and bottom", "after": "Result only"}
+
+
+class MainWindow(QMainWindow):
+    """Shows a workspace and turns what the user does into its calls."""
+
+    def __init__(self, workspace: Workspace) -> None:
+        super().__init__()
+        self.workspace = workspace
+        self.actions_by_name: dict[str, QAction] = {}
+        self._keys: list[tuple[str, str]] = []
+        self._held: tuple[float, bool] | None = None
+        self._pasted = itertools.count(1)
+        self.setWindowTitle("Pellucid")
+        self.setWindowIcon(QIcon(str(paths.resources() / "icon.png")))
+        self.setAcceptDrops(True)
+        self.setMinimumSize(720, 480)
+
+        self.view = CompareView()
+        self.strip = FilmStrip(workspace)
+        self.message = MessageLine()
+        centre = QWidget()
+        column = QVBoxLayout(centre)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.setSpacing(0)
+        column.addWidget(self.view, 1)
+        column.addWidget(self.message)
+        column.addWidget(self.strip)
+        self.setCentralWidget(centre)
+
+        self.controls = Controls(workspace)
+        self.panel = self._dock_panel()
+        self._add_actions()
+        self._add_toolbar()
+        self._add_status()
+
+        self.view.viewport_changed.connect(workspace.set_viewport)
+        self.view.mode_changed.connect(self._mode_changed)
+        self.view.zoom_changed.connect(self._show_zoom)
+        self.view.cursor_moved.connect(self._show_cursor)
+        self.view.installEventFilter(self)
+        self.controls.save_asked.connect(self.save)
+        self.controls.reference_asked.connect(self.choose_reference)
+        self.controls.card_asked.connect(self.show_card)
+        self.strip.remove_asked.connect(workspace.remove)
+        self.message.dismissed.connect(workspace.dismiss_failures)
+        workspace.current_changed.connect(self._current_changed)
+        workspace.picture_ready.connect(self._picture_ready)
+        workspace.region_ready.connect(self._show_region)
+        workspace.estimate_changed.connect(self._show_captions)
+        workspace.reference_changed.connect(self._show_captions)
+        workspace.progress.connect(self._show_progress)
+        workspace.state_changed.connect(self._show_state)
+        workspace.params_changed.connect(self._show_state)
+        workspace.settings_changed.connect(self._settings_changed)
+        workspace.images_changed.connect(self._show_state)
+        workspace.not_opened.connect(self._show_not_opened)
+        workspace.failed.connect(self._show_failure)
+        workspace.saved.connect(self._show_saved)
+        workspace.batch_finished.connect(self._show_batch)
+        workspace.copied.connect(self._copy_pixels)
+        workspace.convention_needed.connect(self._ask_convention)
+
+        self._applied_theme = ""
+        self._settings_changed()
+        self._restore()
+        self._show_state()
+        self._show_progress()
+        self._show_captions()
+        self.view.setFocus()
+
+    # ---- Parts ----
+
+    def _dock_panel(self) -> QDockWidget:
+        dock = QDockWidget("Denoising", self)
+        dock.setObjectName("panel")
+        dock.setFeatures(QDockWidget.DockWidgetFeature.NoDockWidgetFeatures)
+        dock.setTitleBarWidget(QWidget())
+        scroll = QScrollArea()
+        scroll.setWidgetResizable(True)
+        scroll.setFrameShape(QFrame.Shape.NoFrame)
+        scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        scroll.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+        scroll.setWidget(self.controls)
+        box = QWidget()
+        column = QVBoxLayout(box)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.setSpacing(0)
+        column.addWidget(scroll, 1)
+        column.addWidget(self.controls.buttons)
+        box.setMinimumWidth(330)
+        dock.setWidget(box)
+        self.addDockWidget(Qt.DockWidgetArea.RightDockWidgetArea, dock)
+        return dock
+
+    def _action(
+        self,
+        name: str,
+        text: str,
+        run: Callable[[], object],
+        *keys: QKeySequence.StandardKey | str,
+        checkable: bool = False,
+    ) -> QAction:
+        action = QAction(text, self)
+        sequences = [sequence for key in keys for sequence in _sequences(key)]
+        action.setShortcuts(sequences)
+        action.setCheckable(checkable)
+        action.triggered.connect(lambda *_: run())
+        self.addAction(action)
+        self.actions_by_name[name] = action
+        if sequences:
+            shown = ", ".join(s.toString(QKeySequence.SequenceFormat.NativeText) for s in sequences)
+            self._keys.append((text.replace("&", "").removesuffix("…"), shown))
+        return action
+
+    def _add_actions(self) -> None:
+        key = QKeySequence.StandardKey
+        view, workspace, add = self.view, self.workspace, self._action
+        bar = self.menuBar()
+
+        menu = bar.addMenu("&File")
+        menu.addAction(add("open", "&Open…", self.open, key.Open))
+        menu.addAction(add("open_folder", "Open &folder…", self.open_folder, "Ctrl+Shift+O"))
+        self.recent_menu = menu.addMenu("Open &recent")
+        self.recent_menu.aboutToShow.connect(self._fill_recent)
+        menu.addAction(add("reference", "Choose &reference…", self.choose_reference, "Ctrl+R"))
+        menu.addAction(add("close", "&Remove from the list", self.remove_selected, key.Close))
+        menu.addSeparator()
+        menu.addAction(add("save", "&Save the result…", self.save, "Ctrl+E", "Ctrl+Shift+E", key.Save))
+        menu.addAction(add("save_all", "Denoise and save &all…", self.save_all, "Ctrl+Alt+E"))
+        menu.addSeparator()
+        menu.addAction(add("import", "&Import model…", self.import_model))
+        menu.addAction(add("card", "About the &model", self.show_card))
+        menu.addSeparator()
+        menu.addAction(add("quit", "&Quit", self.close, "Ctrl+Q", key.Quit))
+
+        menu = bar.addMenu("&Edit")
+        menu.addAction(add("copy", "&Copy the result", workspace.copy_result, key.Copy))
+        menu.addAction(add("paste", "&Paste a picture", self.paste, key.Paste))
+        menu.addSeparator()
+        menu.addAction(add("copy_values", "Copy &settings", workspace.copy_values, "Ctrl+Shift+C"))
+        menu.addAction(add("paste_values", "P&aste settings", self.paste_values, "Ctrl+Shift+V"))
+        menu.addSeparator()
+        menu.addAction(add("preferences", "Pre&ferences…", self.preferences, "Ctrl+,", key.Preferences))
+
+        menu = bar.addMenu("&Picture")
+        menu.addAction(add("denoise", "&Denoise", workspace.denoise, "Ctrl+Return"))
+        menu.addAction(add("cancel", "&Cancel", workspace.cancel, "Esc"))
+        menu.addSeparator()
+        # Also the arrow keys and Space while the picture has the focus: elsewhere they belong to sliders and buttons.
+        menu.addAction(add("next", "&Next picture", lambda: workspace.step(1), "Ctrl+Right"))
+        menu.addAction(add("previous", "&Previous picture", lambda: workspace.step(-1), "Ctrl+Left"))
+        self._keys.append(("Next picture, while the picture has the focus", "Right, Down, Space"))
+        self._keys.append(("Previous picture, while the picture has the focus", "Left, Up, Backspace"))
+
+        menu = bar.addMenu("&View")
+        self.modes = QActionGroup(self)
+        for mode, keys in (("side", "Y"), ("wipe", "Shift+Y"), ("stack", "Alt+Y"), ("after", "Ctrl+Y")):
+            action = add(f"mode_{mode}", _MODES[mode], lambda mode=mode: view.set_mode(mode), keys, checkable=True)
+            self.modes.addAction(action)
+            menu.addAction(action)
+        flip = add("flip", "Show the &original", view.flip)
+        flip.setText("Show the &original\t\\")
+        menu.addAction(flip)
+        self._keys.append(("Show the original: tap to flip, hold to look", "\\"))
+        menu.addSeparator()
+        menu.addAction(add("fit", "&Fit", view.fit, "Ctrl+0", "0"))
+        menu.addAction(add("full", "&100 %", lambda: view.zoom_to(1.0), "Ctrl+1", "1"))
+        menu.addAction(add("toggle", "&Toggle fit and 100 %", view.toggle_fit, "Z"))
+        menu.addAction(add("zoom_in", "Zoom &in", view.zoom_in, key.ZoomIn, "Ctrl+=", "+"))
+        menu.addAction(add("zoom_out", "Zoom o&ut", view.zoom_out, key.ZoomOut, "-"))
+        self._keys.append(("Zoom about the cursor", "Wheel"))
+        self._keys.append(("Toggle fit and 100 % at the cursor", "Double click"))
+        self._keys.append(("Move the wipe line", "Shift+Arrows"))
+        menu.addSeparator()
+        menu.addAction(add("panels", "Show &panel", self._toggle_panels, "F9", checkable=True))
+        self._keys.append(("Hide panel and filmstrip, while the picture has the focus", "Tab"))
+        menu.addAction(add("filmstrip", "Show film&strip", self._toggle_strip, "F6", checkable=True))
+        menu.addAction(add("full_screen", "F&ull screen", self._toggle_full_screen, "F11", checkable=True))
+        self._keys.append(("Reset one value", "Double click on its label or slider"))
+
+        menu = bar.addMenu("&Help")
+        menu.addAction(add("shortcuts", "&Keyboard shortcuts", self.show_shortcuts, "F1"))
+        menu.addAction(add("about", "&About Pellucid", self.about))
+
+    def _add_toolbar(self) -> None:
+        bar = QToolBar("View", self)
+        bar.setObjectName("toolbar")
+        bar.setMovable(False)
+        bar.setContextMenuPolicy(Qt.ContextMenuPolicy.PreventContextMenu)
+        actions = self.actions_by_name
+        for names in (("open", "save"), ("mode_side", "mode_wipe", "mode_stack", "mode_after"), ("fit", "full")):
+            for name in names:
+                action = actions[name]
+                bar.addAction(action)
+                keys = ", ".join(k.toString(QKeySequence.SequenceFormat.NativeText) for k in action.shortcuts())
+                action.setToolTip(f"{action.text().replace('&', '').removesuffix('…')} ({keys})")
+                # A bar of words stays short: the menu has the whole sentence.
+                action.setIconText({"save": "Save", "open": "Open"}.get(name, action.text().replace("&", "")))
+            bar.addSeparator()
+        self.zoom = QLabel()
+        self.zoom.setObjectName("muted")
+        self.zoom.setAccessibleName("Zoom")
+        bar.addWidget(self.zoom)
+        self.addToolBar(bar)
+        self.setContextMenuPolicy(Qt.ContextMenuPolicy.NoContextMenu)
+
+    def _add_status(self) -> None:
+        bar = self.statusBar()
+        bar.setSizeGripEnabled(False)
+        self.activity = QLabel()
+        self.bar = QProgressBar()
+        self.bar.setFixedWidth(160)
+        self.bar.setTextVisible(False)
+        self.bar.setAccessibleName("Progress")
+        self.left = QLabel()
+        self.place = QLabel()
+        self.device = QLabel()
+        self.device.setAccessibleName("Device and precision")
+        bar.addWidget(self.bar)
+        bar.addWidget(self.activity, 1)
+        for widget in (self.left, self.place, self.device):
+            bar.addPermanentWidget(widget)
+
+    def _restore(self) -> None:
+        settings = self.workspace.settings
+        self.resize(1280, 820)
+        if settings.geometry:
+            self.restoreGeometry(QByteArray.fromHex(settings.geometry.encode()))
+        if settings.state:
+            self.restoreState(QByteArray.fromHex(settings.state.encode()))
+        self.view.set_mode(settings.view)
+        self._mode_changed(self.view.mode)
+        self.strip.setVisible(settings.filmstrip)
+        self.panel.setVisible(settings.panel)
+        self.actions_by_name["filmstrip"].setChecked(settings.filmstrip)
+        self.actions_by_name["panels"].setChecked(settings.panel)
+
+    # ---- Opening ----
+
+    def open(self) -> None:
+        """Ask for pictures."""
+        patterns = " ".join(f"*{suffix}" for suffix in sorted(EXTENSIONS))
+        names, _ = QFileDialog.getOpenFileNames(
+            self, "Open pictures", self.workspace.settings.folder, f"Pictures ({patterns});;All files (*)"
+        )
+        if names:
+            self._open([Path(name) for name in names])
+
+    def open_folder(self) -> None:
+        """Ask for a folder."""
+        name = QFileDialog.getExistingDirectory(self, "Open a folder", self.workspace.settings.folder)
+        if name:
+            self._open([Path(name)])
+
+    def _open(self, given: list[Path]) -> None:
+        first = given[0]
+        self.workspace.change_settings(folder=str(first if first.is_dir() else first.parent))
+        self.workspace.open(given)
+
+    def _fill_recent(self) -> None:
+        self.recent_menu.clear()
+        for name in self.workspace.settings.recent:
+            action = self.recent_menu.addAction(name.replace("&", "&&"))
+            action.triggered.connect(lambda *_, name=name: self.workspace.open([name]))
+        if self.recent_menu.isEmpty():
+            self.recent_menu.addAction("Nothing yet").setEnabled(False)
+
+    def choose_reference(self) -> None:
+        """Ask for the clean twin."""
+        name, _ = QFileDialog.getOpenFileName(self, "Choose the reference", self.workspace.settings.folder)
+        if name:
+            self.workspace.set_reference(name)
+
+    def paste(self) -> None:
+        """Open what the clipboard holds: files, or a picture."""
+        self._take(QApplication.clipboard().mimeData(), "The clipboard holds no picture.")
+
+    def _take(self, data: QMimeData, nothing: str) -> None:
+        files = [Path(url.toLocalFile()) for url in data.urls() if url.isLocalFile()]
+        if files:
+            self._open(files)
+        elif data.hasImage():
+            image = QImage(data.imageData())
+            if not image.isNull():
+                self.workspace.add_image(Image(_pixels_of(image)), f"pasted {next(self._pasted)}")
+        else:
+            self.message.say(nothing)
+
+    def dragEnterEvent(self, event) -> None:
+        """Accept files, folders and pictures, anywhere on the window."""
+        data = event.mimeData()
+        if any(url.isLocalFile() for url in data.urls()) or data.hasImage():
+            event.acceptProposedAction()
+
+    dragMoveEvent = dragEnterEvent
+
+    def dropEvent(self, event) -> None:
+        """Open what was dropped."""
+        event.acceptProposedAction()
+        self._take(event.mimeData(), "What was dropped is no picture.")
+
+    def remove_selected(self) -> None:
+        """Take the selected pictures out of the list."""
+        self.workspace.remove(self._selected())
+
+    def _selected(self) -> list[Entry]:
+        current = self.workspace.current
+        return self.strip.selected_entries() or ([current] if current is not None else [])
+
+    def paste_values(self) -> None:
+        """Give the copied settings to the selected pictures."""
+        self.workspace.paste_values(self._selected())
+
+    # ---- Saving ----
+
+    def save(self) -> None:
+        """Ask where, and save the result."""
+        workspace = self.workspace
+        if workspace.current is None or workspace.opened is None or not workspace.can_save:
+            return
+        target = workspace.default_target(workspace.current)
+        dialog = SaveDialog(workspace.opened.picture.image, target, workspace.settings.sidecar, self)
+        if dialog.exec() == QDialog.DialogCode.Accepted:
+            chosen = dialog.target()
+            workspace.change_settings(sidecar=chosen.sidecar)
+            workspace.save(chosen, dialog.over_original)
+
+    def save_all(self) -> None:
+        """Ask for a folder, and denoise and save every picture."""
+        workspace = self.workspace
+        if not workspace.entries:
+            return
+        name = QFileDialog.getExistingDirectory(self, "Save all results in", workspace.settings.folder)
+        if not name:
+            return
+        folder = Path(name)
+        existing = [e for e in workspace.entries if e.path and workspace.default_target(e, folder).exists()]
+        overwrite = False
+        if existing:
+            question = f"{len(existing)} of {len(workspace.entries)} results exist already in {folder}."
+            box = QMessageBox(QMessageBox.Icon.Question, "Replace results?", question, parent=self)
+            replace = box.addButton("Replace", QMessageBox.ButtonRole.DestructiveRole)
+            skip = box.addButton("Skip these", QMessageBox.ButtonRole.AcceptRole)
+            box.addButton(QMessageBox.StandardButton.Cancel)
+            box.setDefaultButton(skip)
+            box.exec()
+            if box.clickedButton() not in (replace, skip):
+                return
+            overwrite = box.clickedButton() is replace
+        workspace.save_all(folder, overwrite)
+
+    def _copy_pixels(self, pixels: np.ndarray) -> None:
+        colour = np.ascontiguousarray(np.broadcast_to(pixels, (*pixels.shape[:2], 3)))
+        height, width = colour.shape[:2]
+        image = QImage(colour.data, width, height, 3 * width, QImage.Format.Format_RGB888)
+        QApplication.clipboard().setImage(image.copy())
+        self.message.say("The result is in the clipboard.")
+
+    # ---- Windows beside ----
+
+    def import_model(self) -> None:
+        """Ask for a checkpoint of others."""
+        kinds = "Checkpoints (*.safetensors *.pth *.pt *.ckpt *.tar *.bin);;All files (*)"
+        name, _ = QFileDialog.getOpenFileName(self, "Import a model", self.workspace.settings.folder, kinds)
+        if name:
+            self.workspace.import_model(name)
+
+    def _ask_convention(self, file: Path, needed) -> None:
+        dialog = ConventionDialog(file, str(needed), needed.choices, self)
+        if dialog.exec() == QDialog.DialogCode.Accepted:
+            self.workspace.import_model(file, dialog.convention())
+
+    def show_card(self) -> None:
+        """What the model in force was made of and what it reaches."""
+        entry = self.workspace.model_in_force()
+        if entry is not None:
+            TextDialog(f"About {entry.name}", card_text(entry), self).show()
+
+    def preferences(self) -> None:
+        """Ask for theme, device, seed and memory."""
+        dialog = Preferences(self.workspace.settings, self.workspace.catalog.devices, self)
+        if dialog.exec() == QDialog.DialogCode.Accepted:
+            self.workspace.change_settings(**dialog.changes())
+
+    def shortcut_rows(self) -> list[tuple[str, str]]:
+        """Every action with a key, and the keys that are no action."""
+        return list(self._keys)
+
+    def show_shortcuts(self) -> None:
+        """List all keys."""
+        ShortcutsDialog(self.shortcut_rows(), self).show()
+
+    def about(self) -> None:
+        """Version, and where things lie."""
+        text = (
+            f"Pellucid {engine.__version__}\n\nA denoiser that learns from noisy pictures alone.\n\n"
+            f"Models: {paths.models()}\nSettings: {paths.settings_file()}\nLogs: {paths.logs()}"
+        )
+        QMessageBox.about(self, "About Pellucid", text)
+
+    # ---- Showing ----
+
+    def _current_changed(self) -> None:
+        entry = self.workspace.current
+        self.setWindowTitle(f"{entry.name} – Pellucid" if entry is not None else "Pellucid")
+        self.view.show_original(False)
+        self.view.set_after(None)
+        self.view.set_before(None)
+        self._show_captions()
+
+    def _picture_ready(self) -> None:
+        opened = self.workspace.opened
+        if opened is not None:
+            self.view.set_before(opened.picture.shown)
+
+    def _show_region(self, pixels: np.ndarray, x: int, y: int) -> None:
+        self.view.update_after(pixels, x, y)
+
+    def _show_captions(self) -> None:
+        main, _ = quality(self.workspace)
+        is_known = main != "–"
+        self.view.set_labels("Before", f"After · {main}" if is_known else "After")
+
+    def _show_progress(self) -> None:
+        activity = self.workspace.activity
+        self.activity.setText(activity.text or self._rest_text())
+        busy, share = bool(activity.text), activity.share
+        self.bar.setVisible(busy)
+        self.bar.setRange(0, 0 if share is None else 1000)
+        if share is not None:
+            self.bar.setValue(round(share * 1000))
+        left = activity.seconds_left if busy else None
+        self.left.setText("" if left is None else f"{_duration(left)} left")
+
+    def _rest_text(self) -> str:
+        workspace = self.workspace
+        if workspace.current is None:
+            return "Drop pictures or folders anywhere"
+        if workspace.opened is None:
+            return ""
+        image = workspace.opened.picture.image
+        depth = "float" if image.is_float else f"{image.bits} bit"
+        kind = "colour" if image.channels == 3 else "grey"
+        state = "Done" if workspace.is_done else "Ready" if workspace.can_denoise else ""
+        about = f"{image.width} × {image.height}, {kind}, {depth}"
+        return f"{state} · {about}" if state else about
+
+    def _show_state(self) -> None:
+        workspace, actions = self.workspace, self.actions_by_name
+        actions["denoise"].setEnabled(workspace.can_denoise)
+        actions["cancel"].setEnabled(workspace.is_running)
+        actions["save"].setEnabled(workspace.can_save)
+        actions["save_all"].setEnabled(bool(workspace.entries) and not workspace.is_running)
+        actions["copy"].setEnabled(workspace.opened is not None)
+        actions["close"].setEnabled(bool(workspace.entries))
+        actions["reference"].setEnabled(workspace.opened is not None)
+        actions["card"].setEnabled(workspace.model_in_force() is not None)
+        running = workspace.running
+        if running is not None:
+            self.device.setText(f"{_device(running.device)} · {running.precision}")
+            self.device.setToolTip(f"Model {running.model}")
+        else:
+            chosen = workspace.settings.device
+            self.device.setText("" if chosen == "auto" else _device(chosen))
+        self._show_progress()
+
+    def _show_not_opened(self, failures: NotOpened) -> None:
+        count = len(failures.failures)
+        if count == 1:
+            name, reason = failures.failures[0]
+            start = "" if name in reason else f"{name}: "
+            of_many = f"1 of {failures.total} could not be opened: " if failures.total > 1 else ""
+            sentence = f"{of_many}{start}{reason}"
+        else:
+            sentence = f"{count} of {failures.total} could not be opened."
+        details = "\n".join(reason if name in reason else f"{name}: {reason}" for name, reason in failures.failures)
+        self.message.say(sentence, details, "Not opened")
+
+    def _show_failure(self, sentence: str, details: str) -> None:
+        self.message.say(sentence, details)
+
+    def _show_saved(self, path: Path) -> None:
+        self.message.say(f"Saved as {path}", "")
+
+    def _show_batch(self, saved: int, failed: int) -> None:
+        failures = [f"{e.name}: {e.note}" for e in self.workspace.entries if e.state == "failed"]
+        sentence = f"{saved} saved" + (f", {failed} not: see their badges or the details." if failed else ".")
+        self.message.say(sentence, "\n".join(failures), "Not saved")
+
+    def _show_zoom(self, zoom: float) -> None:
+        self.zoom.setText(f"{zoom:.0%}" if zoom >= 0.1 else f"{zoom:.1%}")
+
+    def _show_cursor(self, place: tuple[int, int] | None) -> None:
+        opened = self.workspace.opened
+        if place is None or opened is None:
+            self.place.setText("")
+            return
+        x, y = place
+        image = opened.picture.image
+        if x >= image.width or y >= image.height:
+            return
+        unit = 1 if image.is_float else (1 << image.bits) - 1
+        values = " ".join(f"{value * unit:.4g}" for value in image.pixels[y, x])
+        self.place.setText(f"{x}, {y}: {values}")
+
+    def _mode_changed(self, mode: str) -> None:
+        self.actions_by_name[f"mode_{mode}"].setChecked(True)
+
+    def _settings_changed(self) -> None:
+        wanted = self.workspace.settings.theme
+        app = QApplication.instance()
+        if wanted != self._applied_theme and isinstance(app, QApplication):
+            self._applied_theme = wanted
+            theme.apply_theme(app, wanted)
+            colors = theme.colors()
+            self.view.set_colors(colors.canvas, colors.text, colors.accent_hover)
+        self._show_state()
+
+    # ---- Keys and panels ----
+
+    def _toggle_strip(self) -> None:
+        self.strip.setVisible(not self.strip.isVisible())
+        self.actions_by_name["filmstrip"].setChecked(self.strip.isVisible())
+
+    def _toggle_panels(self) -> None:
+        self.panel.setVisible(not self.panel.isVisible())
+        self.actions_by_name["panels"].setChecked(self.panel.isVisible())
+
+    def _hide_or_show_all(self) -> None:
+        show = not (self.panel.isVisible() or self.strip.isVisible())
+        for widget, name in ((self.panel, "panels"), (self.strip, "filmstrip")):
+            widget.setVisible(show)
+            self.actions_by_name[name].setChecked(show)
+
+    def _toggle_full_screen(self) -> None:
+        self.setWindowState(self.windowState() ^ Qt.WindowState.WindowFullScreen)
+        self.actions_by_name["full_screen"].setChecked(self.isFullScreen())
+
+    def eventFilter(self, watched: QObject, event: QEvent) -> bool:
+        """Tab moves the focus everywhere else; on the picture it clears the view, and Shift+Tab still leads out."""
+        if watched is self.view and event.type() == QEvent.Type.KeyPress and event.key() == Qt.Key.Key_Tab:
+            self._hide_or_show_all()
+            return True
+        return super().eventFilter(watched, event)
+
+    def keyPressEvent(self, event) -> None:
+        """Keys that nothing with the focus has taken: pictures, and the original while its key is held."""
+        key = event.key()
+        plain = not event.modifiers() & ~Qt.KeyboardModifier.KeypadModifier
+        if key == Qt.Key.Key_Backslash and plain:
+            if not event.isAutoRepeat() and self._held is None:
+                self._held = time.monotonic(), self.view.shows_original
+                self.view.flip()
+        elif plain and self.view.hasFocus() and key in (Qt.Key.Key_Right, Qt.Key.Key_Down, Qt.Key.Key_Space):
+            self.workspace.step(1)
+        elif plain and self.view.hasFocus() and key in (Qt.Key.Key_Left, Qt.Key.Key_Up, Qt.Key.Key_Backspace):
+            self.workspace.step(-1)
+        else:
+            super().keyPressEvent(event)
+
+    def keyReleaseEvent(self, event) -> None:
+        """End a look at the original."""
+        if event.key() == Qt.Key.Key_Backslash and not event.isAutoRepeat():
+            self._release()
+        else:
+            super().keyReleaseEvent(event)
+
+    def _release(self) -> None:
+        if self._held is not None:
+            since, was = self._held
+            self._held = None
+            if time.monotonic() - since > _HOLD_S:
+                self.view.show_original(was)
+
+    def changeEvent(self, event: QEvent) -> None:
+        """A window that is left hears no key go up."""
+        if event.type() == QEvent.Type.ActivationChange and not self.isActiveWindow():
+            self._release()
+        super().changeEvent(event)
+
+    def closeEvent(self, event) -> None:
+        """Keep how the window stands, stop what is running, and end."""
+        self.workspace.change_settings(
+            geometry=self.saveGeometry().toHex().toStdString(),
+            state=self.saveState().toHex().toStdString(),
+            view=self.view.mode,
+            filmstrip=not self.strip.isHidden(),
+            panel=not self.panel.isHidden(),
+        )
+        self.workspace.close()
+        super().closeEvent(event)
+
+
+def open_folder_of(path: Path) -> None:
+    """Show a file's folder in the system's file manager."""
+    QDesktopServices.openUrl(QUrl.fromLocalFile(str(path.parent)))
+
+
+def _sequences(key: QKeySequence.StandardKey | str) -> list[QKeySequence]:
+    if isinstance(key, str):
+        return [QKeySequence(key)]
+    return QKeySequence.keyBindings(key)
+
+
+def _device(name: str) -> str:
+    kind = name.split(":")[0]
+    return {"cpu": "CPU", "cuda": "GPU (CUDA)", "mps": "GPU (Apple)"}.get(kind, name)
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 90:
+        return f"{max(1, round(seconds))} s"
+    if seconds < 5400:
+        return f"{round(seconds / 60)} min"
+    return f"{seconds / 3600:.1f} h"
+
+
+def _pixels_of(image: QImage) -> np.ndarray:
+    """(H, W, 3) float32 of a picture from the clipboard."""
+    image = image.convertToFormat(QImage.Format.Format_RGB888)
+    rows = np.frombuffer(image.constBits(), np.uint8).reshape(image.height(), image.bytesPerLine())
+    return rows[:, : 3 * image.width()].reshape(image.height(), image.width(), 3).astype(np.float32) / 255

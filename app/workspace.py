@@ -1,0 +1,1023 @@
+"""The one state that all widgets show and change: pictures, values, the running job and its numbers."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import logging
+import traceback
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from PySide6.QtCore import QObject, Qt, QTimer, Signal
+
+from app import jobs
+from app.jobs import (
+    BatchItem,
+    BatchStep,
+    Catalog,
+    Look,
+    MethodInfo,
+    Numbers,
+    Picture,
+    Reference,
+    Request,
+    Running,
+    Stage,
+    Target,
+    Update,
+    Values,
+)
+from app.settings import Settings, save_settings
+from engine import paths
+from engine.image import Image, denoised_path
+from engine.noise import NoiseReport
+from engine.params import Spec
+from engine.tiles import Rect
+from engine.worker import Job, Kind, Worker
+
+if TYPE_CHECKING:
+    from engine.checkpoint import Entry as CheckpointEntry
+
+log = logging.getLogger(__name__)
+
+REST_MS = 150
+"""How long the values rest before a picture is computed anew, where a pass is not instant."""
+
+INSTANT_S = 0.1
+"""A pass over the visible region that took less restarts at once."""
+
+_OPEN_PICTURES = 2
+
+
+@dataclass(eq=False)
+class Entry:
+    """One picture of the list.
+
+    Attributes:
+        id: never used twice.
+        path: None for a picture from the clipboard, which `image` holds.
+        state: "", queued, running, done or failed.
+        note: what belongs to the state: a reason, or where it was saved.
+        reference: chosen by hand.
+        finds_reference: whether a clean twin is looked for by name.
+    """
+
+    id: int
+    path: Path | None
+    name: str
+    values: Values
+    state: str = ""
+    note: str = ""
+    thumbnail: np.ndarray | None = None
+    image: Image | None = None
+    reference: Path | None = None
+    finds_reference: bool = True
+
+
+@dataclass(eq=False)
+class Opened:
+    """What was read and measured of one picture."""
+
+    picture: Picture
+    reference: Reference | None = None
+    report: NoiseReport | None = None
+    no_report: str = ""
+
+
+@dataclass(frozen=True)
+class Activity:
+    """What is going on.
+
+    Attributes:
+        text: "" where nothing is.
+        share: 0 to 1, None where it cannot be counted.
+    """
+
+    text: str = ""
+    share: float | None = None
+    seconds_left: float | None = None
+
+
+@dataclass(frozen=True)
+class NotOpened:
+    """Files that could not be opened, with their reasons, of how many."""
+
+    failures: tuple[tuple[str, str], ...] = field(default_factory=tuple)
+    total: int = 0
+
+
+class Workspace(QObject):
+    """State and intentions. Every method belongs to the GUI thread; two workers do what takes time."""
+
+    images_changed = Signal()
+    """Entries came or went."""
+
+    entry_changed = Signal(object)
+    """Thumbnail or state of this entry."""
+
+    current_changed = Signal()
+    """Another picture is the current one; its pixels may not be read yet."""
+
+    picture_ready = Signal()
+    """The current picture's pixels are there."""
+
+    models_changed = Signal()
+    params_changed = Signal()
+    noise_ready = Signal()
+    reference_changed = Signal()
+
+    region_ready = Signal(object, int, int)
+    """(h, w, C) uint8 of the result, and its column and row."""
+
+    progress = Signal()
+    estimate_changed = Signal()
+    state_changed = Signal()
+    settings_changed = Signal()
+
+    not_opened = Signal(object)
+    """`NotOpened`, all failures since the list was last dismissed."""
+
+    failed = Signal(str, str)
+    """One sentence, and details where it is a defect of ours."""
+
+    saved = Signal(object)
+    """The path of a result."""
+
+    batch_finished = Signal(int, int)
+    """How many were saved, and how many failed."""
+
+    copied = Signal(object)
+    """(H, W, C) uint8 of the whole result."""
+
+    convention_needed = Signal(object, object)
+    """A file of others and the `ConventionNeeded` that says what must be known to run it."""
+
+    _event = Signal(int, object, object)
+
+    def __init__(self, settings: Settings | None = None, parent: QObject | None = None) -> None:
+        super().__init__(parent)
+        self.settings = settings or Settings()
+        self.catalog = Catalog()
+        self.entries: list[Entry] = []
+        self.current: Entry | None = None
+        self.opened: Opened | None = None
+        self.numbers = Numbers()
+        self.running: Running | None = None
+        self.activity = Activity()
+        self.failures = NotOpened()
+        self.is_closed = False
+
+        self._ids = itertools.count(1)
+        self._pictures: OrderedDict[int, Opened] = OrderedDict()
+        self._look = Look()
+        self._request: Request | None = None
+        self._is_wanted = self._is_done = self._is_fresh = False
+        self._done_passes: int | None = None
+        self._suggested: dict[tuple[str, str], Mapping[str, Any]] = {}
+        self._leading: dict[tuple[int, str], CheckpointEntry | None] = {}
+        self._visible_pass_s: float | None = None
+        self._copied_values: Values | None = None
+        self._new_values = self._values_to_start_with(self.settings.method)
+
+        self._handlers: dict[int, Callable[[Kind, Any], None]] = {}
+        self._live_job: Job | None = None
+        self._read_job: Job | None = None
+        self._thumbnail_job: Job | None = None
+        self._save_job: Job | None = None
+        self._batch_job: Job | None = None
+        self._wants_thumbnail: OrderedDict[int, Entry] = OrderedDict()
+        self._batch_result = [0, 0]
+
+        # Queued: the workers emit from their threads, and an event is never handled inside the call that caused it.
+        self._event.connect(self._on_event, Qt.ConnectionType.QueuedConnection)
+        self._rest = QTimer(self)
+        self._rest.setSingleShot(True)
+        self._rest.timeout.connect(self._start)
+        self._settings_timer = QTimer(self)
+        self._settings_timer.setSingleShot(True)
+        self._settings_timer.setInterval(1000)
+        self._settings_timer.timeout.connect(self.write_settings)
+
+        self._computing = jobs.Computing(self.settings.memory_mb << 20)
+        self._io, self._compute = Worker("reading"), Worker("computing")
+        self.refresh_models()
+
+    # ---- Workers ----
+
+    def _submit(
+        self, worker: Worker, work: Callable[[], Iterator[Any]], handle: Callable[[Kind, Any], None]
+    ) -> Job:
+        job = worker.submit(work, self._report)
+        self._handlers[job.id] = handle
+        return job
+
+    def _report(self, job: Job, kind: Kind, value: Any) -> None:
+        """Called on a worker's thread."""
+        self._event.emit(job.id, kind, value)
+
+    def _on_event(self, job_id: int, kind: Kind, value: Any) -> None:
+        handle = self._handlers.get(job_id)
+        if handle is None:
+            return  # a late event of a job that was replaced
+        if kind is not Kind.PROGRESS:
+            del self._handlers[job_id]
+        handle(kind, value)
+
+    def _drop(self, job: Job | None) -> None:
+        """Cancel a job; nothing that it still reports is heard."""
+        if job is not None:
+            job.cancel()
+            self._handlers.pop(job.id, None)
+
+    def _complain(self, error: BaseException, about: str = "") -> None:
+        """Tell the user: what they can cause as its sentence, a defect with its traceback."""
+        if isinstance(error, ValueError | OSError | MemoryError):
+            self.failed.emit(about + (str(error) or "There is not enough memory."), "")
+            return
+        details = "".join(traceback.format_exception(error))
+        self.failed.emit(f"{about}Something went wrong that should not: {type(error).__name__}: {error}", details)
+
+    def close(self) -> None:
+        """Stop everything and wait for both workers; the settings are written."""
+        if self.is_closed:
+            return
+        self.is_closed = True
+        self._rest.stop()
+        for job in (self._live_job, self._save_job, self._batch_job, self._read_job, self._thumbnail_job):
+            self._drop(job)
+        self._handlers.clear()
+        self._io.close()
+        self._compute.close()
+        self.write_settings()
+
+    # ---- Settings ----
+
+    def change_settings(self, **changes: Any) -> None:
+        """Take over preferences; they are written a second later."""
+        before, self.settings = self.settings, dataclasses.replace(self.settings, **changes)
+        if self.settings == before:
+            return
+        self._settings_timer.start()
+        self.settings_changed.emit()
+        if (before.seed, before.device) != (self.settings.seed, self.settings.device):
+            self._refresh()
+        self._computing.budget = self.settings.memory_mb << 20
+
+    def write_settings(self) -> None:
+        """Write the settings now."""
+        self._settings_timer.stop()
+        try:
+            save_settings(self.settings, paths.settings_file())
+        except OSError as error:
+            log.warning("The settings cannot be written: %s", error)
+
+    def _values_to_start_with(self, method: str) -> Values:
+        kept = self.settings.params.get(method, {})
+        chosen = {name: value for name, value in kept.items() if name != "sigma" and isinstance(value, int | float)}
+        model = self.settings.model if method == self.settings.method else ""
+        return Values(method, model, chosen, self.settings.strength)
+
+    # ---- The list ----
+
+    def open(self, given: Iterable[str | Path]) -> None:
+        """Add files and folders to the list and show the first of them; what cannot be opened is listed."""
+        asked = [Path(path).absolute() for path in given]
+        if not asked:
+            return
+
+        def handle(kind: Kind, value: Any) -> None:
+            if kind is Kind.DONE:
+                self._add(asked, *value)
+            elif kind is Kind.FAILED:
+                self._complain(value)
+
+        self._submit(self._io, lambda: jobs.find(asked), handle)
+
+    def _add(self, asked: Sequence[Path], found: Sequence[Path], missing: Sequence[Path]) -> None:
+        settings = self.settings
+        for path in reversed(asked):
+            if path not in missing:
+                settings = settings.with_recent(path)
+        self.change_settings(recent=settings.recent)
+        known = {entry.path: entry for entry in self.entries}
+        if not self.failures.failures:
+            self.failures = NotOpened()
+        self._count_failures(len(found) + len(missing))
+        for path in missing:
+            self._fail_to_open(path.name, f"{path} does not exist")
+        empty = [path for path in asked if path.is_dir() and not any(path in other.parents for other in found)]
+        for path in empty:
+            self._count_failures(1)
+            self._fail_to_open(path.name, "There is no picture in this folder")
+        new = [path for path in found if path not in known]
+        added = [Entry(next(self._ids), path, path.name, self._new_values) for path in new]
+        self.entries += added
+        self._wants_thumbnail.update({entry.id: entry for entry in added})
+        if added:
+            self.images_changed.emit()
+        first = added[0] if added else next((known[path] for path in found), None)
+        if first is not None:
+            self.select(first)
+        self._next_thumbnail()
+
+    def add_image(self, image: Image, name: str) -> None:
+        """Add a picture that is no file, from the clipboard, and show it."""
+        entry = Entry(next(self._ids), None, name, self._new_values, image=image)
+        self.entries.append(entry)
+        self.images_changed.emit()
+        self.select(entry)
+
+    def _count_failures(self, more: int) -> None:
+        self.failures = dataclasses.replace(self.failures, total=self.failures.total + more)
+
+    def _fail_to_open(self, name: str, reason: str) -> None:
+        log.warning("%s could not be opened: %s", name, reason)
+        failures = (*self.failures.failures, (name, reason))
+        self.failures = dataclasses.replace(self.failures, failures=failures)
+        self.not_opened.emit(self.failures)
+
+    def dismiss_failures(self) -> None:
+        """Start a new list of what could not be opened."""
+        self.failures = NotOpened()
+
+    def remove(self, entries: Sequence[Entry]) -> None:
+        """Take pictures out of the list; the files stay."""
+        gone = set(map(id, entries))
+        row = self.entries.index(self.current) if self.current in self.entries else 0
+        self.entries = [entry for entry in self.entries if id(entry) not in gone]
+        for entry in entries:
+            self._pictures.pop(entry.id, None)
+            self._wants_thumbnail.pop(entry.id, None)
+            self._submit(self._compute, lambda entry=entry: self._computing.forget(entry.id), _ignore)
+        self.images_changed.emit()
+        if self.current is not None and id(self.current) in gone:
+            left = self.entries[: row + 1]
+            self.select(left[-1] if left else None)
+
+    def select(self, entry: Entry | None) -> None:
+        """Make a picture the current one."""
+        if entry is self.current and (entry is None or self.opened is not None or self._read_job is not None):
+            return
+        self._stop_live()
+        self._drop(self._read_job)
+        self._read_job = None
+        if self.current is not None and self.current.state in ("running", "queued") and self._batch_job is None:
+            self._set_state(self.current, "")
+        self.current, self.opened, self._request = entry, None, None
+        self.numbers, self.activity = Numbers(), Activity()
+        self._is_done = False
+        self._is_fresh, self._visible_pass_s = True, None
+        self._is_wanted = self.settings.denoise_on_open
+        # A picture of the same size takes the place of the last in the view, which then reports nothing new.
+        self._look = Look(viewport=self._look.viewport, serial=self._look.serial + 1)
+        self.current_changed.emit()
+        self.params_changed.emit()
+        self.estimate_changed.emit()
+        self.reference_changed.emit()
+        if entry is not None:
+            self._wants_thumbnail.pop(entry.id, None)
+            cached = self._pictures.pop(entry.id, None)
+            if cached is not None and (cached.report or cached.no_report):
+                self.opened = self._pictures[entry.id] = cached
+                self.picture_ready.emit()
+                self.noise_ready.emit()
+                self.reference_changed.emit()
+                self._refresh()
+            else:
+                self._read(entry, entry.image if cached is None else cached.picture.image)
+        self.state_changed.emit()
+        self.progress.emit()
+
+    def step(self, by: int) -> None:
+        """Go to the next (1) or previous (-1) picture."""
+        if self.current in self.entries:
+            row = self.entries.index(self.current) + by
+            if 0 <= row < len(self.entries):
+                self.select(self.entries[row])
+
+    def _read(self, entry: Entry, image: Image | None) -> None:
+        def handle(kind: Kind, value: Any) -> None:
+            if kind is Kind.PROGRESS:
+                self._on_read(entry, value)
+                return
+            self._read_job = None
+            self._show_activity(Activity())
+            if kind is Kind.DONE and self.opened is not None:
+                if isinstance(value, NoiseReport):
+                    self.opened.report = value
+                else:
+                    self.opened.no_report = str(value)
+                self.noise_ready.emit()
+                self.params_changed.emit()
+                self._change_look(report=self.opened.report)
+                self._refresh()
+            elif kind is Kind.FAILED and self.opened is None:
+                self._give_up(entry, value)
+            elif kind is Kind.FAILED:
+                self._complain(value)
+            self._next_thumbnail()
+            self.state_changed.emit()
+
+        self._read_job = self._submit(
+            self._io, lambda: jobs.read(entry.path, image, entry.reference, entry.finds_reference), handle
+        )
+
+    def _on_read(self, entry: Entry, value: Any) -> None:
+        if isinstance(value, Stage):
+            self._show_activity(Activity(value.text))
+        elif isinstance(value, Picture):
+            self.opened = self._pictures[entry.id] = Opened(value)
+            while len(self._pictures) > _OPEN_PICTURES:
+                self._pictures.popitem(last=False)
+            self.picture_ready.emit()
+            self.params_changed.emit()
+            self.state_changed.emit()
+            self._refresh()
+        elif isinstance(value, Reference) and self.opened is not None:
+            self.opened.reference = value
+            self._change_look(reference=value)
+            self.reference_changed.emit()
+            self.estimate_changed.emit()
+            self._refresh()
+        elif isinstance(value, np.ndarray):
+            entry.thumbnail = value
+            self.entry_changed.emit(entry)
+        elif isinstance(value, BaseException):
+            self._complain(value)
+
+    def _give_up(self, entry: Entry, error: BaseException) -> None:
+        """A file turned out not to be a picture: it leaves the list and is named with its reason."""
+        if not isinstance(error, ValueError | OSError | MemoryError):
+            self._complain(error)
+        self._fail_to_open(entry.name, str(error) or type(error).__name__)
+        if entry in self.entries:
+            self.remove([entry])
+
+    def wish_thumbnails(self, entries: Sequence[Entry]) -> None:
+        """Read these next: they are in sight."""
+        for entry in reversed(entries):
+            if entry.id in self._wants_thumbnail:
+                self._wants_thumbnail.move_to_end(entry.id, last=False)
+
+    def _next_thumbnail(self) -> None:
+        """One at a time, so that a picture that is to be shown waits for at most one."""
+        if self._thumbnail_job is not None or self._read_job is not None or not self._wants_thumbnail:
+            return
+        _, entry = self._wants_thumbnail.popitem(last=False)
+        path = entry.path
+        if path is None:
+            return
+
+        def handle(kind: Kind, value: Any) -> None:
+            if kind is Kind.PROGRESS:
+                return
+            self._thumbnail_job = None
+            if kind is Kind.DONE:
+                entry.thumbnail = value
+                self.entry_changed.emit(entry)
+            elif kind is Kind.FAILED:
+                self._give_up(entry, value)
+            self._next_thumbnail()
+
+        self._thumbnail_job = self._submit(self._io, lambda: jobs.read_thumbnail(path), handle)
+
+    def _set_state(self, entry: Entry, state: str, note: str = "") -> None:
+        if (entry.state, entry.note) != (state, note):
+            entry.state, entry.note = state, note
+            self.entry_changed.emit(entry)
+
+    # ---- Values ----
+
+    @property
+    def values(self) -> Values:
+        """Of the current picture, else those the next one starts with."""
+        return self.current.values if self.current is not None else self._new_values
+
+    @property
+    def method(self) -> MethodInfo | None:
+        """The chosen method; None before the methods are known."""
+        return next((method for method in self.catalog.methods if method.id == self.values.method), None)
+
+    @property
+    def specs(self) -> tuple[Spec, ...]:
+        """The parameters of the chosen method."""
+        return self.method.specs if self.method is not None else ()
+
+    @property
+    def suggested(self) -> Mapping[str, Any]:
+        """What the chosen checkpoint sets in place of the method's defaults, once it is loaded."""
+        return self._suggested.get((self.values.method, self.values.model), {})
+
+    def value(self, name: str) -> Any:
+        """The value in force; None for automatic."""
+        spec = next(spec for spec in self.specs if spec.name == name)
+        return self.values.params.get(name, self.suggested.get(name, spec.default))
+
+    @property
+    def sigma(self) -> float | None:
+        """The noise level in force, in the trained range; None while it is not known."""
+        by_hand = self.values.params.get("sigma", self.suggested.get("sigma"))
+        if by_hand is not None:
+            return float(by_hand)
+        return self.opened.report.sigma if self.opened and self.opened.report else None
+
+    @property
+    def sigma_is_automatic(self) -> bool:
+        """Whether the noise level was measured."""
+        return self.values.params.get("sigma", self.suggested.get("sigma")) is None
+
+    @property
+    def is_left_alone(self) -> bool:
+        """Whether nothing is denoised, because no noise was found."""
+        return self.sigma == 0
+
+    def set_value(self, name: str, value: float | int | None) -> None:
+        """Set one parameter of the method; None is automatic."""
+        if self.values.params.get(name, _Missing) != value:
+            self._change_values(params={**self.values.params, name: value})
+
+    def reset_value(self, name: str) -> None:
+        """Give one parameter the checkpoint's or the method's default again."""
+        if name in self.values.params:
+            self._change_values(params={k: v for k, v in self.values.params.items() if k != name})
+
+    def set_strength(self, strength: float) -> None:
+        """0 leaves the picture, 1 denoises fully, up to 1.2."""
+        if strength != self.values.strength:
+            self._change_values(strength=strength)
+
+    def set_method(self, method: str) -> None:
+        """Choose a method; its parameters are those it had last."""
+        if method != self.values.method:
+            kept = self._values_to_start_with(method)
+            self._change_values(method=method, model=kept.model, params=kept.params)
+
+    def set_model(self, model: str) -> None:
+        """Choose a checkpoint by name, "" for the one that leads; a method that cannot run it makes way."""
+        if model == self.values.model:
+            return
+        entry = next((entry for entry in self.catalog.models if entry.name == model), None)
+        if entry is not None and entry.method != self.values.method and self.values.method != "plain":
+            self._change_values(method=entry.method, params=self._values_to_start_with(entry.method).params)
+        self._change_values(model=model)
+
+    def copy_values(self) -> None:
+        """Keep the current picture's settings for `paste_values`."""
+        self._copied_values = self.values
+
+    def paste_values(self, entries: Sequence[Entry]) -> None:
+        """Give the kept settings to pictures."""
+        if self._copied_values is None:
+            return
+        for entry in entries:
+            if entry is not self.current:
+                entry.values = self._copied_values
+                self._set_state(entry, "")
+        if self.current in entries:
+            self._take_values(self._copied_values)
+
+    def _change_values(self, **changes: Any) -> None:
+        self._take_values(dataclasses.replace(self.values, **changes))
+
+    def _take_values(self, values: Values) -> None:
+        if self.current is not None:
+            self.current.values = values
+        # A noise level belongs to its picture: the next one is measured again.
+        carried = {name: value for name, value in values.params.items() if name != "sigma"}
+        self._new_values = dataclasses.replace(values, params=carried)
+        self.change_settings(
+            method=values.method,
+            model=values.model,
+            strength=values.strength,
+            params={**self.settings.params, values.method: carried},
+        )
+        self._change_look(passes=values.params.get("passes"), strength=values.strength)
+        self.params_changed.emit()
+        self._refresh()
+
+    # ---- Reference ----
+
+    @property
+    def reference(self) -> Reference | None:
+        """The current picture's clean twin."""
+        return self.opened.reference if self.opened is not None else None
+
+    def set_reference(self, path: str | Path) -> None:
+        """Compare the current picture with this clean twin."""
+        entry, opened, path = self.current, self.opened, Path(path)
+        if entry is None or opened is None:
+            self.failed.emit("Open the noisy picture first, then its reference.", "")
+            return
+
+        def handle(kind: Kind, value: Any) -> None:
+            if kind is Kind.DONE:
+                entry.reference, opened.reference = path, value
+                if opened is self.opened:
+                    self._change_look(reference=value)
+                    self.reference_changed.emit()
+                    self.estimate_changed.emit()
+                    self._refresh()
+            elif kind is Kind.FAILED:
+                self._complain(value)
+
+        self._submit(self._io, lambda: jobs.read_reference(path, opened.picture.image), handle)
+
+    def clear_reference(self) -> None:
+        """Compare with nothing; also a twin found by name is not taken again."""
+        if self.current is None:
+            return
+        self.current.reference, self.current.finds_reference = None, False
+        if self.opened is not None:
+            self.opened.reference = None
+        self._change_look(reference=None)
+        self.reference_changed.emit()
+        self.estimate_changed.emit()
+        self._refresh()
+
+    # ---- Models ----
+
+    def refresh_models(self, select: str | None = None) -> None:
+        """List methods and models anew, and choose one."""
+
+        def handle(kind: Kind, value: Any) -> None:
+            if kind is Kind.DONE:
+                self.catalog = value
+                self._leading.clear()
+                self.models_changed.emit()
+                self.params_changed.emit()
+                if select is not None:
+                    self.set_model(select)
+                self._refresh()
+            elif kind is Kind.FAILED:
+                self._complain(value)
+
+        self._submit(self._compute, self._computing.catalog, handle)
+
+    def models(self) -> list[CheckpointEntry]:
+        """The checkpoints that the chosen method can run."""
+        method = self.values.method
+        return [entry for entry in self.catalog.models if method in (entry.method, "plain")]
+
+    def leading_model(self) -> CheckpointEntry | None:
+        """The checkpoint behind the automatic choice; None if there is none."""
+        if not self.catalog.models:
+            return None
+        channels = self.opened.picture.image.channels if self.opened is not None else 3
+        key = (channels, self.values.method)
+        if key not in self._leading:
+            # The engine is loaded: the catalog came from it.
+            from engine.checkpoint import CheckpointError, default_checkpoint
+
+            try:
+                self._leading[key] = default_checkpoint(*key)
+            except CheckpointError:
+                self._leading[key] = None
+        return self._leading[key]
+
+    def model_in_force(self) -> CheckpointEntry | None:
+        """The chosen checkpoint, or the one that leads."""
+        name = self.values.model
+        if not name:
+            return self.leading_model()
+        return next((entry for entry in self.catalog.models if entry.name == name), None)
+
+    def import_model(self, file: str | Path, convention: Mapping[str, Any] | None = None) -> None:
+        """Bring in a checkpoint of others; `convention_needed` follows where its use cannot be read off the file."""
+        path = Path(file)
+
+        def handle(kind: Kind, value: Any) -> None:
+            if kind is Kind.PROGRESS:
+                return
+            if kind is Kind.DONE and isinstance(value, str):
+                self.refresh_models(select=value)
+            elif kind is Kind.DONE:
+                self.convention_needed.emit(path, value)
+            elif kind is Kind.FAILED:
+                self._complain(value)
+
+        self._submit(self._compute, lambda: self._computing.bring_in(path, convention or {}), handle)
+
+    # ---- Denoising ----
+
+    @property
+    def is_running(self) -> bool:
+        """Whether there is something to cancel."""
+        return self._is_computing or self._save_job is not None or self._batch_job is not None
+
+    @property
+    def _is_computing(self) -> bool:
+        return (self._live_job is not None or self._rest.isActive()) and self._is_wanted and not self._is_done
+
+    @property
+    def is_done(self) -> bool:
+        """Whether the current picture is denoised as asked."""
+        return self._is_done
+
+    @property
+    def can_denoise(self) -> bool:
+        """Whether `denoise` would start something."""
+        return self.opened is not None and not self.is_running and not self._is_done
+
+    @property
+    def can_save(self) -> bool:
+        """Whether the current picture's result can be made and saved."""
+        return self.opened is not None and self.sigma is not None and self._save_job is None
+
+    def denoise(self) -> None:
+        """Denoise the current picture, going on from what has been computed."""
+        if self.opened is None:
+            return
+        if self.sigma is None and self.opened.no_report:
+            self.failed.emit(self.opened.no_report, "")
+            return
+        self._is_wanted = True
+        self._change_look(may_run=True)
+        self._refresh(at_once=True)
+
+    def cancel(self) -> None:
+        """Stop what is running; what has been computed stays."""
+        had_batch = self._batch_job is not None
+        for job in (self._save_job, self._batch_job):
+            self._drop(job)
+        self._save_job = self._batch_job = None
+        self._stop_live()
+        self._is_wanted = False
+        self._change_look(may_run=False)
+        if had_batch:
+            for entry in self.entries:
+                if entry.state in ("queued", "running"):
+                    self._set_state(entry, "")
+        if self.current is not None and self.current.state == "running":
+            self._set_state(self.current, "")
+        self._show_activity(Activity())
+        self.state_changed.emit()
+
+    def set_viewport(self, area: tuple[int, int, int, int] | None) -> None:
+        """The visible part of the picture, x0, y0, x1, y1; it is denoised first."""
+        self._look = dataclasses.replace(self._look, viewport=None if area is None else Rect(*area))
+
+    def _change_look(self, **changes: Any) -> None:
+        if any(getattr(self._look, name) != value for name, value in changes.items()):
+            self._look = dataclasses.replace(self._look, **changes, serial=self._look.serial + 1)
+
+    def _get_look(self) -> Look:
+        """Read by the compute worker at each step."""
+        return self._look
+
+    def _stop_live(self) -> None:
+        self._rest.stop()
+        self._drop(self._live_job)
+        self._live_job = None
+
+    def _make_request(self) -> Request | None:
+        """What would have to be computed now; None while it cannot be known."""
+        if self.current is None or self.opened is None or self.sigma is None or not self.catalog.methods:
+            return None
+        values = self.values
+        others = {name: value for name, value in values.params.items() if name not in ("passes", "sigma")}
+        return Request(
+            self.current.id,
+            self.opened.picture.image,
+            values.method,
+            values.model,
+            others,
+            self.sigma,
+            self.settings.seed,
+            self.settings.device,
+        )
+
+    def _refresh(self, at_once: bool = False) -> None:
+        """Start what the state asks for, unless it runs already."""
+        request = self._make_request()
+        if request is None or self.is_closed:
+            return
+        is_same = self._request is not None and request.key == self._request.key
+        if is_same and self._live_job is not None:
+            return  # it reads the look
+        if is_same:
+            if self._save_job is None:
+                self._start()
+            return
+        self._stop_live()
+        had_one, self._request = self._request is not None, None
+        self._is_done = False
+        self.numbers = Numbers()
+        if self._is_wanted and self._save_job is None:
+            instant = self._visible_pass_s is not None and self._visible_pass_s < INSTANT_S
+            self._rest.start(0 if at_once or instant or not had_one else REST_MS)
+        self.estimate_changed.emit()
+        self.state_changed.emit()
+
+    def _start(self) -> None:
+        request = self._make_request()
+        if request is None:
+            return
+        entry, opened, fresh = self.current, self.opened, self._is_fresh
+        assert entry is not None
+        assert opened is not None
+        values = self.values
+        passes = values.params.get("passes")
+        # A new strength needs no passes: what is done stays done while it is shown.
+        self._is_done = self._is_done and passes == self._done_passes
+        self._request, self._is_fresh = request, False
+        self._change_look(
+            passes=passes,
+            strength=values.strength,
+            reference=opened.reference,
+            report=opened.report,
+            may_run=self._is_wanted,
+        )
+
+        def handle(kind: Kind, value: Any) -> None:
+            if kind is Kind.PROGRESS:
+                self._on_step(request, value)
+                return
+            self._live_job = None
+            if kind is Kind.DONE:
+                self._is_done = self._look.may_run and value == self._look.serial
+                self._done_passes = self._look.passes
+                if value != self._look.serial:
+                    self._refresh()
+                elif self._is_done:
+                    self._set_state(entry, "done", entry.note)
+            elif kind is Kind.FAILED:
+                self._is_wanted = False
+                self._set_state(entry, "failed", str(value))
+                self._complain(value)
+            if self._live_job is None:
+                self._show_activity(Activity())
+            self.state_changed.emit()
+
+        self._live_job = self._submit(
+            self._compute, lambda: self._computing.run(request, self._get_look, fresh), handle
+        )
+        if self._is_wanted and not self._is_done:
+            self._set_state(entry, "running" if self._batch_job is None else "queued")
+        self.state_changed.emit()
+
+    def _on_step(self, request: Request, value: Any) -> None:
+        if self.current is None or request.picture != self.current.id:
+            return  # a save of a picture that is no longer shown
+        if isinstance(value, Stage):
+            self._show_activity(Activity(value.text))
+        elif isinstance(value, Running):
+            self.running = value
+            key = (request.method, request.model)
+            if self._suggested.get(key) != value.suggested:
+                self._suggested[key] = value.suggested
+                self.params_changed.emit()
+            self.state_changed.emit()
+        elif isinstance(value, Update):
+            for x, y, pixels in value.regions:
+                self.region_ready.emit(pixels, x, y)
+            if value.visible_pass_s is not None:
+                self._visible_pass_s = value.visible_pass_s
+            if value.numbers != self.numbers:
+                self.numbers = value.numbers
+                self.estimate_changed.emit()
+            share = value.done / value.total
+            self._show_activity(Activity("Denoising", share, value.seconds_left) if share < 1 else Activity())
+
+    def _show_activity(self, activity: Activity) -> None:
+        if activity != self.activity:
+            self.activity = activity
+            self.progress.emit()
+
+    # ---- Saving ----
+
+    def save(self, target: Target, over_original: bool = False) -> None:
+        """Finish the current picture and save it; never over the original unless that is said."""
+        entry, request, automatic = self.current, self._make_request(), self.sigma_is_automatic
+        if entry is None or request is None or self._save_job is not None:
+            return
+        if not over_original and entry.path is not None and _is_same_file(target.path, entry.path):
+            self.failed.emit(f"{target.path.name} is the original; choose another name.", "")
+            return
+        self._stop_live()
+        self._request = request
+        self._change_look(passes=self.values.params.get("passes"), strength=self.values.strength, may_run=True)
+        frozen, computing = self._look, self._computing
+
+        def look() -> Look:
+            return dataclasses.replace(frozen, viewport=self._look.viewport)
+
+        def handle(kind: Kind, value: Any) -> None:
+            if kind is Kind.PROGRESS:
+                self._on_step(request, value)
+            elif kind is Kind.DONE:
+                self._save_job = self._submit(self._io, lambda: jobs.write(value, target), handle_written)
+            else:
+                ended(kind, value)
+
+        def handle_written(kind: Kind, value: Any) -> None:
+            if kind is Kind.PROGRESS:
+                self._show_activity(Activity(value.text))
+                return
+            if kind is Kind.DONE:
+                self._set_state(entry, "done", f"Saved as {value}")
+                self.saved.emit(value)
+            ended(kind, value)
+
+        def ended(kind: Kind, value: Any) -> None:
+            self._save_job = None
+            if kind is Kind.FAILED:
+                self._set_state(entry, "failed", str(value))
+                self._complain(value)
+            self._show_activity(Activity())
+            self._refresh()
+            self.state_changed.emit()
+
+        self._save_job = self._submit(
+            self._compute, lambda: computing.finish(request, look, automatic), handle
+        )
+        self._set_state(entry, "running")
+        self.state_changed.emit()
+
+    def default_target(self, entry: Entry, folder: Path | None = None) -> Path:
+        """`name_denoised.ext` beside the original or in `folder`."""
+        if entry.path is None:
+            return (folder or Path(self.settings.folder or Path.home())) / f"{entry.name}_denoised.png"
+        return denoised_path(entry.path, folder)
+
+    def save_all(self, folder: Path | None, overwrite: bool) -> None:
+        """Denoise every picture of the list with its own values and save it; one that fails does not stop the rest."""
+        if self._batch_job is not None:
+            return
+        items, skipped = [], 0
+        for entry in self.entries:
+            target = self.default_target(entry, folder)
+            if entry.path is None:
+                skipped += 1
+                self._set_state(entry, "failed", "A picture from the clipboard is saved by itself")
+            elif target.exists() and not overwrite:
+                skipped += 1
+                self._set_state(entry, "failed", f"{target.name} exists already")
+            else:
+                self._set_state(entry, "queued")
+                how = Target(target, sidecar=self.settings.sidecar)
+                items.append(BatchItem(entry.id, entry.path, entry.values, how))
+        if not items:
+            self.failed.emit("Nothing was saved: all results exist already, or nothing is open.", "")
+            return
+        self._stop_live()
+        self._batch_result = [0, skipped]
+        by_id = {entry.id: entry for entry in self.entries}
+        finished = 0
+
+        def handle(kind: Kind, value: Any) -> None:
+            nonlocal finished
+            if isinstance(value, BatchStep):
+                entry = by_id[value.picture]
+                self._set_state(entry, value.state, value.text)
+                if value.state != "running":
+                    self._batch_result[value.state == "failed"] += 1
+                    finished += 1
+                share = (finished + (value.share if value.state == "running" else 0)) / len(items)
+                self._show_activity(Activity(f"{finished + 1} of {len(items)}: {entry.name}", min(share, 1.0)))
+            if kind is Kind.PROGRESS:
+                return
+            self._batch_job = None
+            self._show_activity(Activity())
+            if kind is Kind.FAILED:
+                self._complain(value)
+            self.batch_finished.emit(*self._batch_result)
+            self._refresh()
+            self.state_changed.emit()
+
+        seed, device = self.settings.seed, self.settings.device
+        self._batch_job = self._submit(self._compute, lambda: self._computing.batch(items, seed, device), handle)
+        self.state_changed.emit()
+
+    def copy_result(self) -> None:
+        """Ask for the whole result as it is; `copied` brings it."""
+        request, look = self._request, self._look
+        if request is None:
+            return
+
+        def handle(kind: Kind, value: Any) -> None:
+            if kind is Kind.DONE:
+                self.copied.emit(value)
+            elif kind is Kind.FAILED:
+                self._complain(value)
+
+        self._submit(self._compute, lambda: self._computing.copy(request, look), handle)
+
+
+class _Missing:
+    """Unlike every value, None among them."""
+
+
+def _ignore(kind: Kind, value: Any) -> None:
+    """For jobs whose end nobody waits for."""
+
+
+def _is_same_file(first: Path, second: Path) -> bool:
+    try:
+        return first.samefile(second)
+    except OSError:
+        return first.absolute() == second.absolute()
