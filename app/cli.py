@@ -24,7 +24,7 @@ from engine.denoise import DenoiseError, Denoising, Model, load_model, measure_n
 from engine.device import DeviceError
 from engine.foreign import Convention, ForeignError, import_checkpoint
 from engine.image import Image, ImageError, denoised_path, find_images, input_hash, load_image, save_image
-from engine.method import MethodError, method_of, methods
+from engine.method import MethodError, methods
 from engine.metrics import ReferenceMismatch, check_reference, psnr, ssim
 from engine.noise import NoiseError, NoiseReport
 from engine.pairs import by_stem, find_reference
@@ -190,7 +190,9 @@ def _values(options: argparse.Namespace, model: Model) -> Any:
 class _Run:
     """One picture, denoised: what `denoise` and `evaluate` both report."""
 
-    def __init__(self, image: Image, model: Model, values: Any, options: argparse.Namespace, sigma: float | None) -> None:
+    def __init__(
+        self, image: Image, model: Model, values: Any, options: argparse.Namespace, sigma: float | None
+    ) -> None:
         began = time.monotonic()
         self.image, self.model, self.values = image, model, values
         self.report: NoiseReport | None = None
@@ -253,7 +255,9 @@ def _progress(done: int, total: int, seconds: float) -> None:
         print(f"\r{done}/{total}, {left:.0f} s left   ", end=end, file=sys.stderr, flush=True)
 
 
-def _compare(record: dict[str, Any], run: _Run, reference: Image, options: argparse.Namespace, pixels: np.ndarray) -> None:
+def _compare(
+    record: dict[str, Any], run: _Run, reference: Image, options: argparse.Namespace, pixels: np.ndarray
+) -> None:
     """Put PSNR and SSIM against the reference into the record."""
     name = reference.path.name if reference.path else "picture"
     check_reference(run.image.pixels.shape, reference.pixels.shape, name)
@@ -433,7 +437,9 @@ def _evaluate(options: argparse.Namespace) -> int:
     if not records:
         raise UsageError(f"There is no picture with a clean twin in {options.folder}")
     errors = [
-        abs(r["estimated_psnr_db"] - r["psnr_db"]) for r in records if None not in (r["estimated_psnr_db"], r["psnr_db"])
+        abs(r["estimated_psnr_db"] - r["psnr_db"])
+        for r in records
+        if None not in (r["estimated_psnr_db"], r["psnr_db"])
     ]
     mean = {
         "mean": True,
@@ -448,7 +454,7 @@ def _evaluate(options: argparse.Namespace) -> int:
     }
     line = f"mean of {len(records)}: PSNR {mean['mean_psnr_db']:.3f} dB (was {mean['mean_noisy_psnr_db']:.3f})"
     if errors:
-        line += f"; the estimate is off by {mean['mean_estimate_error_db']:.3f} dB on average, {max(errors):.2f} at worst"
+        line += f"; estimates are off by {mean['mean_estimate_error_db']:.3f} dB on average, {max(errors):.2f} at worst"
     _say(mean, options.json, line)
     return 0
 

@@ -35,7 +35,7 @@ class Corruption:
         match = re.fullmatch(r"(\w+):([\d.]+)(?:-([\d.]+))?", text.strip())
         kind = match[1] if match else ""
         if match is None or kind not in _KINDS:
-            raise CorruptionError(f"Noise {text!r} is not of the form gaussian:S, gaussian:S-S2, poisson:L or poisson:L-L2")
+            raise CorruptionError(f"Noise {text!r} must read gaussian:S, gaussian:S-S2, poisson:L or poisson:L-L2")
         try:
             low, high = float(match[2]), float(match[3] or match[2])
         except ValueError:

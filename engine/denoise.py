@@ -134,7 +134,7 @@ def _compare_with_cpu(checkpoint: Checkpoint, device: torch.device, dtype: torch
     # bf16 features leave about 0.0005 here; a wrong kernel leaves tens of times that.
     if not error < 0.005:
         raise DeviceError(
-            f"{device} was refused: on a test tile it differs from the CPU by {error * 255:.1f} of 255; use --device cpu"
+            f"{device} was refused: a test tile differs from the CPU's by {error * 255:.1f} of 255; use --device cpu"
         )
     _trusted.add(key)
 
@@ -285,15 +285,25 @@ class Denoising:
         if self.sigma == 0:
             return Estimate(None, None, "nothing was removed")
         if report is not None and report.correlation > 0.1:
-            return Estimate(None, None, f"the noise is correlated ({report.correlation:.2f}), the estimate needs white noise")
+            reason = (
+                f"the noise of neighbouring pixels correlates ({report.correlation:.2f}); it would have to be white"
+            )
+            return Estimate(None, None, reason)
         if report is not None and report.clipped > 0.01:
-            return Estimate(None, None, f"{report.clipped:.1%} of the picture is clipped, the estimate needs whole noise")
+            return Estimate(None, None, f"{report.clipped:.1%} of the picture is clipped and its noise cut off there")
         sums = self.sums(passes)
         if not sums.samples:
             return Estimate(None, None, "this method leaves nothing to estimate from")
         measured = report is not None and math.isclose(report.sigma, self.sigma, rel_tol=1e-6)
         peak = self.image.peak / float(self._span)
-        return estimate_psnr(sums, self.sigma, strength, report.uncertainty if report and measured else 0.0, peak)
+        return estimate_psnr(
+            sums,
+            self.sigma,
+            strength=strength,
+            uncertainty=report.uncertainty if report and measured else 0.0,
+            pairs=-(-passes // self.model.method.group),
+            peak=peak,
+        )
 
     # Computing
 

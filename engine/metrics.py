@@ -88,9 +88,7 @@ class Sums:
     divergence: float = 0.0
 
     def __add__(self, other: Sums) -> Sums:
-        return Sums(
-            self.samples + other.samples, self.residual + other.residual, self.divergence + other.divergence
-        )
+        return Sums(self.samples + other.samples, self.residual + other.residual, self.divergence + other.divergence)
 
 
 @dataclass(frozen=True)
@@ -102,7 +100,9 @@ class Estimate:
     reason: str | None = None
 
 
-def estimate_psnr(sums: Sums, sigma: float, strength: float, uncertainty: float, peak: float = 1.0) -> Estimate:
+def estimate_psnr(
+    sums: Sums, sigma: float, *, strength: float = 1.0, uncertainty: float = 0.0, pairs: int = 1, peak: float = 1.0
+) -> Estimate:
     """PSNR of the average of R2R passes from the noisy picture alone.
 
     MSE(mean) = |mean - y|^2 - sigma^2 + 2 E<mean, n>, and by Stein's lemma E<mean, n> = E<f_t, B z_t> for every pass t,
@@ -114,6 +114,7 @@ def estimate_psnr(sums: Sums, sigma: float, strength: float, uncertainty: float,
         sigma: noise standard deviation there.
         strength: of the blend.
         uncertainty: relative standard error of sigma; 0 where it is known.
+        pairs: antithetic pairs that the divergence was averaged over.
         peak: data range there.
     """
     if sums.samples == 0:
@@ -122,10 +123,12 @@ def estimate_psnr(sums: Sums, sigma: float, strength: float, uncertainty: float,
     residual, divergence = sums.residual / sums.samples, sums.divergence / sums.samples
     share = ((1 - strength) * variance + strength * divergence) / variance if variance else 0.0
     mse = strength**2 * residual - variance + 2 * share * variance
-    # The realised noise power differs from sigma^2 by sqrt(2/N); a wrong sigma enters with the weight 1 - 2 share.
-    sampling = math.sqrt(2 / sums.samples) * variance
+    # Three parts vary: the noise power that was realised, its product with the error, and the divergence, for which
+    # tr(J^2) <= tr(J) bounds z'Jz of each pair. A wrong sigma enters with the weight 1 - 2 share.
+    share, error = min(max(share, 0.0), 1.0), max(mse, 0.0)
+    sampling = (2 * variance**2 + 4 * variance * error + 8 * variance**2 * share / pairs) / sums.samples
     level = abs(1 - 2 * share) * 2 * variance * uncertainty
-    spread = 1.96 * math.hypot(sampling, level)
+    spread = 1.96 * math.hypot(math.sqrt(sampling), level)
     if mse <= 0:
         return Estimate(None, None, "the estimated error is not above zero, so it cannot be told from none")
     db = 10 * math.log10(peak**2 / mse)

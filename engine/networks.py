@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -32,7 +33,7 @@ class UNet(nn.Module):
         self.head = nn.Conv2d(channels + 1, width, 3, padding=1, bias=False)
         self.down = nn.ModuleList()
         self.up = nn.ModuleList()
-        for fine, coarse in zip(widths, widths[1:], strict=False):
+        for fine, coarse in itertools.pairwise(widths):
             self.down.append(nn.Sequential(*(_Block(fine) for _ in range(blocks)), _halve(fine, coarse)))
             self.up.insert(0, nn.Sequential(_double(coarse, fine), *(_Block(fine) for _ in range(blocks))))
         self.body = nn.Sequential(*(_Block(widths[-1]) for _ in range(blocks)))

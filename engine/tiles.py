@@ -18,10 +18,12 @@ class Rect:
 
     @property
     def width(self) -> int:
+        """Columns."""
         return self.right - self.left
 
     @property
     def height(self) -> int:
+        """Rows."""
         return self.bottom - self.top
 
     @property
@@ -45,10 +47,7 @@ class Rect:
     def meets(self, other: Rect) -> bool:
         """Whether the two share a pixel."""
         return (
-            self.left < other.right
-            and other.left < self.right
-            and self.top < other.bottom
-            and other.top < self.bottom
+            self.left < other.right and other.left < self.right and self.top < other.bottom and other.top < self.bottom
         )
 
 

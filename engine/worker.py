@@ -37,6 +37,7 @@ class Job:
 
     @property
     def is_cancelled(self) -> bool:
+        """Whether `cancel` was called."""
         return self._stop.is_set()
 
     def cancel(self) -> None:
@@ -108,6 +109,7 @@ class Worker:
                     job.on_event(job, Kind.CANCELLED, None)
                     return
                 job.on_event(job, Kind.PROGRESS, value)
-        except Exception as error:  # noqa: BLE001 - the one place where any failure becomes an event
+        except Exception as error:
+            # One of the two places where any failure becomes an event.
             log.exception("Job %d failed", job.id)
             job.on_event(job, Kind.FAILED, error)

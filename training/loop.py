@@ -68,7 +68,7 @@ def train(job: TrainJob, run: Path, should_stop: Callable[[], bool] = lambda: Fa
         half = None  # its small gradients would vanish without loss scaling
     step, spent = 0, 0.0
     if (run / STATE).exists():
-        state = torch.load(run / STATE, map_location="cpu", weights_only=True)
+        state = torch.load(run / STATE, map_location="cpu", weights_only=True)  # noqa: TID251
         network.load_state_dict(state["network"])
         average.load_state_dict(state["average"])
         optimiser.load_state_dict(state["optimiser"])
@@ -208,7 +208,8 @@ def _card(job: TrainJob, step: int, spent: float, device: torch.device, pictures
     realisation = " drawn anew for each patch" if job.fresh else ", one fixed realisation a picture, no clean pixel"
     colour = "grey" if job.grey else "colour"
     results = {} if psnr is None else {f"middle 256x256 of {Path(job.validate or '').name}, {job.validate_noise}": psnr}
-    options = [f"--data {Path(job.data).name}", f"--method {job.method}", f"--network {job.network}", f"--seed {job.seed}"]
+    options = [f"--data {Path(job.data).name}", f"--method {job.method}", f"--network {job.network}"]
+    options += [f"--seed {job.seed}"]
     options += [f"--noise {job.noise}"] if job.noise else []
     options += ["--fresh"] if job.fresh else []
     options += ["--grey"] if job.grey else []
@@ -216,7 +217,7 @@ def _card(job: TrainJob, step: int, spent: float, device: torch.device, pictures
     options += [f"--minutes {job.minutes:g}"] if job.minutes else [f"--steps {job.steps}"]
     return Card(
         title=f"{job.method}, {colour}, {job.network}",
-        trained_on=f"{pictures} {colour} pictures of {Path(job.data).name} with {noise}{realisation if job.noise else ''}",
+        trained_on=f"{pictures} {colour} pictures of {Path(job.data).name}, {noise}{realisation if job.noise else ''}",
         command="python -m app train " + " ".join(options),
         steps=step,
         minutes=round(spent / 60, 1),

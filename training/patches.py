@@ -16,6 +16,7 @@ from engine.image import ImageError, find_images, load_image
 from engine.noise import NoiseError, estimate_noise
 from training.job import TrainError, TrainJob
 
+
 @dataclass(frozen=True, eq=False)
 class Picture:
     """One training picture: pixels (H, W, C) in the trained range and its noise level there."""

@@ -20,6 +20,7 @@ class Plain(Method):
     def passes(
         self, network: Network, noisy: Tensor, sigma: float, params: Any, first: int, field: Field
     ) -> Iterator[Pass]:
+        """The same estimate each time; there is nothing random in it."""
         level = noisy.new_full((1, 1, 1, 1), sigma)
         while True:
             yield Pass(network(noisy, level), None)

@@ -81,6 +81,7 @@ class R2R(Method):
             yield Pass(minus, -bz)
 
     def stages(self, params: R2RParams) -> Sequence[Stage]:
+        """One stage; see `loss`."""
         return (Stage("recorrupted pairs", 1.0, loss),)
 
 

@@ -1,0 +1,325 @@
+"""What the inference loop promises: same numbers whatever the tiles, the order and the way T was reached."""
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from conftest import picture
+from models import checkpoint, model
+
+from engine.denoise import DenoiseError, Denoising, _blend
+from engine.image import Image
+from engine.methods.r2r import R2RParams
+from engine.tiles import Rect
+
+SIGMA = 25 / 255
+
+
+def noisy_image(height=61, width=83, channels=3, sigma=SIGMA, seed=0):
+    clean = picture(height, width)[..., :channels].astype(np.float32)
+    noise = sigma * np.random.default_rng(seed).standard_normal(clean.shape)
+    return Image((clean + noise).astype(np.float32)), clean
+
+
+def denoise(model_, image, passes, *, params=None, **options):
+    work = Denoising(model_, image, params or R2RParams(), sigma=options.pop("sigma", SIGMA), **options)
+    for _ in work.run(passes):
+        pass
+    return work
+
+
+@pytest.fixture(scope="module")
+def tiny():
+    return model()
+
+
+def test_tiled_result_matches_whole_image(tiny):
+    image, _ = noisy_image(163, 171)
+    tiled = denoise(tiny, image, 2, tile=32).mean(2)  # 6 x 6 tiles
+    whole = denoise(tiny, image, 2, tile=1024).mean(2)
+    assert np.abs(tiled - whole).max() < 1e-5
+
+
+@pytest.mark.parametrize("arch", [{"levels": 3, "blocks": 2}, {"levels": 4}, {"network": "dncnn", "depth": 6}])
+def test_margin_of_every_network_covers_its_receptive_field(arch):
+    image, _ = noisy_image(150, 133, 1)
+    deep = model(1, **arch)
+    tiled, whole = (denoise(deep, image, 2, tile=side).mean(2) for side in (16, 1024))
+    assert np.abs(tiled - whole).max() < 1e-5
+
+
+def test_order_and_viewport_change_nothing(tiny):
+    image, _ = noisy_image()
+    plain = denoise(tiny, image, 4, tile=32)
+    aimed = Denoising(tiny, image, R2RParams(), sigma=SIGMA, tile=32)
+    for _ in aimed.run(4, lambda: Rect(60, 30, 80, 60)):
+        pass
+    assert np.array_equal(plain.mean(4), aimed.mean(4))
+
+
+def test_visible_tiles_come_first_and_finish_before_the_rest(tiny):
+    image, _ = noisy_image()
+    view = Rect(64, 32, 83, 61)
+    work = Denoising(tiny, image, R2RParams(), sigma=SIGMA, tile=32)
+    seen = [step.tile.meets(view) for step in work.run(4, lambda: view)]
+    assert seen == sorted(seen, reverse=True)
+    assert seen[0]
+    assert not seen[-1]
+
+
+def test_t8_extends_t4(tiny, monkeypatch):
+    image, _ = noisy_image()
+    grown = denoise(tiny, image, 4, tile=64)
+    four = grown.mean(4)
+    calls = []
+    monkeypatch.setattr(tiny.network, "forward", counted(tiny.network.forward, calls))
+    for _ in grown.run(8):
+        pass
+    assert sum(calls) == 4 * 2  # passes 5 to 8 of the two tiles, and none of the first four
+    monkeypatch.undo()
+    assert np.array_equal(grown.mean(4), four)
+    assert np.allclose(grown.mean(8), denoise(tiny, image, 8, tile=64).mean(8), atol=1e-6)
+
+
+def counted(forward, calls):
+    def count(noisy, sigma):
+        calls.append(len(noisy))
+        return forward(noisy, sigma)
+
+    return count
+
+
+@pytest.mark.parametrize("passes", [1, 2, 3, 4, 6, 7, 16])
+def test_running_mean_equals_mean_of_passes(tiny, passes):
+    image, _ = noisy_image(40, 44)
+    result = denoise(tiny, image, passes).mean(passes)
+    noisy = torch.from_numpy(image.pixels.transpose(2, 0, 1)[None].copy())
+    from engine.field import NoiseField
+
+    field = NoiseField(0, 3)
+
+    def unit(index):
+        return torch.from_numpy(field.unit(index, 0, 0, 40, 44))[None]
+
+    with torch.inference_mode():
+        run = tiny.method.passes(tiny.network, noisy, SIGMA, R2RParams(), 0, unit)
+        mean = torch.stack([next(run).estimate for _ in range(passes)]).mean(0)
+    assert np.abs(result - mean[0].permute(1, 2, 0).numpy()).max() < 1e-6
+
+
+@pytest.mark.parametrize("way", [(8, 6), (8, 3), (1, 4), (3, 4), (16, 2, 6, 16), (6, 8, 7), (5, 1)])
+def test_every_way_to_t_gives_the_same_mean(tiny, way):
+    image, _ = noisy_image(40, 44)
+    work = Denoising(tiny, image, R2RParams(), sigma=SIGMA, tile=32)
+    for passes in way:
+        for _ in work.run(passes):
+            pass
+        assert work.has(passes)
+        expected = denoise(tiny, image, passes, tile=32)
+        assert np.allclose(work.mean(passes), expected.mean(passes), atol=2e-6)
+        ours, theirs = work.sums(passes), expected.sums(passes)
+        assert ours.samples == theirs.samples == image.pixels.size
+        assert ours.residual == pytest.approx(theirs.residual, rel=1e-4)
+        assert ours.divergence == pytest.approx(theirs.divergence, rel=1e-4, abs=1e-4)
+
+
+def test_lowering_t_calls_no_network(tiny, monkeypatch):
+    image, _ = noisy_image()
+    work = denoise(tiny, image, 16, tile=64)
+    calls = []
+    monkeypatch.setattr(tiny.network, "forward", counted(tiny.network.forward, calls))
+    for passes in (8, 4, 2, 1):
+        assert work.has(passes)
+        assert np.allclose(work.mean(passes), denoise_uncounted(tiny, image, passes, monkeypatch), atol=1e-6)
+    assert calls == []
+
+
+def denoise_uncounted(model_, image, passes, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr(model_.network, "forward", type(model_.network).forward.__get__(model_.network))
+        return denoise(model_, image, passes, tile=64).mean(passes)
+
+
+def test_a_run_that_was_stopped_goes_on_where_it_was(tiny):
+    image, _ = noisy_image()
+    work = Denoising(tiny, image, R2RParams(), sigma=SIGMA, tile=32)
+    steps = work.run(4)
+    for _ in range(5):
+        next(steps)
+    steps.close()
+    rest = list(work.run(4))
+    assert len(rest) == 6 * 2 - 5
+    assert np.array_equal(work.mean(4), denoise(tiny, image, 4, tile=32).mean(4))
+
+
+def test_running_out_of_memory_halves_the_tile_and_changes_nothing(tiny, monkeypatch):
+    image, _ = noisy_image(130, 140)
+    expected = denoise(tiny, image, 4, tile=64)
+    forward = tiny.network.forward
+    calls = []
+
+    def short(noisy, sigma):
+        calls.append(noisy.shape)
+        # The second round of passes starts with less memory than the first.
+        if noisy.shape[-1] > 64 and len(calls) > 9:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return forward(noisy, sigma)
+
+    monkeypatch.setattr(tiny.network, "forward", short)
+    work = denoise(tiny, image, 4, tile=64)
+    assert work.tile_side == 32
+    assert np.abs(work.mean(4) - expected.mean(4)).max() < 1e-5
+    assert work.sums(4).samples == image.pixels.size
+    assert work.sums(4).divergence == pytest.approx(expected.sums(4).divergence, rel=1e-3)
+
+
+def test_too_little_memory_for_any_tile_is_said_in_one_sentence(tiny, monkeypatch):
+    def never(noisy, sigma):
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(tiny.network, "forward", never)
+    with pytest.raises(DenoiseError, match="not enough memory on cpu"):
+        denoise(tiny, noisy_image()[0], 2)
+
+
+def test_sums_beyond_the_budget_live_in_a_file_and_come_out_the_same(tiny, home):
+    image, _ = noisy_image()
+    work = denoise(tiny, image, 8, tile=32, budget=0)
+    assert isinstance(work._running, np.memmap)
+    assert np.array_equal(np.asarray(work.mean(8)), denoise(tiny, image, 8, tile=32).mean(8))
+    assert np.array_equal(np.asarray(work.mean(2)), denoise(tiny, image, 2, tile=32).mean(2))
+    assert list((home / "cache").iterdir()) == []
+
+
+@pytest.mark.parametrize("levels", [(0.0, 1 / 16), (0.0, 4.0), (100.0, 612.0)])
+def test_the_same_picture_on_another_scale_gives_the_same_result(tiny, levels):
+    image, _ = noisy_image()
+    black, white = levels
+    scaled = replace(image, pixels=image.pixels * np.float32(white - black) + np.float32(black), levels=levels)
+    result = (denoise(tiny, scaled, 4).mean(4) - black) / (white - black)
+    assert np.abs(result - denoise(tiny, image, 4).mean(4)).max() < 1e-4
+
+
+def test_strength_blends_and_zero_gives_the_picture_back(tiny):
+    image, _ = noisy_image()
+    work = denoise(tiny, image, 2)
+    assert np.allclose(work.blended(2, 0.0), image.pixels, atol=1e-6)
+    half = image.pixels + 0.5 * (work.mean(2) - image.pixels)
+    assert np.allclose(work.blended(2, 0.5), half, atol=1e-6)
+    area = Rect(5, 7, 40, 33)
+    assert np.array_equal(work.blended(2, 0.5, area), work.blended(2, 0.5)[area.slices])
+
+
+@pytest.mark.parametrize(("passes", "strength"), [(1, 1.0), (3, 0.7), (4, 1.0), (4, 0.3)])
+def test_finishing_in_place_gives_what_blending_gives(tiny, passes, strength):
+    image, _ = noisy_image()
+    image = replace(image, levels=(0.1, 0.9))
+    expected = denoise(tiny, image, passes, tile=32).blended(passes, strength)
+    assert np.allclose(denoise(tiny, image, passes, tile=32, keep=False).finish(passes, strength), expected, atol=1e-6)
+
+
+def test_zero_sigma_leaves_the_picture_alone(tiny, monkeypatch):
+    image, _ = noisy_image()
+    monkeypatch.setattr(tiny.network, "forward", None)
+    work = denoise(tiny, image, 4, sigma=0.0)
+    assert work.has(4)
+    assert np.array_equal(work.finish(4, 1.0), image.pixels)
+    assert work.estimate(4).psnr_db is None
+
+
+def test_a_grey_network_takes_a_colour_picture_channel_by_channel():
+    grey = model(1)
+    image, _ = noisy_image(40, 44)
+    together = denoise(grey, image, 2, sigma=0.05).mean(2)
+    red = replace(image, pixels=image.pixels[..., :1])
+    assert np.allclose(together[..., :1], denoise(grey, red, 2, sigma=0.05).mean(2), atol=1e-5)
+
+
+def test_a_colour_network_refuses_a_grey_picture(tiny):
+    with pytest.raises(DenoiseError, match="tiny is for colour and this picture is grey"):
+        denoise(tiny, noisy_image(channels=1)[0], 2)
+
+
+def test_the_picture_itself_is_never_changed(tiny):
+    image, _ = noisy_image()
+    before = image.pixels.copy()
+    denoise(tiny, image, 4, keep=False).finish(4, 0.5)
+    assert np.array_equal(image.pixels, before)
+
+
+@pytest.mark.parametrize("size", [(1, 1), (3, 200), (2, 2), (129, 1)])
+def test_odd_and_tiny_sizes_come_back_in_the_same_shape(tiny, size):
+    image = Image(np.random.default_rng(0).random((*size, 3), dtype=np.float32))
+    result = denoise(tiny, image, 2, tile=64).mean(2)
+    assert result.shape == image.pixels.shape
+    assert np.isfinite(result).all()
+
+
+@pytest.mark.parametrize("passes", [1, 2, 4, 3])
+def test_estimated_psnr_is_unbiased_for_the_mean_that_is_shown(passes):
+    # A network with random weights is a poor denoiser, and the estimate must say how poor.
+    network = model(1, seed=3)
+    differences = []
+    for seed in range(24):
+        image, clean = noisy_image(96, 96, 1, seed=seed)
+        work = denoise(network, image, passes, seed=seed)
+        estimate = work.estimate(passes)
+        true = 10 * math.log10(1 / float(((work.mean(passes) - clean) ** 2).mean()))
+        assert estimate.psnr_db is not None
+        differences.append(estimate.psnr_db - true)
+    standard_error = np.std(differences) / math.sqrt(len(differences))
+    assert abs(np.mean(differences)) < 3.5 * standard_error + 0.005
+    assert np.std(differences) < 0.5
+
+
+def test_band_of_the_estimate_holds_the_truth_nineteen_times_in_twenty():
+    network = model(1, seed=3)
+    held = 0
+    for seed in range(40):
+        image, clean = noisy_image(96, 96, 1, seed=seed)
+        work = denoise(network, image, 4, seed=seed)
+        estimate = work.estimate(4)
+        true = 10 * math.log10(1 / float(((work.mean(4) - clean) ** 2).mean()))
+        held += abs(estimate.psnr_db - true) <= estimate.band_db
+    assert held >= 33
+
+
+def test_bf16_stays_within_a_hundredth_of_a_decibel():
+    image, clean = noisy_image(96, 96)
+    results = [denoise(model(precision="float32"), image, 4).mean(4)]
+    halved = model(precision="float32")
+    halved = replace(halved, network=halved.network.bfloat16(), dtype=torch.bfloat16)
+    results.append(denoise(halved, image, 4).mean(4))
+    values = [10 * math.log10(1 / float(((result - clean) ** 2).mean())) for result in results]
+    assert abs(values[0] - values[1]) < 0.01
+
+
+def test_folded_batch_norm_gives_the_same_picture():
+    from engine.networks import build, fold_batch_norm
+
+    torch.manual_seed(0)
+    network = build({"network": "dncnn", "channels": 1, "depth": 6}).train()
+    for _ in range(3):
+        network(torch.rand(4, 1, 24, 24))
+    network.eval()
+    x = torch.rand(1, 1, 32, 32)
+    with torch.inference_mode():
+        expected = network(x)
+        folded = fold_batch_norm(network)
+        assert not any(isinstance(layer, torch.nn.BatchNorm2d) for layer in folded.modules())
+        assert torch.allclose(folded(x), expected, atol=1e-5)
+
+
+def test_blend_at_full_strength_is_the_denoised_picture_to_the_bit():
+    denoised = np.random.default_rng(0).random((5, 5, 1), dtype=np.float32)
+    assert np.array_equal(_blend(denoised.copy(), np.ones_like(denoised), 1.0), denoised)
+
+
+def test_r2r_refuses_weights_that_were_not_trained_for_it():
+    from engine.denoise import load_model_from
+    from engine.method import MethodError
+
+    with pytest.raises(MethodError, match="not trained on recorrupted pictures"):
+        load_model_from(checkpoint(method="plain"), method="r2r", device="cpu")
