@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from engine import networks, paths
+from engine.method import method_of
 
 SUFFIX = ".safetensors"
 _KEY = "pellucid"
@@ -196,13 +197,15 @@ def find_checkpoint(name: str) -> Path:
 
 
 def default_checkpoint(channels: int, method: str | None = None) -> Entry:
-    """The checkpoint that leads for a picture: bundled, of this method, made for this number of channels.
+    """The checkpoint that leads for a picture: of this method, made for this number of channels, bundled.
 
     A grey checkpoint serves colour pictures channel by channel where there is no other.
     """
-    entries = [entry for entry in list_checkpoints() if method in (None, entry.method)]
+    accepts = method_of(method).accepts if method else lambda trained_for: True
+    entries = [entry for entry in list_checkpoints() if accepts(entry.method)]
     if not entries:
         wanted = f"for method {method!r} " if method else ""
         raise CheckpointError(f"No model {wanted}is installed; train one with `train` or bring one in with `import`")
-    entries.sort(key=lambda entry: (entry.channels != channels, entry.channels == 3, not entry.bundled))
+    preferred = method or "r2r"
+    entries.sort(key=lambda e: (e.channels != channels, e.channels == 3, e.method != preferred, not e.bundled))
     return entries[0]

@@ -14,8 +14,9 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
 
-from engine import paths
+from engine import networks, paths
 from engine.checkpoint import Checkpoint, default_checkpoint, find_checkpoint
 from engine.device import DeviceError, autocast_dtype, pick_device
 from engine.field import NoiseField
@@ -31,6 +32,9 @@ MEMORY_BUDGET = 2**30
 """Bytes of sums and means kept in memory for one picture; more goes to a file that disappears with it."""
 
 _CPU_TILE = 256
+_CPU_OPERATIONS = 100e9
+"""For one group of passes on one tile: 0.6 s in float32 on two cores of a server."""
+
 _SMALLEST_TILE = 32
 
 
@@ -94,9 +98,9 @@ def load_model_from(
 ) -> Model:
     """Put a checkpoint that is already read on a device; raises as `load_model`."""
     chosen = method_of(method or checkpoint.method)
-    if chosen.id == "r2r" and checkpoint.method == "plain":
+    if not chosen.accepts(checkpoint.method):
         raise MethodError(
-            f"{checkpoint.name} was not trained on recorrupted pictures, so R2R passes would be off; use method plain"
+            f"{checkpoint.name} was trained for method {checkpoint.method}, not {chosen.id}; run it by its own or plain"
         )
     where = pick_device(device)
     dtype = (autocast_dtype(where) if precision == "auto" else None) or torch.float32
@@ -285,9 +289,7 @@ class Denoising:
         if self.sigma == 0:
             return Estimate(None, None, "nothing was removed")
         if report is not None and report.correlation > 0.1:
-            reason = (
-                f"the noise of neighbouring pixels correlates ({report.correlation:.2f}); it would have to be white"
-            )
+            reason = f"the noise of neighbouring pixels correlates ({report.correlation:.2f}); it must be white"
             return Estimate(None, None, reason)
         if report is not None and report.clipped > 0.01:
             return Estimate(None, None, f"{report.clipped:.1%} of the picture is clipped and its noise cut off there")
@@ -468,13 +470,32 @@ def _next(tiles: list[_Tile], visible: Rect | None) -> _Tile:
 
 
 def tile_side(model: Model) -> int:
-    """Side of a tile: small enough on a CPU to stop within a second, by free memory on a GPU."""
+    """Side of a tile: small enough on a CPU to stop within a second, by free memory on a GPU.
+
+    Larger tiles waste less on their margins. Nothing but model and device decides, so that the window and the command
+    line cut alike.
+    """
+    group = model.method.group
+    margin: int = model.network.margin  # pyright: ignore[reportAssignmentType]
     if model.device.type != "cuda":
-        return _CPU_TILE
+        cost = _operations(model.checkpoint)
+        sides = [side for side in (512, 384, 256) if group * (side + 2 * margin) ** 2 * cost <= _CPU_OPERATIONS]
+        return max(sides, default=_CPU_TILE)
     free, _ = torch.cuda.mem_get_info(model.device)
     side = 2048
-    # About 40 feature maps of the finest level live at once in float32, for the two pictures of a pair.
-    width = int(model.checkpoint.arch.get("width", 64))
-    while side > 256 and 2 * side * side * width * 4 * 4 > free // 2:
+    # About six feature maps of the finest level live at once.
+    features = 6 * int(model.checkpoint.arch.get("width", 64)) * model.dtype.itemsize
+    while side > 256 and group * (side + 2 * margin) ** 2 * features > free // 2:
         side //= 2
     return side
+
+
+def _operations(checkpoint: Checkpoint) -> float:
+    """Multiplications of one pass for each pixel."""
+    side = 64
+    with torch.device("meta"):
+        network = networks.build(checkpoint.arch)
+        noisy = torch.empty(1, checkpoint.channels, side, side)
+        with FlopCounterMode(display=False) as counter:
+            network(noisy, torch.empty(1, 1, 1, 1))
+    return counter.get_total_flops() / 2 / side**2

@@ -79,6 +79,10 @@ class Method(ABC):
             field: the unit noise of a pass.
         """
 
+    def accepts(self, trained_for: str) -> bool:
+        """Whether a checkpoint that was trained for the method of that id can be run by this one."""
+        return trained_for == self.id
+
     def count(self, params: Any) -> int:
         """Passes that these parameters ask for (T)."""
         return getattr(params, "passes", 1)

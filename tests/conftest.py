@@ -1,4 +1,4 @@
-"""What every test gets: no display, own folders, two threads for torch, and none left behind."""
+"""What every test gets: no display, own folders, one thread for torch, and none left behind."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ import os
 # threads once. Both are inherited by the programs that tests start.
 os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
 os.environ.setdefault("QT_API", "pyside6")
-os.environ.setdefault("OMP_NUM_THREADS", "2")
-os.environ.setdefault("MKL_NUM_THREADS", "2")
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("MKL_NUM_THREADS", "1")
 
 import threading
 import time

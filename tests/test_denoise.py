@@ -6,13 +6,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from conftest import picture
-from models import checkpoint, model
 
+from conftest import picture
 from engine.denoise import DenoiseError, Denoising, _blend
 from engine.image import Image
 from engine.methods.r2r import R2RParams
 from engine.tiles import Rect
+from models import checkpoint, model
 
 SIGMA = 25 / 255
 
@@ -321,5 +321,5 @@ def test_r2r_refuses_weights_that_were_not_trained_for_it():
     from engine.denoise import load_model_from
     from engine.method import MethodError
 
-    with pytest.raises(MethodError, match="not trained on recorrupted pictures"):
+    with pytest.raises(MethodError, match="was trained for method plain, not for r2r"):
         load_model_from(checkpoint(method="plain"), method="r2r", device="cpu")

@@ -17,6 +17,10 @@ class Plain(Method):
     label = "Single network"
     source = "any denoising network; see the checkpoint's card"
 
+    def accepts(self, trained_for: str) -> bool:
+        """Any network can be run once."""
+        return True
+
     def passes(
         self, network: Network, noisy: Tensor, sigma: float, params: Any, first: int, field: Field
     ) -> Iterator[Pass]:

@@ -1,0 +1,261 @@
+"""The command line is a contract: arguments, JSON keys, exit statuses, and no Qt."""
+
+import json
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from app import cli
+from conftest import ROOT, picture
+from engine import paths
+from engine.checkpoint import save_checkpoint
+from engine.image import Image, load_image, save_image
+from models import checkpoint
+
+KEYS = ["input", "output", "method", "model", "passes", "alpha", "sigma", "psnr_db", "ssim", "noisy_psnr_db"]
+KEYS += ["estimated_psnr_db", "estimated_psnr_band_db", "warnings", "seconds", "device"]
+
+
+@pytest.fixture(autouse=True)
+def models(monkeypatch, tmp_path):
+    """Only tiny models, whatever is bundled."""
+    empty = tmp_path / "resources"
+    monkeypatch.setattr(paths, "resources", lambda: empty)
+    for channels, name in ((1, "grey"), (3, "color")):
+        save_checkpoint(replace(checkpoint(channels), name=name), paths.models() / f"{name}.safetensors")
+
+
+@pytest.fixture
+def noisy(tmp_path):
+    clean = picture(64, 80)
+    noise = 15 / 255 * np.random.default_rng(0).standard_normal(clean.shape)
+    path = tmp_path / "in" / "a_noisy.tif"
+    path.parent.mkdir()
+    save_image(Image((clean + noise).astype(np.float32), bits=32, is_float=True), path)
+    save_image(Image(clean.astype(np.float32)), path.with_name("a_clean.png"))
+    return path
+
+
+def run(capsys, *arguments):
+    """Exit status, JSON objects, and what was said on stderr."""
+    try:
+        status = cli.main([str(argument) for argument in arguments])
+    except SystemExit as error:
+        status = error.code
+    out, err = capsys.readouterr()
+    return status, [json.loads(line) for line in out.splitlines() if line.startswith("{")], err
+
+
+def test_denoise_prints_the_agreed_keys_and_writes_the_file(capsys, noisy, tmp_path):
+    out = tmp_path / "out.tif"
+    reference = noisy.with_name("a_clean.png")
+    given = ("--sigma", 15, "--alpha", 0.4, "--passes", 2, "--reference", reference)
+    status, (record,), _ = run(capsys, "denoise", noisy, "-o", out, *given, "--json")
+    assert status == 0
+    assert list(record) == KEYS
+    assert record["output"] == str(out)
+    assert (record["method"], record["model"], record["passes"], record["alpha"]) == ("r2r", "color", 2, 0.4)
+    assert record["sigma"] == pytest.approx(15)
+    assert record["device"] == "cpu"
+    assert 15 < record["noisy_psnr_db"] < 30
+    assert record["psnr_db"] is not None
+    assert 0 < record["ssim"] < 1
+    assert load_image(out).is_float
+
+
+def test_what_does_not_apply_is_null(capsys, noisy, tmp_path):
+    given = ("--method", "plain", "--sigma", 15)
+    _, (record,), _ = run(capsys, "denoise", noisy, "-o", tmp_path / "o.tif", *given, "--json")
+    assert record["alpha"] is None
+    assert record["passes"] == 1
+    assert record["psnr_db"] is None
+    assert record["estimated_psnr_db"] is None
+
+
+def test_the_same_command_gives_the_same_bytes_whatever_the_tile(capsys, noisy, tmp_path):
+    for name, extra in (("a", ()), ("b", ()), ("c", ("--tile", 32)), ("d", ("--seed", 1))):
+        common = ("--sigma", 15, "--precision", "float32")
+        assert run(capsys, "denoise", noisy, "-o", tmp_path / f"{name}.png", *common, *extra)[0] == 0
+    read = [(tmp_path / f"{name}.png").read_bytes() for name in "abcd"]
+    assert read[0] == read[1] == read[2] != read[3]
+
+
+def test_nothing_is_overwritten_unless_asked(capsys, noisy, tmp_path):
+    out = tmp_path / "out.tif"
+    out.write_bytes(b"precious")
+    status, _, err = run(capsys, "denoise", noisy, "-o", out, "--sigma", 15)
+    assert status == 1
+    assert "exists already" in err
+    assert out.read_bytes() == b"precious"
+    status, _, err = run(capsys, "denoise", noisy, "-o", noisy, "--sigma", 15)
+    assert status == 1
+    assert "is the input itself" in err
+    assert run(capsys, "denoise", noisy, "-o", out, "--sigma", 15, "--overwrite")[0] == 0
+    assert out.read_bytes() != b"precious"
+
+
+def test_one_bad_file_does_not_stop_the_others(capsys, noisy, tmp_path):
+    broken = noisy.with_name("broken.png")
+    broken.write_bytes(b"\x89PNG\r\n\x1a\n")
+    status, records, err = run(capsys, "denoise", noisy.parent, "-o", tmp_path / "out", "--sigma", 15, "--json")
+    assert status == 1
+    assert "broken.png" in err
+    done = [Path(record["output"]).name for record in records if record["output"]]
+    assert sorted(done) == ["a_clean_denoised.png", "a_noisy_denoised.tif"]
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == sorted(done)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("--alpha", 9), "must be 0.05 to 2"),
+        (("--sigma", "much"), "--sigma must be auto or a number"),
+        (("--model", "none"), "There is no model 'none'"),
+        (("--method", "none"), "There is no method 'none'"),
+        (("--model", "color", "--method", "none"), "There is no method 'none'"),
+        (("--device", "abacus"), "There is no device 'abacus'"),
+        (("--method", "plain", "--alpha", 0.5), "Method plain has no --alpha"),
+        (("--strength", 7), "--strength must be 0 to 1.2"),
+        (("--tile", "x"), "invalid int value"),
+    ],
+)
+def test_wrong_usage_ends_with_status_2_and_one_sentence(capsys, noisy, tmp_path, arguments, said):
+    status, _, err = run(capsys, "denoise", noisy, "-o", tmp_path / "o.tif", *arguments)
+    assert status == 2
+    assert said in err
+    assert "Traceback" not in err
+    assert not (tmp_path / "o.tif").exists()
+
+
+def test_missing_input_is_named(capsys, tmp_path):
+    status, _, err = run(capsys, "denoise", tmp_path / "no.png", "-o", tmp_path / "o.png")
+    assert status == 1
+    assert "There is no file or folder" in err
+
+
+def test_sidecar_says_how_to_do_it_again(capsys, noisy, tmp_path):
+    import hashlib
+
+    out = tmp_path / "o.tif"
+    assert run(capsys, "denoise", noisy, "-o", out, "--sigma", 15, "--sidecar", "--seed", 3)[0] == 0
+    made = json.loads((tmp_path / "o.tif.json").read_text())
+    assert made["input_sha256"] == hashlib.sha256(noisy.read_bytes()).hexdigest()
+    assert made["model_sha256"] == hashlib.sha256((paths.models() / "color.safetensors").read_bytes()).hexdigest()
+    assert made["params"] == {"passes": 4, "alpha": 0.5}
+    assert (made["seed"], made["method"], made["strength"]) == (3, "r2r", 1.0)
+    assert made["sigma"] == pytest.approx(15)
+    assert made["sigma_automatic"] is False
+
+
+def test_a_clean_picture_is_left_alone_and_told_so(capsys, tmp_path):
+    path = tmp_path / "clean.png"
+    y, x = np.mgrid[0:128, 0:160] / 160
+    save_image(Image(np.stack([x, y, (x + y) / 2], -1).astype(np.float32)), path)
+    status, (record,), _ = run(capsys, "denoise", path, "-o", tmp_path / "o.png", "--json")
+    assert status == 0
+    assert record["sigma"] == 0
+    assert any("left as it is" in warning for warning in record["warnings"])
+    assert np.array_equal(load_image(tmp_path / "o.png").pixels, load_image(path).pixels)
+
+
+def test_evaluate_adds_the_papers_noise_and_knows_its_level(capsys, noisy):
+    clean = noisy.with_name("a_clean.png")
+    noisy.unlink()
+    status, records, _ = run(capsys, "evaluate", clean.parent, "--noise", "gaussian:25", "--json", "--passes", 2)
+    assert status == 0
+    one, mean = records
+    assert one["sigma"] == pytest.approx(25)
+    expected = 10 * np.log10(255**2 / 25**2)
+    assert one["noisy_psnr_db"] == pytest.approx(expected, abs=1)  # clipping to [0, 1] takes a little away
+    assert mean["mean"] is True
+    assert mean["mean_psnr_db"] == pytest.approx(one["psnr_db"])
+
+
+def test_evaluate_finds_pairs_by_name_and_in_two_folders(capsys, noisy, tmp_path):
+    status, records, _ = run(capsys, "evaluate", noisy.parent, "--json", "--passes", 2)
+    assert status == 0
+    assert records[-1]["pictures"] == 1
+    other = tmp_path / "clean"
+    other.mkdir()
+    (noisy.parent / "a_clean.png").rename(other / "a_noisy.png")
+    _, again, _ = run(capsys, "evaluate", noisy.parent, "--clean", other, "--json", "--passes", 2)
+    assert again[-1]["mean_psnr_db"] == pytest.approx(records[-1]["mean_psnr_db"])
+
+
+def test_evaluate_options_change_what_they_say(capsys, noisy):
+    folder = noisy.parent
+    base = run(capsys, "evaluate", folder, "--json", "--sigma", 15, "--passes", 2)[1][-1]["mean_psnr_db"]
+    rounded = run(capsys, "evaluate", folder, "--json", "--sigma", 15, "--passes", 2, "--round8")[1][-1]["mean_psnr_db"]
+    assert rounded != base
+    assert rounded == pytest.approx(base, abs=0.05)
+    grey, mean = run(capsys, "evaluate", folder, "--json", "--sigma", 10, "--passes", 2, "--grey", "--limit", 1)[1]
+    assert grey["model"] == "grey"
+    assert mean["pictures"] == 1
+    assert run(capsys, "evaluate", folder / "nothing", "--json")[0] in (1, 2)
+
+
+def test_noise_reports_all_that_was_measured(capsys, noisy):
+    status, records, _ = run(capsys, "noise", noisy, noisy.with_name("a_clean.png"), "--json")
+    assert status == 0
+    assert {"sigma", "joint", "channels", "slope", "correlation", "clipped", "is_white", "reason"} <= set(records[0])
+    assert records[0]["sigma"] > records[1]["sigma"]
+
+
+def test_methods_and_models_are_listed(capsys):
+    status, listed, _ = run(capsys, "methods", "--json")
+    assert status == 0
+    assert {"r2r", "plain"} <= {record["id"] for record in listed}
+    status, listed, _ = run(capsys, "models", "--json")
+    assert {record["name"] for record in listed} == {"grey", "color"}
+
+
+def test_train_makes_a_model_that_denoise_runs_and_resumes(capsys, noisy, tmp_path):
+    out = tmp_path / "run"
+    common = ("--network", "unet-tiny", "--batch", 2, "--patch", 32, "--device", "cpu")
+    status, _, err = run(
+        capsys, "train", "--data", noisy.parent, "--noise", "gaussian:25", "--steps", 3, *common, "-o", out
+    )
+    assert (status, err) == (0, "")
+    trained = out / "checkpoint.safetensors"
+    assert run(capsys, "denoise", noisy, "-o", tmp_path / "o.tif", "--model", trained, "--sigma", 9)[0] == 0
+    assert run(capsys, "train", "--resume", out)[0] == 0
+    assert run(capsys, "train", "--resume", tmp_path)[0] == 2
+    assert run(capsys, "train", "--data", noisy.parent, *common, "-o", tmp_path / "r")[0] == 2
+
+
+def test_a_foreign_file_without_its_convention_ends_with_2_naming_the_choices(capsys, noisy, tmp_path):
+    import torch
+
+    from engine.networks import build
+
+    foreign = tmp_path / "net.pth"
+    torch.save(build({"network": "dncnn", "channels": 3, "depth": 5}).state_dict(), foreign)
+    status, _, err = run(capsys, "denoise", noisy, "-o", tmp_path / "o.tif", "--model", foreign, "--sigma", 15)
+    assert status == 2
+    for option in ("--output residual|image", "--channels rgb|bgr", "--bn-eps"):
+        assert option in err
+    given = ("--output", "residual", "--channels", "bgr", "--bn-eps", "1e-5")
+    assert run(capsys, "denoise", noisy, "-o", tmp_path / "o.tif", "--model", foreign, "--sigma", 15, *given)[0] == 0
+    assert run(capsys, "import", foreign)[0] == 2
+    assert run(capsys, "import", foreign, *given)[0] == 0
+    assert "net" in {record["name"] for record in run(capsys, "models", "--json")[1]}
+
+
+def test_the_command_line_never_imports_qt(noisy, tmp_path):
+    blocked = (
+        "import sys\n"
+        "for name in ('PySide6', 'shiboken6', 'pyqtgraph', 'qdarkstyle', 'qtpy'): sys.modules[name] = None\n"
+        "sys.argv = ['app', *sys.argv[1:]]\n"
+        "from app.__main__ import main\n"
+        "sys.exit(main())\n"
+    )
+    out = tmp_path / "o.tif"
+    command = [sys.executable, "-c", blocked, "denoise", str(noisy), "-o", str(out), "--sigma", "15", "--model"]
+    command += [str(paths.models() / "color.safetensors")]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=100)
+    assert done.returncode == 0, done.stderr
+    assert out.exists()

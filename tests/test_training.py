@@ -1,0 +1,158 @@
+"""Training learns without clean pixels, stops and resumes, and leaves whole files."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from conftest import picture
+from engine.checkpoint import load_checkpoint
+from engine.image import Image, save_image
+from training.events import Ended, Saved, Started, Validated
+from training.job import TrainError, TrainJob, read_job, write_job
+from training.launch import begin, follow
+from training.loop import CHECKPOINT, STATE, STOP, train
+from training.patches import Sampler, load_pictures
+
+
+@pytest.fixture
+def folder(tmp_path):
+    data = tmp_path / "pictures"
+    data.mkdir()
+    for index in range(3):
+        save_image(Image(picture(64 + index, 72).astype(np.float32)), data / f"{index}.png")
+    return data
+
+
+@pytest.fixture
+def job(folder):
+    return TrainJob(
+        data=str(folder), noise="gaussian:25", network="unet-tiny", steps=6, batch=4, patch=32, device="cpu"
+    )
+
+
+def weights(run):
+    return load_checkpoint(run / CHECKPOINT).weights
+
+
+def test_a_run_reports_saves_and_ends(job, tmp_path):
+    events = list(train(job, tmp_path))
+    assert isinstance(events[0], Started)
+    assert events[0].pictures == 3
+    assert events[-2:] == [Saved(6), Ended(6, "finished")]
+    saved = load_checkpoint(tmp_path / CHECKPOINT)
+    assert saved.method == "r2r"
+    assert saved.channels == 3
+    assert saved.card.steps == 6
+    assert "no clean pixel" in saved.card.trained_on
+    assert "--noise gaussian:25" in saved.card.command
+
+
+def test_training_improves_on_pictures_it_never_saw_clean(folder, tmp_path):
+    job = TrainJob(
+        data=str(folder), validate=str(folder), noise="gaussian:50", validate_noise="gaussian:50", network="unet-tiny",
+        steps=150, batch=8, patch=32, device="cpu", learning_rate=5e-3, seed=1,
+    )  # fmt: skip
+    after = [event for event in train(job, tmp_path) if isinstance(event, Validated)][-1]
+    assert after.psnr_db > 14.15 + 3  # sigma 50 alone is 14.15 dB
+
+
+def test_a_resumed_run_is_the_same_run(job, tmp_path):
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    whole.mkdir()
+    parts.mkdir()
+    list(train(job, whole))
+    steps = iter(range(100))
+    # The learning rate follows the budget, so the first part must have the same one and be stopped.
+    list(train(job, parts, lambda: next(steps) >= 3))
+    assert torch.load(parts / STATE, weights_only=True)["step"] == 3  # noqa: TID251
+    list(train(job, parts))
+    first, second = weights(whole), weights(parts)
+    assert all(torch.allclose(first[key], second[key], atol=1e-6) for key in first)
+
+
+def test_the_stop_file_ends_the_run_and_keeps_it(job, tmp_path):
+    (tmp_path / STOP).touch()
+    events = list(train(job, tmp_path))
+    assert events[-1] == Ended(0, "stopped")
+    assert (tmp_path / CHECKPOINT).exists()
+
+
+def test_noise_is_one_realisation_and_the_clean_picture_is_out_of_reach(job):
+    first, again = load_pictures(job), load_pictures(job)
+    assert all(np.array_equal(a.pixels, b.pixels) for a, b in zip(first, again, strict=True))
+    clean = load_pictures(replace(job, fresh=True))
+    residuals = [np.std(a.pixels - b.pixels) for a, b in zip(first, clean, strict=True)]
+    assert residuals == pytest.approx([25 / 255] * 3, rel=0.05)
+
+
+def test_patches_are_cut_from_the_pictures_and_carry_their_sigma(job):
+    pictures = load_pictures(job)
+    noisy, sigma = Sampler(pictures, job).batch(np.random.default_rng(0))
+    assert noisy.shape == (4, 3, 32, 32)
+    assert torch.allclose(sigma, torch.full((4, 1, 1, 1), 25 / 255))
+    known = set(np.concatenate([picture.pixels.ravel() for picture in pictures]).tolist())
+    assert set(noisy.numpy().ravel().tolist()) <= known
+
+
+def test_a_loss_that_is_not_finite_ends_the_run_as_failed(job, tmp_path, monkeypatch):
+    from engine.methods import r2r
+
+    def broken(network, noisy, *_):
+        return network(noisy, noisy.new_ones(4, 1, 1, 1)).sum() * np.nan
+
+    monkeypatch.setattr(r2r, "loss", broken)
+    events = list(train(job, tmp_path))
+    assert events[-1].reason == "failed"
+    assert not (tmp_path / CHECKPOINT).exists()
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"minutes": 1.0}, "either --minutes or --steps"),
+        ({"steps": -1}, "more than zero"),
+        ({"network": "x"}, "There is no network 'x'"),
+        ({"patch": 30}, "a multiple of 8"),
+    ],
+)
+def test_a_job_that_cannot_run_says_why(job, change, said):
+    with pytest.raises(TrainError, match=said):
+        replace(job, **change)
+
+
+def test_a_folder_without_pictures_says_so(job, tmp_path):
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    with pytest.raises(TrainError, match="None of the 0 pictures"):
+        list(train(replace(job, data=str(empty)), tmp_path))
+
+
+def test_plain_networks_cannot_be_trained_here(job, tmp_path):
+    with pytest.raises(TrainError, match="Method 'plain' cannot be trained"):
+        list(train(replace(job, method="plain"), tmp_path))
+
+
+def test_the_job_survives_its_file(job, tmp_path):
+    write_job(job, tmp_path)
+    assert read_job(tmp_path) == job
+    with pytest.raises(TrainError, match="no job"):
+        read_job(tmp_path / "elsewhere")
+
+
+def test_every_event_is_a_line_of_the_run_folder(job, tmp_path):
+    begin(job, tmp_path / "run")
+    events = list(follow(tmp_path / "run"))
+    lines = [json.loads(line) for line in (tmp_path / "run/events.jsonl").read_text().splitlines()]
+    assert [line["event"] for line in lines] == [type(event).__name__.lower() for event in events]
+    with pytest.raises(TrainError, match="holds a run already"):
+        begin(job, tmp_path / "run")
+
+
+def test_a_failure_is_an_event_too(job, tmp_path):
+    begin(replace(job, start="nowhere"), tmp_path / "run")
+    with pytest.raises(ValueError, match="There is no model 'nowhere'"):
+        list(follow(tmp_path / "run"))
+    assert json.loads((tmp_path / "run/events.jsonl").read_text().splitlines()[-1])["reason"] == "failed"

@@ -1,0 +1,688 @@
+from __future__ import annotations
+
+import dataclasses
+import json
+import logging
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from opened import install_models, noisy_file, noisy_pixels
+
+from app.jobs import Target, to_screen
+from app.settings import Settings
+from app.workspace import Workspace
+from engine import paths
+from engine.denoise import Denoising
+from engine.image import Image, load_image, save_image
+from engine.noise import NoiseReport
+from engine.worker import Kind
+
+PATIENCE_MS = 30_000
+
+
+class Screen:
+    """What the window would show: the pixels of every region that was reported."""
+
+    def __init__(self, workspace: Workspace) -> None:
+        self.workspace, self.regions, self.pixels = workspace, 0, None
+        workspace.picture_ready.connect(self.begin)
+        workspace.region_ready.connect(self.show)
+
+    def begin(self) -> None:
+        self.pixels = self.workspace.opened.picture.shown.copy()
+
+    def show(self, pixels: np.ndarray, x: int, y: int) -> None:
+        self.regions += 1
+        self.pixels[y : y + pixels.shape[0], x : x + pixels.shape[1]] = pixels
+
+
+@pytest.fixture
+def workspace(qtbot):
+    install_models()
+    made = Workspace(Settings())
+    made.errors = []
+    made.failed.connect(lambda sentence, details: made.errors.append(sentence + details))
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def calls(monkeypatch):
+    """The network calls made so far; set `pause` to make each take that long."""
+
+    class Calls(list):
+        pause = 0.0
+
+    made, original = Calls(), Denoising._call
+
+    def counted(self, noisy, sigma):
+        made.append(threading.current_thread().name)
+        if made.pause:
+            time.sleep(made.pause)
+        return original(self, noisy, sigma)
+
+    monkeypatch.setattr(Denoising, "_call", counted)
+    return made
+
+
+@pytest.fixture
+def opened(workspace, qtbot, tmp_path):
+    """A picture of six tiles, denoised."""
+    workspace.open([noisy_file(tmp_path / "noisy.tif", 300, 520)])
+    wait_done(workspace, qtbot)
+    return workspace
+
+
+def wait_done(workspace: Workspace, qtbot) -> None:
+    qtbot.waitUntil(lambda: workspace.is_done or bool(workspace.errors), timeout=PATIENCE_MS)
+    assert workspace.errors == []
+
+
+def idle(workspace: Workspace, qtbot, worker: str = "_compute") -> None:
+    """Wait until everything submitted so far has been worked off, and its events have arrived."""
+    ended = []
+
+    def nothing():
+        yield from ()
+
+    workspace._submit(getattr(workspace, worker), nothing, lambda kind, value: ended.append(kind))
+    qtbot.waitUntil(lambda: bool(ended), timeout=PATIENCE_MS)
+
+
+def settle(workspace: Workspace, qtbot) -> None:
+    """Wait until nothing is left to do."""
+    qtbot.waitUntil(lambda: workspace._live_job is None and not workspace._rest.isActive(), timeout=PATIENCE_MS)
+
+
+def expected(workspace: Workspace, passes: int = 4, alpha: float = 0.5, strength: float = 1.0) -> np.ndarray:
+    """The engine's own result, (H, W, C) in the picture's units."""
+    from engine.denoise import load_model
+    from engine.methods.r2r import R2RParams
+
+    image = workspace.opened.picture.image
+    params = R2RParams(passes=passes, alpha=alpha)
+    denoising = Denoising(load_model(channels=image.channels), image, params, sigma=workspace.sigma, keep=False)
+    for _ in denoising.run(passes):
+        pass
+    return denoising.blended(passes, strength)
+
+
+# ---- For the screen ----
+
+
+def test_pixels_for_the_screen_are_clipped_and_rounded_between_the_levels():
+    pixels = np.array([[[-0.5, 0.0, 0.1], [0.5, 0.999, 1.7]]], np.float32)
+    assert to_screen(pixels, (0.0, 1.0)).tolist() == [[[0, 0, 26], [128, 255, 255]]]
+
+
+def test_levels_other_than_black_and_white_fill_the_screens_range():
+    ramp = np.linspace(100, 300, 5, dtype=np.float32).reshape(1, 5, 1)
+    assert to_screen(ramp, (100.0, 300.0)).ravel().tolist() == [0, 64, 128, 191, 255]
+
+
+# ---- The list ----
+
+
+def test_a_folder_opens_in_natural_order_and_the_first_is_shown(workspace, qtbot, tmp_path):
+    for name in ("10.png", "2.png", "ä 1.png"):
+        noisy_file(tmp_path / "in" / name)
+    workspace.open([tmp_path / "in"])
+    qtbot.waitUntil(lambda: workspace.opened is not None, timeout=PATIENCE_MS)
+    assert [entry.name for entry in workspace.entries] == ["2.png", "10.png", "ä 1.png"]
+    assert workspace.current is workspace.entries[0]
+    qtbot.waitUntil(lambda: all(entry.thumbnail is not None for entry in workspace.entries), timeout=PATIENCE_MS)
+
+
+def test_what_cannot_be_opened_is_named_with_its_reason_and_the_rest_opens(workspace, qtbot, tmp_path):
+    good = noisy_file(tmp_path / "grüße 写真.png")
+    broken = tmp_path / "broken.png"
+    broken.write_bytes(b"\x89PNG\r\n\x1a\nnot at all")
+    workspace.open([broken, good, tmp_path / "missing.png"])
+    qtbot.waitUntil(lambda: len(workspace.failures.failures) == 2 and workspace.opened is not None, timeout=PATIENCE_MS)
+    assert {name for name, _ in workspace.failures.failures} == {"broken.png", "missing.png"}
+    assert all(reason for _, reason in workspace.failures.failures)
+    assert workspace.failures.total == 3
+    assert [entry.path for entry in workspace.entries] == [good]
+    assert workspace.current.path == good
+
+
+def test_an_empty_folder_is_named(workspace, qtbot, tmp_path):
+    (tmp_path / "empty").mkdir()
+    with qtbot.waitSignal(workspace.not_opened, timeout=PATIENCE_MS):
+        workspace.open([tmp_path / "empty"])
+    assert workspace.failures.failures[0][0] == "empty"
+
+
+def test_opening_a_picture_again_shows_it_and_lists_it_once(workspace, qtbot, tmp_path):
+    files = [noisy_file(tmp_path / name) for name in ("a.png", "b.png")]
+    workspace.open(files)
+    qtbot.waitUntil(lambda: workspace.opened is not None, timeout=PATIENCE_MS)
+    workspace.open([files[1]])
+    qtbot.waitUntil(lambda: workspace.current.path == files[1], timeout=PATIENCE_MS)
+    assert len(workspace.entries) == 2
+
+
+def test_clean_twins_in_a_folder_become_references_and_no_entries(workspace, qtbot, tmp_path):
+    noisy_file(tmp_path / "pair" / "x_noisy.png")
+    noisy_file(tmp_path / "pair" / "x_clean.png", sigma=0)
+    workspace.open([tmp_path / "pair"])
+    qtbot.waitUntil(lambda: workspace.reference is not None, timeout=PATIENCE_MS)
+    assert [entry.name for entry in workspace.entries] == ["x_noisy.png"]
+    assert workspace.reference.name == "x_clean.png"
+
+
+def test_removing_the_current_picture_shows_its_neighbour(workspace, qtbot, tmp_path):
+    workspace.open([noisy_file(tmp_path / name) for name in ("a.png", "b.png", "c.png")])
+    qtbot.waitUntil(lambda: workspace.opened is not None, timeout=PATIENCE_MS)
+    workspace.step(1)
+    workspace.remove([workspace.current])
+    assert workspace.current.name == "c.png"
+    workspace.remove(list(workspace.entries))
+    assert workspace.current is None
+    assert workspace.opened is None
+
+
+def test_a_picture_opens_while_a_pass_is_computed(workspace, qtbot, tmp_path, calls):
+    calls.pause = 1.0
+    workspace.open([noisy_file(tmp_path / "a.tif"), noisy_file(tmp_path / "b.png")])
+    qtbot.waitUntil(lambda: bool(calls), timeout=PATIENCE_MS)
+    began = len(calls)
+    workspace.step(1)
+    qtbot.waitUntil(lambda: workspace.opened is not None, timeout=PATIENCE_MS)
+    assert len(calls) <= began + 1
+
+
+# ---- Denoising ----
+
+
+def test_an_opened_picture_is_denoised_as_the_engine_does_it(opened):
+    assert opened.current.state == "done"
+    assert opened.running.model == "tiny"
+
+
+def test_the_screen_shows_the_engines_result(workspace, qtbot, tmp_path):
+    screen = Screen(workspace)
+    workspace.set_viewport((0, 0, 520, 300))
+    workspace.open([noisy_file(tmp_path / "noisy.tif", 300, 520)])
+    wait_done(workspace, qtbot)
+    levels = workspace.opened.picture.image.levels
+    assert np.array_equal(screen.pixels, to_screen(expected(workspace), levels))
+
+
+def test_raising_passes_goes_on_from_those_made(opened, qtbot, calls):
+    opened.set_value("passes", 8)
+    wait_done_again(opened, qtbot)
+    # Two pairs more in each of six tiles.
+    assert len(calls) == 2 * 6
+
+
+def wait_done_again(workspace: Workspace, qtbot) -> None:
+    settle(workspace, qtbot)
+    wait_done(workspace, qtbot)
+
+
+def test_lowering_passes_makes_no_pass_and_shows_the_smaller_mean(opened, qtbot, calls):
+    screen = Screen(opened)
+    screen.begin()
+    opened.set_value("passes", 2)
+    wait_done_again(opened, qtbot)
+    assert calls == []
+    assert np.array_equal(screen.pixels, to_screen(expected(opened, passes=2), opened.opened.picture.image.levels))
+
+
+def test_strength_makes_no_pass_and_blends(opened, qtbot, calls):
+    screen = Screen(opened)
+    screen.begin()
+    opened.set_strength(0.3)
+    wait_done_again(opened, qtbot)
+    assert calls == []
+    assert np.array_equal(screen.pixels, to_screen(expected(opened, strength=0.3), opened.opened.picture.image.levels))
+
+
+def test_a_denoised_picture_stays_done_while_its_strength_changes(opened, qtbot):
+    opened.set_strength(0.4)
+    assert opened.is_done
+    assert not opened.is_running
+
+
+def test_another_alpha_starts_anew_and_shows_its_own_result(opened, qtbot, calls):
+    screen = Screen(opened)
+    screen.begin()
+    opened.set_value("alpha", 0.8)
+    assert not opened.is_done
+    wait_done_again(opened, qtbot)
+    assert len(calls) == 2 * 6
+    assert np.array_equal(screen.pixels, to_screen(expected(opened, alpha=0.8), opened.opened.picture.image.levels))
+
+
+def test_going_back_to_values_that_were_computed_makes_no_pass(opened, qtbot, calls):
+    opened.set_value("alpha", 0.8)
+    wait_done_again(opened, qtbot)
+    made = len(calls)
+    opened.reset_value("alpha")
+    wait_done_again(opened, qtbot)
+    assert len(calls) == made
+
+
+def test_a_value_that_moves_on_is_computed_once_where_a_pass_is_slow(opened, qtbot, calls):
+    opened._visible_pass_s = 5.0
+    for alpha in (0.6, 0.7, 0.8, 0.9):
+        opened.set_value("alpha", alpha)
+    wait_done_again(opened, qtbot)
+    assert len(calls) == 2 * 6
+
+
+def test_what_moves_while_it_is_computed_ends_at_the_last_value(workspace, qtbot, tmp_path, calls):
+    calls.pause = 0.02
+    screen = Screen(workspace)
+    workspace.open([noisy_file(tmp_path / "noisy.tif", 300, 520)])
+    qtbot.waitUntil(lambda: len(calls) > 2, timeout=PATIENCE_MS)
+    for passes, strength in ((8, 0.9), (2, 0.4), (16, 0.8), (6, 0.7)):
+        workspace.set_value("passes", passes)
+        workspace.set_strength(strength)
+        made = len(calls)
+        qtbot.waitUntil(lambda made=made: len(calls) > made or workspace.is_done, timeout=PATIENCE_MS)
+    wait_done_again(workspace, qtbot)
+    assert np.array_equal(
+        screen.pixels, to_screen(expected(workspace, passes=6, strength=0.7), workspace.opened.picture.image.levels)
+    )
+
+
+def test_the_visible_region_is_computed_first(workspace, qtbot, tmp_path, calls):
+    shown = []
+    workspace.region_ready.connect(lambda pixels, x, y: shown.append((x, y)))
+    workspace.set_viewport((300, 260, 500, 300))
+    workspace.open([noisy_file(tmp_path / "noisy.tif", 300, 520)])
+    wait_done(workspace, qtbot)
+    assert shown[0] == (256, 256)
+
+
+def test_cancel_answers_within_a_second_and_keeps_what_there_is(workspace, qtbot, tmp_path, calls):
+    calls.pause = 0.1
+    workspace.set_value("passes", 64)
+    workspace.open([noisy_file(tmp_path / "noisy.tif", 300, 520)])
+    qtbot.waitUntil(lambda: len(calls) > 3, timeout=PATIENCE_MS)
+    began = time.monotonic()
+    workspace.cancel()
+    assert not workspace.is_running
+    idle(workspace, qtbot)
+    assert time.monotonic() - began < 1
+    made = len(calls)
+    assert workspace.current.state == ""
+    assert workspace.can_denoise
+    calls.pause = 0
+    workspace.set_value("passes", 2)
+    settle(workspace, qtbot)
+    assert len(calls) == made
+    workspace.denoise()
+    wait_done_again(workspace, qtbot)
+    # Two pictures of a pair go through the network at once: one call in each of six tiles, less those made before.
+    assert len(calls) - made < 6
+
+
+def test_a_late_event_of_a_replaced_job_is_ignored(opened, qtbot):
+    screen = Screen(opened)
+    screen.begin()
+    heard = []
+    job = opened._submit(opened._compute, lambda: iter(()), lambda kind, value: heard.append(kind))
+    opened._drop(job)
+    opened._event.emit(job.id, Kind.PROGRESS, "late")
+    idle(opened, qtbot)
+    assert heard == []
+    assert screen.regions == 0
+
+
+def test_results_of_the_last_picture_are_not_shown_on_this_one(workspace, qtbot, tmp_path, calls):
+    calls.pause = 0.05
+    workspace.open([noisy_file(tmp_path / "a.tif", 300, 520), noisy_file(tmp_path / "b.tif", 100, 90)])
+    qtbot.waitUntil(lambda: len(calls) > 1, timeout=PATIENCE_MS)
+    workspace.step(1)
+    screen = Screen(workspace)  # writing a region of the larger picture into it would fail
+    wait_done(workspace, qtbot)
+    assert screen.pixels.shape == (100, 90, 3)
+
+
+def test_going_back_to_a_picture_needs_no_pass(workspace, qtbot, tmp_path, calls):
+    workspace.open([noisy_file(tmp_path / "a.tif"), noisy_file(tmp_path / "b.tif", seed=1)])
+    wait_done(workspace, qtbot)
+    workspace.step(1)
+    wait_done(workspace, qtbot)
+    made = len(calls)
+    screen = Screen(workspace)
+    workspace.step(-1)
+    wait_done(workspace, qtbot)
+    assert len(calls) == made
+    assert np.array_equal(screen.pixels, to_screen(expected(workspace), workspace.opened.picture.image.levels))
+
+
+def test_a_clean_picture_is_left_alone_and_a_sigma_by_hand_denoises_it(workspace, qtbot, tmp_path, calls):
+    clean = np.full((96, 96, 3), 0.5, np.float32)
+    save_image(Image(clean), tmp_path / "clean.png")
+    workspace.open([tmp_path / "clean.png"])
+    wait_done(workspace, qtbot)
+    assert workspace.is_left_alone
+    assert calls == []
+    workspace.set_value("sigma", 10 / 255)
+    wait_done_again(workspace, qtbot)
+    assert not workspace.is_left_alone
+    assert calls != []
+
+
+def test_a_sigma_by_hand_stays_with_its_picture(workspace, qtbot, tmp_path):
+    workspace.open([noisy_file(tmp_path / "a.tif"), noisy_file(tmp_path / "b.tif")])
+    wait_done(workspace, qtbot)
+    workspace.set_value("sigma", 60 / 255)
+    workspace.set_value("alpha", 0.7)
+    third = noisy_file(tmp_path / "c.tif")
+    workspace.open([third])
+    qtbot.waitUntil(lambda: workspace.current.path == third, timeout=PATIENCE_MS)
+    assert workspace.values.params == {"alpha": 0.7}
+    assert "sigma" not in workspace.settings.params["r2r"]
+
+
+def test_settings_are_copied_from_picture_to_picture(workspace, qtbot, tmp_path):
+    workspace.open([noisy_file(tmp_path / "a.tif"), noisy_file(tmp_path / "b.tif")])
+    qtbot.waitUntil(lambda: workspace.opened is not None, timeout=PATIENCE_MS)
+    workspace.set_value("alpha", 0.7)
+    workspace.set_strength(0.6)
+    workspace.copy_values()
+    workspace.paste_values([workspace.entries[1]])
+    assert workspace.entries[1].values == workspace.entries[0].values
+
+
+def test_a_grey_picture_takes_the_grey_model(workspace, qtbot, tmp_path):
+    save_image(Image(noisy_pixels()[..., :1]), tmp_path / "grey.png")
+    workspace.open([tmp_path / "grey.png"])
+    wait_done(workspace, qtbot)
+    assert workspace.running.model == "tiny-grey"
+    assert workspace.leading_model().name == "tiny-grey"
+
+
+def test_a_model_that_cannot_run_is_told_in_one_sentence(workspace, qtbot, tmp_path, caplog):
+    save_image(Image(noisy_pixels()[..., :1]), tmp_path / "grey.png")
+    workspace.set_model("tiny")
+    with caplog.at_level(logging.CRITICAL):
+        workspace.open([tmp_path / "grey.png"])
+        qtbot.waitUntil(lambda: bool(workspace.errors), timeout=PATIENCE_MS)
+    assert "tiny is for colour and this picture is grey" in workspace.errors[0]
+    assert "Traceback" not in workspace.errors[0]
+    assert workspace.current.state == "failed"
+    assert not workspace.is_running
+
+
+def test_without_denoising_on_open_nothing_is_computed_until_asked(qtbot, tmp_path, calls):
+    install_models()
+    workspace = Workspace(Settings(denoise_on_open=False))
+    workspace.errors = []
+    workspace.open([noisy_file(tmp_path / "a.tif")])
+    qtbot.waitUntil(lambda: workspace.opened is not None and workspace.opened.report is not None, timeout=PATIENCE_MS)
+    idle(workspace, qtbot)
+    assert calls == []
+    assert workspace.can_denoise
+    workspace.denoise()
+    wait_done(workspace, qtbot)
+    workspace.close()
+
+
+# ---- Numbers ----
+
+
+def test_psnr_and_ssim_are_those_of_the_whole_result(workspace, qtbot, tmp_path):
+    from engine.metrics import psnr, ssim
+
+    noisy_file(tmp_path / "x_noisy.tif", 1100, 300)
+    twin = noisy_file(tmp_path / "x_clean.png", 1100, 300, sigma=0)
+    workspace.open([tmp_path / "x_noisy.tif"])
+    wait_done(workspace, qtbot)
+    result, clean = expected(workspace), load_image(twin).pixels
+    assert workspace.numbers.is_whole
+    assert workspace.numbers.psnr_db == pytest.approx(psnr(result, clean), abs=1e-6)
+    assert workspace.numbers.ssim == pytest.approx(ssim(result, clean), abs=1e-9)
+    assert workspace.reference.noisy_psnr_db == pytest.approx(
+        psnr(workspace.opened.picture.image.pixels, clean), abs=1e-9
+    )
+
+
+def test_the_numbers_follow_the_strength(workspace, qtbot, tmp_path):
+    noisy_file(tmp_path / "x_noisy.tif")
+    noisy_file(tmp_path / "x_clean.png", sigma=0)
+    workspace.open([tmp_path / "x_noisy.tif"])
+    wait_done(workspace, qtbot)
+    workspace.set_strength(0.0)
+    wait_done_again(workspace, qtbot)
+    assert workspace.numbers.psnr_db == pytest.approx(workspace.reference.noisy_psnr_db, abs=1e-4)
+
+
+def test_without_a_reference_the_psnr_is_estimated(opened):
+    assert opened.numbers.psnr_db is None
+    estimate = opened.numbers.estimate
+    assert estimate.psnr_db is not None or estimate.reason
+
+
+def test_a_reference_of_another_size_is_refused_in_one_sentence(opened, qtbot, tmp_path):
+    opened.set_reference(noisy_file(tmp_path / "small.png", 64, 64))
+    qtbot.waitUntil(lambda: bool(opened.errors), timeout=PATIENCE_MS)
+    assert "small.png" in opened.errors[0]
+    assert "Traceback" not in opened.errors[0]
+    assert opened.reference is None
+
+
+def test_a_cleared_reference_is_not_found_again(workspace, qtbot, tmp_path):
+    noisy_file(tmp_path / "x_noisy.tif")
+    noisy_file(tmp_path / "x_clean.png", sigma=0)
+    workspace.open([tmp_path / "x_noisy.tif", noisy_file(tmp_path / "b.png"), noisy_file(tmp_path / "c.png")])
+    qtbot.waitUntil(lambda: workspace.reference is not None, timeout=PATIENCE_MS)
+    workspace.clear_reference()
+    assert workspace.reference is None
+    for step in (1, 1, -1, -1):
+        workspace.step(step)
+        qtbot.waitUntil(lambda: workspace.opened is not None, timeout=PATIENCE_MS)
+    idle(workspace, qtbot, "_io")
+    assert workspace.current.name == "x_noisy.tif"
+    assert workspace.reference is None
+
+
+# ---- Saving ----
+
+
+@pytest.mark.parametrize("suffix", [".tif", ".png"])
+def test_the_window_saves_what_the_command_line_saves(workspace, qtbot, tmp_path, suffix):
+    from app import cli
+
+    source = noisy_file(tmp_path / "noisy.tif", 300, 520)
+    workspace.open([source])
+    wait_done(workspace, qtbot)
+    workspace.set_value("passes", 6)
+    workspace.set_value("alpha", 0.4)
+    workspace.set_strength(0.8)
+    target = tmp_path / f"window{suffix}"
+    with qtbot.waitSignal(workspace.saved, timeout=PATIENCE_MS):
+        workspace.save(Target(target))
+    given = ["denoise", str(source), "-o", str(tmp_path / f"line{suffix}")]
+    assert cli.main([*given, "--passes", "6", "--alpha", "0.4", "--strength", "0.8"]) == 0
+    assert target.read_bytes() == (tmp_path / f"line{suffix}").read_bytes()
+
+
+def test_saving_finishes_a_picture_that_was_cancelled(workspace, qtbot, tmp_path, calls):
+    calls.pause = 0.05
+    workspace.open([noisy_file(tmp_path / "noisy.tif", 300, 520)])
+    qtbot.waitUntil(lambda: len(calls) > 2, timeout=PATIENCE_MS)
+    workspace.cancel()
+    calls.pause = 0
+    with qtbot.waitSignal(workspace.saved, timeout=PATIENCE_MS):
+        workspace.save(Target(tmp_path / "out.tif"))
+    assert np.array_equal(load_image(tmp_path / "out.tif").pixels, expected(workspace))
+
+
+def test_saving_goes_on_while_another_picture_is_shown(workspace, qtbot, tmp_path):
+    workspace.open([noisy_file(tmp_path / "a.tif"), noisy_file(tmp_path / "b.tif", 80, 90)])
+    qtbot.waitUntil(lambda: workspace.opened is not None and workspace.sigma is not None, timeout=PATIENCE_MS)
+    screen = Screen(workspace)
+    with qtbot.waitSignal(workspace.saved, timeout=PATIENCE_MS):
+        workspace.save(Target(tmp_path / "out.tif"))
+        workspace.step(1)
+    wait_done(workspace, qtbot)
+    assert load_image(tmp_path / "out.tif").pixels.shape == (120, 160, 3)
+    assert screen.pixels.shape == (80, 90, 3)
+
+
+def test_the_original_is_replaced_only_where_that_is_said(opened, qtbot, tmp_path):
+    before = (tmp_path / "noisy.tif").read_bytes()
+    opened.save(Target(tmp_path / "noisy.tif"))
+    assert "original" in opened.errors[0]
+    assert (tmp_path / "noisy.tif").read_bytes() == before
+    with qtbot.waitSignal(opened.saved, timeout=PATIENCE_MS):
+        opened.save(Target(tmp_path / "noisy.tif"), over_original=True)
+    assert (tmp_path / "noisy.tif").read_bytes() != before
+
+
+def test_the_sidecar_says_how_the_file_was_made(opened, qtbot, tmp_path):
+    with qtbot.waitSignal(opened.saved, timeout=PATIENCE_MS):
+        opened.save(Target(tmp_path / "out.png", sidecar=True))
+    made = json.loads((tmp_path / "out.png.json").read_text())
+    assert (made["method"], made["model"], made["output"]) == ("r2r", "tiny", "out.png")
+    assert made["params"] == {"passes": 4, "alpha": 0.5}
+    assert made["sigma"] == pytest.approx(opened.sigma * 255)
+    assert made["sigma_automatic"] is True
+    assert len(made["input_sha256"]) == len(made["model_sha256"]) == 64
+
+
+def test_a_failed_save_is_told_and_the_picture_stays(opened, qtbot, tmp_path, caplog):
+    with caplog.at_level(logging.CRITICAL):
+        opened.save(Target(tmp_path / "nowhere" / "out.png"))
+        qtbot.waitUntil(lambda: bool(opened.errors), timeout=PATIENCE_MS)
+    assert "does not exist" in opened.errors[0]
+    assert opened.can_save
+
+
+def test_a_batch_saves_all_and_one_failure_does_not_stop_the_rest(workspace, qtbot, tmp_path):
+    files = [noisy_file(tmp_path / f"{name}.tif") for name in "abc"]
+    workspace.open(files)
+    wait_done(workspace, qtbot)
+    qtbot.waitUntil(lambda: all(entry.thumbnail is not None for entry in workspace.entries), timeout=PATIENCE_MS)
+    files[1].write_bytes(b"gone bad")
+    with qtbot.waitSignal(workspace.batch_finished, timeout=PATIENCE_MS) as finished:
+        workspace.save_all(tmp_path, overwrite=False)
+        assert workspace.is_running
+    assert finished.args == [2, 1]
+    assert [entry.state for entry in workspace.entries] == ["done", "failed", "done"]
+    assert "b.tif" in workspace.entries[1].note
+    assert np.array_equal(load_image(tmp_path / "a_denoised.tif").pixels, expected(workspace))
+    assert (tmp_path / "c_denoised.tif").exists()
+
+
+def test_a_batch_leaves_existing_results_alone_unless_told(workspace, qtbot, tmp_path):
+    workspace.open([noisy_file(tmp_path / "a.tif"), noisy_file(tmp_path / "b.tif")])
+    wait_done(workspace, qtbot)
+    (tmp_path / "a_denoised.tif").write_bytes(b"mine")
+    with qtbot.waitSignal(workspace.batch_finished, timeout=PATIENCE_MS) as finished:
+        workspace.save_all(tmp_path, overwrite=False)
+    assert finished.args == [1, 1]
+    assert (tmp_path / "a_denoised.tif").read_bytes() == b"mine"
+
+
+def test_a_batch_can_be_cancelled(workspace, qtbot, tmp_path, calls):
+    workspace.open([noisy_file(tmp_path / f"{name}.tif") for name in "abc"])
+    wait_done(workspace, qtbot)
+    calls.pause = 0.2
+    made = len(calls)
+    workspace.save_all(tmp_path, overwrite=False)
+    qtbot.waitUntil(lambda: len(calls) > made, timeout=PATIENCE_MS)
+    workspace.cancel()
+    idle(workspace, qtbot)
+    assert not workspace.is_running
+    assert not any(entry.state in ("queued", "running") for entry in workspace.entries)
+    assert not (tmp_path / "c_denoised.tif").exists()
+
+
+# ---- Models, settings, end ----
+
+
+def test_an_imported_model_is_listed_and_chosen(workspace, qtbot, tmp_path):
+    from engine.checkpoint import save_checkpoint
+    from models import checkpoint
+
+    save_checkpoint(dataclasses.replace(checkpoint(3, seed=5), name="elsewhere"), tmp_path / "elsewhere.safetensors")
+    qtbot.waitUntil(lambda: bool(workspace.catalog.models), timeout=PATIENCE_MS)
+    workspace.import_model(tmp_path / "elsewhere.safetensors")
+    qtbot.waitUntil(lambda: workspace.values.model != "" or bool(workspace.errors), timeout=PATIENCE_MS)
+    assert workspace.errors == []
+    assert workspace.model_in_force().name == workspace.values.model
+    assert (paths.models() / f"{workspace.values.model}.safetensors").exists()
+
+
+def test_a_file_that_is_no_checkpoint_is_told(workspace, qtbot, tmp_path, caplog):
+    (tmp_path / "x.pth").write_bytes(b"no")
+    with caplog.at_level(logging.CRITICAL):
+        workspace.import_model(tmp_path / "x.pth")
+        qtbot.waitUntil(lambda: bool(workspace.errors), timeout=PATIENCE_MS)
+    assert "x.pth" in workspace.errors[0]
+    assert "Traceback" not in workspace.errors[0]
+
+
+def test_what_was_set_is_there_at_the_next_start(workspace, qtbot):
+    from app.settings import load_settings
+
+    qtbot.waitUntil(lambda: bool(workspace.catalog.methods), timeout=PATIENCE_MS)
+    workspace.set_value("passes", 16)
+    workspace.set_strength(0.9)
+    workspace.close()
+    again = Workspace(load_settings(paths.settings_file()))
+    qtbot.waitUntil(lambda: bool(again.catalog.methods), timeout=PATIENCE_MS)
+    assert again.value("passes") == 16
+    assert again.values.strength == 0.9
+    again.close()
+
+
+def test_a_method_that_is_gone_makes_way(qtbot):
+    install_models()
+    workspace = Workspace(Settings(method="long gone"))
+    qtbot.waitUntil(lambda: workspace.method is not None, timeout=PATIENCE_MS)
+    assert workspace.values.method == "r2r"
+    workspace.close()
+
+
+def test_closing_while_it_computes_ends_every_thread(qtbot, tmp_path, calls):
+    install_models()
+    before = set(threading.enumerate())
+    workspace = Workspace(Settings())
+    calls.pause = 0.05
+    workspace.open([noisy_file(tmp_path / "a.tif", 300, 520)])
+    qtbot.waitUntil(lambda: len(calls) > 1, timeout=PATIENCE_MS)
+    workspace.close()
+    assert {thread.name for thread in set(threading.enumerate()) - before if not thread.daemon} & {
+        "reading",
+        "measuring",
+        "computing",
+    } == set()
+    workspace.close()
+
+
+def test_a_defect_is_told_with_its_traceback(workspace, qtbot, tmp_path, monkeypatch, caplog):
+    def broken(self, *args):
+        raise KeyError("defect")
+
+    monkeypatch.setattr(Denoising, "_call", broken)
+    with caplog.at_level(logging.CRITICAL):
+        workspace.open([noisy_file(tmp_path / "a.tif")])
+        qtbot.waitUntil(lambda: bool(workspace.errors), timeout=PATIENCE_MS)
+    assert "Traceback" in workspace.errors[0]
+    assert not workspace.is_running
+
+
+def test_the_noise_is_reported_for_the_current_picture(opened):
+    assert isinstance(opened.opened.report, NoiseReport)
+    assert opened.sigma == opened.opened.report.sigma
+    assert opened.sigma * 255 == pytest.approx(25, abs=2)
+
+
+def test_a_picture_without_a_file_is_denoised_and_saved(workspace, qtbot, tmp_path):
+    workspace.add_image(Image(noisy_pixels()), "pasted 1")
+    wait_done(workspace, qtbot)
+    assert Path(workspace.default_target(workspace.current, tmp_path)).name == "pasted 1_denoised.png"
+    with qtbot.waitSignal(workspace.saved, timeout=PATIENCE_MS):
+        workspace.save(Target(tmp_path / "pasted.png", sidecar=True))
+    assert load_image(tmp_path / "pasted.png").pixels.shape == (120, 160, 3)
