@@ -11,18 +11,20 @@ class DeviceError(ValueError):
     """The device asked for is not here or gives wrong results; the message is meant for the user."""
 
 
+def available_devices() -> tuple[str, ...]:
+    """What this machine and this build of torch can run on, the one that leads first."""
+    accelerators = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    return (*(kind for kind, here in accelerators.items() if here), "cpu")
+
+
 def pick_device(name: str = "auto") -> torch.device:
     """The device of that name: auto, cpu, cuda or mps; DeviceError if this machine has none such."""
-    available = {
-        "cuda": torch.cuda.is_available(),
-        "mps": torch.backends.mps.is_available(),
-        "cpu": True,
-    }
+    kind = name.split(":")[0]
     if name == "auto":
-        return torch.device(next(kind for kind, here in available.items() if here))
-    if name.split(":")[0] not in available:
+        return torch.device(available_devices()[0])
+    if kind not in ("cpu", "cuda", "mps"):
         raise DeviceError(f"There is no device {name!r}; choose auto, cpu, cuda or mps")
-    if not available[name.split(":")[0]]:
+    if kind not in available_devices():
         raise DeviceError(f"This machine or this build of torch has no {name}; use --device auto")
     return torch.device(name)
 
