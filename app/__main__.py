@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import logging
 import multiprocessing
 import os
@@ -55,8 +56,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stderr.write(_NO_DISPLAY)
         return 2
     try:
-        from PySide6 import QtWidgets  # noqa: F401
-    except ImportError as error:
+        _load_qt()
+    except (ImportError, OSError) as error:
         sys.stderr.write(_NO_QT.format(reason=error) + "\n")
         return 2
     if test:
@@ -64,6 +65,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
         return self_test()
     return _open_window([Path(name) for name in given])
+
+
+def _load_qt() -> None:
+    """Import Qt, and load by hand what it needs for an X display: ImportError or OSError name the missing library.
+
+    Qt itself would name the wrong one and end the process.
+    """
+    from PySide6 import QtWidgets
+
+    plugin = Path(QtWidgets.__file__).parent / "Qt/plugins/platforms/libqxcb.so"
+    on_x = os.environ.get("DISPLAY") and not os.environ.get("WAYLAND_DISPLAY")
+    if sys.platform == "linux" and on_x and not os.environ.get("QT_QPA_PLATFORM") and plugin.exists():
+        ctypes.CDLL(str(plugin))
 
 
 def _open_window(files: Sequence[Path]) -> int:

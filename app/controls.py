@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from pathlib import Path
 
 from PySide6.QtCore import QEvent, QObject, QSignalBlocker, Qt, Signal
@@ -67,11 +68,12 @@ class ParamControl(QWidget):
         self.automatic = QCheckBox("Auto")
         self.note = QLabel()
         self.note.setObjectName("muted")
-        self.note.setWordWrap(True)
+        _wrap(self.note)
         self.note.hide()
 
         shown_step = spec.step * spec.scale
-        self.spin.setDecimals(0 if spec.integer else max(0, -math.floor(math.log10(shown_step) + 1e-9)))
+        enough = (digits for digits in range(6) if abs(round(shown_step, digits) - shown_step) < 1e-9)
+        self.spin.setDecimals(0 if spec.integer else next(enough, 6))
         self.spin.setRange(spec.minimum * spec.scale, spec.maximum * spec.scale)
         self.spin.setSingleStep(shown_step)
         self.spin.setSuffix(spec.unit)
@@ -199,7 +201,7 @@ class ReferenceRow(QFrame):
         self.setAccessibleName("Reference")
         self.text = QLabel()
         self.text.setObjectName("drop_here")
-        self.text.setWordWrap(True)
+        _wrap(self.text)
         self.text.setMinimumHeight(34)
         self.choose = QToolButton()
         self.choose.setText("Choose…")
@@ -221,7 +223,7 @@ class ReferenceRow(QFrame):
 
     def show_name(self, name: str) -> None:
         """The reference in use, "" for none."""
-        self.text.setText(name or "Drop a reference here")
+        self.text.setText(_breakable(name) or "Drop a reference here")
         self.clear.setVisible(bool(name))
         self.choose.setVisible(not name)
 
@@ -269,16 +271,14 @@ class Controls(QWidget):
         self.number.setAccessibleName("Quality")
         self.number_note = QLabel()
         self.number_note.setObjectName("number_note")
-        self.number_note.setWordWrap(True)
         self.noise = QLabel()
-        self.noise.setWordWrap(True)
         self.noise_reason = QLabel()
         self.noise_reason.setObjectName("muted")
-        self.noise_reason.setWordWrap(True)
         self.clean = QLabel(NOTHING_FOUND)
         self.clean.setObjectName("warning")
-        self.clean.setWordWrap(True)
         self.clean.hide()
+        for label in (self.number_note, self.noise, self.noise_reason, self.clean):
+            _wrap(label)
         self.reference = ReferenceRow()
         self.denoise = QPushButton("Denoise")
         self.save = QPushButton("Save…")
@@ -437,7 +437,7 @@ class Controls(QWidget):
         """PSNR and SSIM against the reference, or the estimate, labelled so."""
         main, note = quality(self.workspace)
         self.number.setText(main)
-        self.number_note.setText(note)
+        self.number_note.setText(_breakable(note))
 
     def show_reference(self) -> None:
         """The reference's name."""
@@ -521,6 +521,20 @@ def _rule() -> QFrame:
     rule.setObjectName("rule")
     rule.setFixedHeight(1)
     return rule
+
+
+def _wrap(label: QLabel) -> None:
+    """Let a text take the panel's width instead of asking for its own."""
+    label.setWordWrap(True)
+    label.setMinimumWidth(40)
+    policy = QSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
+    policy.setHeightForWidth(True)
+    label.setSizePolicy(policy)
+
+
+def _breakable(text: str) -> str:
+    """File names may be cut into lines after these signs."""
+    return re.sub(r"([_-]|\.(?!\d))", "\\1\u200b", text)
 
 
 def _wrapped(text: str) -> str:

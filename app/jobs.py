@@ -63,12 +63,13 @@ class Values:
 
 @dataclass(frozen=True)
 class MethodInfo:
-    """A method as far as the window shows it."""
+    """A method as far as the window shows it; `runs` are the names of the checkpoints that it can run."""
 
     id: str
     label: str
     source: str
     specs: tuple[params.Spec, ...]
+    runs: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -274,7 +275,7 @@ def read_thumbnail(path: Path) -> Iterator[Any]:
 
 
 def read(path: Path | None, image: Image | None, reference: Path | None, find_twin: bool) -> Iterator[Any]:
-    """Yield the `Picture`, its thumbnail, then its `Reference` if there is one; return the noise report or the reason.
+    """Yield the `Picture`, its thumbnail, then its `Reference` if there is one, or why there is none.
 
     Args:
         path: of the file, None for a picture without one.
@@ -295,6 +296,10 @@ def read(path: Path | None, image: Image | None, reference: Path | None, find_tw
             yield (yield from read_reference(reference, image))
         except (ValueError, OSError) as error:
             yield error
+
+
+def measure(image: Image) -> Iterator[Any]:
+    """Return the `NoiseReport`, or the `NoiseError` that says why there is none."""
     yield Stage("Measuring the noise")
     from engine.denoise import measure_noise
 
@@ -458,19 +463,19 @@ class Computing:
     def catalog(self) -> Iterator[Any]:
         """Return the `Catalog`; the first job of all, because it loads torch."""
         yield Stage("Starting the engine")
-        import torch
-
         from engine.checkpoint import list_checkpoints
+        from engine.device import available_devices
         from engine.method import methods
 
         self._models.clear()
-        known = [MethodInfo(m.id, m.label, m.source, params.specs(m.Params)) for m in methods().values()]
+        models = tuple(list_checkpoints())
+        known = []
+        for method in methods().values():
+            runs = frozenset(entry.name for entry in models if method.accepts(entry.method))
+            known.append(MethodInfo(method.id, method.label, method.source, params.specs(method.Params), runs))
         # What has parameters leads: there is something to choose.
         known.sort(key=lambda method: (not method.specs, method.label))
-        devices = ["cpu"]
-        devices += ["cuda"] if torch.cuda.is_available() else []
-        devices += ["mps"] if torch.backends.mps.is_available() else []
-        return Catalog(tuple(known), tuple(list_checkpoints()), tuple(devices))
+        return Catalog(tuple(known), models, available_devices())
 
     def bring_in(self, file: Path, convention: Mapping[str, Any]) -> Iterator[Any]:
         """Import a checkpoint of others; return its name, or the `ConventionNeeded` that says what is to be asked."""

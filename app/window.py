@@ -325,7 +325,8 @@ class MainWindow(QMainWindow):
         """Open what the clipboard holds: files, or a picture."""
         self._take(QApplication.clipboard().mimeData(), "The clipboard holds no picture.")
 
-    def _take(self, data: QMimeData, nothing: str) -> None:
+    def _take(self, data: QMimeData | None, nothing: str) -> None:
+        data = data or QMimeData()  # an empty clipboard has none
         files = [Path(url.toLocalFile()) for url in data.urls() if url.isLocalFile()]
         if files:
             self._open(files)

@@ -112,7 +112,7 @@ class NotOpened:
 
 
 class Workspace(QObject):
-    """State and intentions. Every method belongs to the GUI thread; two workers do what takes time."""
+    """State and intentions. Every method belongs to the GUI thread; three workers do what takes time."""
 
     images_changed = Signal()
     """Entries came or went."""
@@ -187,6 +187,7 @@ class Workspace(QObject):
         self._handlers: dict[int, Callable[[Kind, Any], None]] = {}
         self._live_job: Job | None = None
         self._read_job: Job | None = None
+        self._measure_job: Job | None = None
         self._thumbnail_job: Job | None = None
         self._save_job: Job | None = None
         self._batch_job: Job | None = None
@@ -204,7 +205,8 @@ class Workspace(QObject):
         self._settings_timer.timeout.connect(self.write_settings)
 
         self._computing = jobs.Computing(self.settings.memory_mb << 20)
-        self._io, self._compute = Worker("reading"), Worker("computing")
+        # Measuring has its own: it takes seconds in one piece, for which no picture that is to be shown should wait.
+        self._io, self._measuring, self._compute = Worker("reading"), Worker("measuring"), Worker("computing")
         self.refresh_models()
 
     # ---- Workers ----
@@ -243,7 +245,7 @@ class Workspace(QObject):
         self.failed.emit(f"{about}Something went wrong that should not: {type(error).__name__}: {error}", details)
 
     def close(self) -> None:
-        """Stop everything and wait for both workers; the settings are written."""
+        """Stop everything and wait for the workers; the settings are written."""
         if self.is_closed:
             return
         self.is_closed = True
@@ -252,6 +254,7 @@ class Workspace(QObject):
             self._drop(job)
         self._handlers.clear()
         self._io.close()
+        self._measuring.close()
         self._compute.close()
         self.write_settings()
 
@@ -365,7 +368,8 @@ class Workspace(QObject):
             return
         self._stop_live()
         self._drop(self._read_job)
-        self._read_job = None
+        self._drop(self._measure_job)
+        self._read_job = self._measure_job = None
         if self.current is not None and self.current.state in ("running", "queued") and self._batch_job is None:
             self._set_state(self.current, "")
         self.current, self.opened, self._request = entry, None, None
@@ -406,17 +410,7 @@ class Workspace(QObject):
                 self._on_read(entry, value)
                 return
             self._read_job = None
-            self._show_activity(Activity())
-            if kind is Kind.DONE and self.opened is not None:
-                if isinstance(value, NoiseReport):
-                    self.opened.report = value
-                else:
-                    self.opened.no_report = str(value)
-                self.noise_ready.emit()
-                self.params_changed.emit()
-                self._change_look(report=self.opened.report)
-                self._refresh()
-            elif kind is Kind.FAILED and self.opened is None:
+            if kind is Kind.FAILED and self.opened is None:
                 self._give_up(entry, value)
             elif kind is Kind.FAILED:
                 self._complain(value)
@@ -427,6 +421,30 @@ class Workspace(QObject):
             self._io, lambda: jobs.read(entry.path, image, entry.reference, entry.finds_reference), handle
         )
 
+    def _measure(self, opened: Opened) -> None:
+        image = opened.picture.image
+
+        def handle(kind: Kind, value: Any) -> None:
+            if kind is Kind.PROGRESS:
+                if not self.is_running:
+                    self._show_activity(Activity(value.text))
+                return
+            self._measure_job = None
+            if kind is Kind.DONE:
+                opened.report = value if isinstance(value, NoiseReport) else None
+                opened.no_report = "" if opened.report is not None else str(value)
+                self.noise_ready.emit()
+                self.params_changed.emit()
+                self._change_look(report=opened.report)
+                self._refresh()
+            elif kind is Kind.FAILED:
+                self._complain(value)
+            if not self.is_running:
+                self._show_activity(Activity())
+            self.state_changed.emit()
+
+        self._measure_job = self._submit(self._measuring, lambda: jobs.measure(image), handle)
+
     def _on_read(self, entry: Entry, value: Any) -> None:
         if isinstance(value, Stage):
             self._show_activity(Activity(value.text))
@@ -434,9 +452,12 @@ class Workspace(QObject):
             self.opened = self._pictures[entry.id] = Opened(value)
             while len(self._pictures) > _OPEN_PICTURES:
                 self._pictures.popitem(last=False)
+            self._show_activity(Activity())
+            log.info("The window shows %s", entry.name)
             self.picture_ready.emit()
             self.params_changed.emit()
             self.state_changed.emit()
+            self._measure(self.opened)
             self._refresh()
         elif isinstance(value, Reference) and self.opened is not None:
             self.opened.reference = value
@@ -562,7 +583,7 @@ class Workspace(QObject):
         if model == self.values.model:
             return
         entry = next((entry for entry in self.catalog.models if entry.name == model), None)
-        if entry is not None and entry.method != self.values.method and self.values.method != "plain":
+        if entry is not None and self.method is not None and model not in self.method.runs:
             self._change_values(method=entry.method, params=self._values_to_start_with(entry.method).params)
         self._change_values(model=model)
 
@@ -648,6 +669,9 @@ class Workspace(QObject):
             if kind is Kind.DONE:
                 self.catalog = value
                 self._leading.clear()
+                if self.method is None and self.catalog.methods:
+                    # Kept from a version that had another method.
+                    self.set_method(self.catalog.methods[0].id)
                 self.models_changed.emit()
                 self.params_changed.emit()
                 if select is not None:
@@ -660,12 +684,12 @@ class Workspace(QObject):
 
     def models(self) -> list[CheckpointEntry]:
         """The checkpoints that the chosen method can run."""
-        method = self.values.method
-        return [entry for entry in self.catalog.models if method in (entry.method, "plain")]
+        runs = self.method.runs if self.method is not None else frozenset()
+        return [entry for entry in self.catalog.models if entry.name in runs]
 
     def leading_model(self) -> CheckpointEntry | None:
         """The checkpoint behind the automatic choice; None if there is none."""
-        if not self.catalog.models:
+        if not self.catalog.models or self.method is None:
             return None
         channels = self.opened.picture.image.channels if self.opened is not None else 3
         key = (channels, self.values.method)
@@ -720,8 +744,10 @@ class Workspace(QObject):
 
     @property
     def can_denoise(self) -> bool:
-        """Whether `denoise` would start something."""
-        return self.opened is not None and not self.is_running and not self._is_done
+        """Whether `denoise` would start something; not while the noise level that it waits for is being measured."""
+        if self.opened is None or self.is_running or self._is_done:
+            return False
+        return not (self._is_wanted and self.sigma is None and not self.opened.no_report)
 
     @property
     def can_save(self) -> bool:

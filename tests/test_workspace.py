@@ -22,6 +22,49 @@ from engine.worker import Kind
 
 PATIENCE_MS = 30_000
 
+TILES = 12
+"""Of 64 pixels in the pictures of 140x250 that most tests use."""
+
+
+@pytest.fixture(autouse=True)
+def small_tiles(monkeypatch):
+    """Tiles and pieces of the screen of 64 pixels: many of them in small pictures."""
+    monkeypatch.setattr("engine.denoise.tile_side", lambda model: 64)
+    monkeypatch.setattr("app.jobs._CELL", 64)
+
+
+@pytest.fixture(autouse=True)
+def known_noise(request, monkeypatch):
+    """Spare most tests the measuring; those that are about it ask for `real_noise`."""
+    if "real_noise" not in request.fixturenames:
+        monkeypatch.setattr("engine.denoise.measure_noise", lambda image: white_noise(25 / 255))
+
+
+@pytest.fixture
+def real_noise():
+    """The noise is measured."""
+
+
+def white_noise(sigma: float) -> NoiseReport:
+    """What would be reported of white noise."""
+    levels, lines, identity = (sigma,) * 3, (0.0,) * 3, tuple(tuple(row) for row in np.eye(3).tolist())
+    return NoiseReport(
+        sigma=sigma,
+        joint=sigma,
+        channels=levels,
+        flat=sigma,
+        flat_channels=levels,
+        slope=lines,
+        offset=lines,
+        correlation=0.0,
+        channel_correlation=identity,
+        clipped=0.0,
+        is_white=True,
+        is_clean=sigma == 0,
+        uncertainty=0.01,
+        reason="It is known.",
+    )
+
 
 class Screen:
     """What the window would show: the pixels of every region that was reported."""
@@ -70,8 +113,8 @@ def calls(monkeypatch):
 
 @pytest.fixture
 def opened(workspace, qtbot, tmp_path):
-    """A picture of six tiles, denoised."""
-    workspace.open([noisy_file(tmp_path / "noisy.tif", 300, 520)])
+    """A picture of twelve tiles, denoised."""
+    workspace.open([noisy_file(tmp_path / "noisy.tif", 140, 250)])
     wait_done(workspace, qtbot)
     return workspace
 
@@ -119,8 +162,8 @@ def test_pixels_for_the_screen_are_clipped_and_rounded_between_the_levels():
 
 
 def test_levels_other_than_black_and_white_fill_the_screens_range():
-    ramp = np.linspace(100, 300, 5, dtype=np.float32).reshape(1, 5, 1)
-    assert to_screen(ramp, (100.0, 300.0)).ravel().tolist() == [0, 64, 128, 191, 255]
+    ramp = np.array([90, 100, 140, 220, 300, 310], np.float32).reshape(1, 6, 1)
+    assert to_screen(ramp, (100.0, 300.0)).ravel().tolist() == [0, 0, 51, 153, 255, 255]
 
 
 # ---- The list ----
@@ -205,8 +248,8 @@ def test_an_opened_picture_is_denoised_as_the_engine_does_it(opened):
 
 def test_the_screen_shows_the_engines_result(workspace, qtbot, tmp_path):
     screen = Screen(workspace)
-    workspace.set_viewport((0, 0, 520, 300))
-    workspace.open([noisy_file(tmp_path / "noisy.tif", 300, 520)])
+    workspace.set_viewport((0, 0, 250, 140))
+    workspace.open([noisy_file(tmp_path / "noisy.tif", 140, 250)])
     wait_done(workspace, qtbot)
     levels = workspace.opened.picture.image.levels
     assert np.array_equal(screen.pixels, to_screen(expected(workspace), levels))
@@ -215,8 +258,8 @@ def test_the_screen_shows_the_engines_result(workspace, qtbot, tmp_path):
 def test_raising_passes_goes_on_from_those_made(opened, qtbot, calls):
     opened.set_value("passes", 8)
     wait_done_again(opened, qtbot)
-    # Two pairs more in each of six tiles.
-    assert len(calls) == 2 * 6
+    # Two pairs more in each tile.
+    assert len(calls) == 2 * TILES
 
 
 def wait_done_again(workspace: Workspace, qtbot) -> None:
@@ -254,7 +297,7 @@ def test_another_alpha_starts_anew_and_shows_its_own_result(opened, qtbot, calls
     opened.set_value("alpha", 0.8)
     assert not opened.is_done
     wait_done_again(opened, qtbot)
-    assert len(calls) == 2 * 6
+    assert len(calls) == 2 * TILES
     assert np.array_equal(screen.pixels, to_screen(expected(opened, alpha=0.8), opened.opened.picture.image.levels))
 
 
@@ -272,13 +315,13 @@ def test_a_value_that_moves_on_is_computed_once_where_a_pass_is_slow(opened, qtb
     for alpha in (0.6, 0.7, 0.8, 0.9):
         opened.set_value("alpha", alpha)
     wait_done_again(opened, qtbot)
-    assert len(calls) == 2 * 6
+    assert len(calls) == 2 * TILES
 
 
 def test_what_moves_while_it_is_computed_ends_at_the_last_value(workspace, qtbot, tmp_path, calls):
     calls.pause = 0.02
     screen = Screen(workspace)
-    workspace.open([noisy_file(tmp_path / "noisy.tif", 300, 520)])
+    workspace.open([noisy_file(tmp_path / "noisy.tif", 140, 250)])
     qtbot.waitUntil(lambda: len(calls) > 2, timeout=PATIENCE_MS)
     for passes, strength in ((8, 0.9), (2, 0.4), (16, 0.8), (6, 0.7)):
         workspace.set_value("passes", passes)
@@ -294,16 +337,16 @@ def test_what_moves_while_it_is_computed_ends_at_the_last_value(workspace, qtbot
 def test_the_visible_region_is_computed_first(workspace, qtbot, tmp_path, calls):
     shown = []
     workspace.region_ready.connect(lambda pixels, x, y: shown.append((x, y)))
-    workspace.set_viewport((300, 260, 500, 300))
-    workspace.open([noisy_file(tmp_path / "noisy.tif", 300, 520)])
+    workspace.set_viewport((130, 130, 180, 140))
+    workspace.open([noisy_file(tmp_path / "noisy.tif", 140, 250)])
     wait_done(workspace, qtbot)
-    assert shown[0] == (256, 256)
+    assert shown[0] == (128, 128)
 
 
 def test_cancel_answers_within_a_second_and_keeps_what_there_is(workspace, qtbot, tmp_path, calls):
     calls.pause = 0.1
     workspace.set_value("passes", 64)
-    workspace.open([noisy_file(tmp_path / "noisy.tif", 300, 520)])
+    workspace.open([noisy_file(tmp_path / "noisy.tif", 140, 250)])
     qtbot.waitUntil(lambda: len(calls) > 3, timeout=PATIENCE_MS)
     began = time.monotonic()
     workspace.cancel()
@@ -319,8 +362,8 @@ def test_cancel_answers_within_a_second_and_keeps_what_there_is(workspace, qtbot
     assert len(calls) == made
     workspace.denoise()
     wait_done_again(workspace, qtbot)
-    # Two pictures of a pair go through the network at once: one call in each of six tiles, less those made before.
-    assert len(calls) - made < 6
+    # Two pictures of a pair go through the network at once: one call in each tile, less those made before.
+    assert len(calls) - made < TILES
 
 
 def test_a_late_event_of_a_replaced_job_is_ignored(opened, qtbot):
@@ -337,7 +380,7 @@ def test_a_late_event_of_a_replaced_job_is_ignored(opened, qtbot):
 
 def test_results_of_the_last_picture_are_not_shown_on_this_one(workspace, qtbot, tmp_path, calls):
     calls.pause = 0.05
-    workspace.open([noisy_file(tmp_path / "a.tif", 300, 520), noisy_file(tmp_path / "b.tif", 100, 90)])
+    workspace.open([noisy_file(tmp_path / "a.tif", 140, 250), noisy_file(tmp_path / "b.tif", 100, 90)])
     qtbot.waitUntil(lambda: len(calls) > 1, timeout=PATIENCE_MS)
     workspace.step(1)
     screen = Screen(workspace)  # writing a region of the larger picture into it would fail
@@ -358,7 +401,7 @@ def test_going_back_to_a_picture_needs_no_pass(workspace, qtbot, tmp_path, calls
     assert np.array_equal(screen.pixels, to_screen(expected(workspace), workspace.opened.picture.image.levels))
 
 
-def test_a_clean_picture_is_left_alone_and_a_sigma_by_hand_denoises_it(workspace, qtbot, tmp_path, calls):
+def test_a_clean_picture_is_left_alone_and_a_sigma_by_hand_denoises_it(workspace, real_noise, qtbot, tmp_path, calls):
     clean = np.full((96, 96, 3), 0.5, np.float32)
     save_image(Image(clean), tmp_path / "clean.png")
     workspace.open([tmp_path / "clean.png"])
@@ -433,8 +476,8 @@ def test_without_denoising_on_open_nothing_is_computed_until_asked(qtbot, tmp_pa
 def test_psnr_and_ssim_are_those_of_the_whole_result(workspace, qtbot, tmp_path):
     from engine.metrics import psnr, ssim
 
-    noisy_file(tmp_path / "x_noisy.tif", 1100, 300)
-    twin = noisy_file(tmp_path / "x_clean.png", 1100, 300, sigma=0)
+    noisy_file(tmp_path / "x_noisy.tif", 700, 60)
+    twin = noisy_file(tmp_path / "x_clean.png", 700, 60, sigma=0)
     workspace.open([tmp_path / "x_noisy.tif"])
     wait_done(workspace, qtbot)
     result, clean = expected(workspace), load_image(twin).pixels
@@ -489,10 +532,10 @@ def test_a_cleared_reference_is_not_found_again(workspace, qtbot, tmp_path):
 
 
 @pytest.mark.parametrize("suffix", [".tif", ".png"])
-def test_the_window_saves_what_the_command_line_saves(workspace, qtbot, tmp_path, suffix):
+def test_the_window_saves_what_the_command_line_saves(workspace, real_noise, qtbot, tmp_path, suffix):
     from app import cli
 
-    source = noisy_file(tmp_path / "noisy.tif", 300, 520)
+    source = noisy_file(tmp_path / "noisy.tif", 140, 250)
     workspace.open([source])
     wait_done(workspace, qtbot)
     workspace.set_value("passes", 6)
@@ -508,7 +551,7 @@ def test_the_window_saves_what_the_command_line_saves(workspace, qtbot, tmp_path
 
 def test_saving_finishes_a_picture_that_was_cancelled(workspace, qtbot, tmp_path, calls):
     calls.pause = 0.05
-    workspace.open([noisy_file(tmp_path / "noisy.tif", 300, 520)])
+    workspace.open([noisy_file(tmp_path / "noisy.tif", 140, 250)])
     qtbot.waitUntil(lambda: len(calls) > 2, timeout=PATIENCE_MS)
     workspace.cancel()
     calls.pause = 0
@@ -650,7 +693,7 @@ def test_closing_while_it_computes_ends_every_thread(qtbot, tmp_path, calls):
     before = set(threading.enumerate())
     workspace = Workspace(Settings())
     calls.pause = 0.05
-    workspace.open([noisy_file(tmp_path / "a.tif", 300, 520)])
+    workspace.open([noisy_file(tmp_path / "a.tif", 140, 250)])
     qtbot.waitUntil(lambda: len(calls) > 1, timeout=PATIENCE_MS)
     workspace.close()
     assert {thread.name for thread in set(threading.enumerate()) - before if not thread.daemon} & {
@@ -673,7 +716,7 @@ def test_a_defect_is_told_with_its_traceback(workspace, qtbot, tmp_path, monkeyp
     assert not workspace.is_running
 
 
-def test_the_noise_is_reported_for_the_current_picture(opened):
+def test_the_noise_is_reported_for_the_current_picture(real_noise, opened):
     assert isinstance(opened.opened.report, NoiseReport)
     assert opened.sigma == opened.opened.report.sigma
     assert opened.sigma * 255 == pytest.approx(25, abs=2)
