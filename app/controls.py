@@ -496,6 +496,7 @@ def _combo(name: str, tip: str) -> QComboBox:
     combo.setToolTip(_wrapped(tip))
     combo.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
     combo.setMinimumContentsLength(12)
+    combo.setPlaceholderText("Loading…")
     combo.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
     combo.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
     return combo

@@ -7,7 +7,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from PySide6.QtCore import Qt, Signal
+from PySide6.QtCore import Qt, QUrl, Signal
+from PySide6.QtGui import QDesktopServices
 from PySide6.QtWidgets import (
     QCheckBox,
     QComboBox,
@@ -66,14 +67,18 @@ class MessageLine(QFrame):
         )
         self.more = QToolButton()
         self.more.setText("Details…")
+        self.folder = QToolButton()
+        self.folder.setText("Open folder")
+        self.folder.clicked.connect(self._open_folder)
         self.close_button = QToolButton()
         self.close_button.setText("Dismiss")
         layout = QHBoxLayout(self)
         layout.setContentsMargins(10, 4, 6, 4)
         layout.addWidget(self.text, 1)
         layout.addWidget(self.more)
+        layout.addWidget(self.folder)
         layout.addWidget(self.close_button)
-        self._title, self._details = "", ""
+        self._title, self._details, self._folder = "", "", None
         self.more.clicked.connect(self.show_details)
         self.close_button.clicked.connect(self._dismiss)
         self.hide()
@@ -83,10 +88,11 @@ class MessageLine(QFrame):
         """What the button would show."""
         return self._details
 
-    def say(self, sentence: str, details: str = "", title: str = "Details") -> None:
-        """Show a sentence in place of the last."""
-        self._title, self._details = title, details
+    def say(self, sentence: str, details: str = "", title: str = "Details", folder: Path | None = None) -> None:
+        """Show a sentence in place of the last; a folder can be opened from it."""
+        self._title, self._details, self._folder = title, details, folder
         self.text.setText(sentence)
+        self.folder.setVisible(folder is not None)
         self.more.setVisible(bool(details))
         self.show()
 
@@ -94,6 +100,10 @@ class MessageLine(QFrame):
         """Open the details beside the window, without blocking it."""
         dialog = TextDialog(self._title, self._details, self)
         dialog.show()
+
+    def _open_folder(self) -> None:
+        if self._folder is not None:
+            QDesktopServices.openUrl(QUrl.fromLocalFile(str(self._folder)))
 
     def _dismiss(self) -> None:
         self.hide()
@@ -149,7 +159,9 @@ class SaveDialog(QDialog):
         row.addWidget(self.path, 1)
         row.addWidget(browse)
         form = QFormLayout()
-        form.addRow("&File", row)
+        label = QLabel("&File")
+        label.setBuddy(self.path)
+        form.addRow(label, row)
         form.addRow("F&ormat", self.kind)
         form.addRow("&Depth", self.bits)
         form.addRow("&Quality", self.quality)
@@ -310,7 +322,7 @@ class ShortcutsDialog(QDialog):
         super().__init__(parent)
         self.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
         self.setWindowTitle("Keyboard shortcuts")
-        self.resize(520, 620)
+        self.resize(600, 640)
         rows = list(rows)
         self.table = QTableWidget(len(rows), 2)
         self.table.setHorizontalHeaderLabels(["Action", "Keys"])

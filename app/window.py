@@ -8,8 +8,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-from PySide6.QtCore import QByteArray, QEvent, QMimeData, QObject, Qt, QUrl
-from PySide6.QtGui import QAction, QActionGroup, QDesktopServices, QIcon, QImage, QKeySequence
+from PySide6.QtCore import QByteArray, QEvent, QMimeData, QObject, Qt
+from PySide6.QtGui import QAction, QActionGroup, QIcon, QImage, QKeySequence
 from PySide6.QtWidgets import (
     QApplication,
     QDialog,
@@ -97,6 +97,8 @@ class MainWindow(QMainWindow):
         workspace.picture_ready.connect(self._picture_ready)
         workspace.region_ready.connect(self._show_region)
         workspace.estimate_changed.connect(self._show_captions)
+        workspace.noise_ready.connect(self._show_captions)
+        workspace.params_changed.connect(self._show_captions)
         workspace.reference_changed.connect(self._show_captions)
         workspace.progress.connect(self._show_progress)
         workspace.state_changed.connect(self._show_state)
@@ -151,7 +153,8 @@ class MainWindow(QMainWindow):
         checkable: bool = False,
     ) -> QAction:
         action = QAction(text, self)
-        sequences = [sequence for key in keys for sequence in _sequences(key)]
+        # A standard key may be one of ours too; given twice it would be ambiguous and do nothing.
+        sequences = list({sequence.toString(): sequence for key in keys for sequence in _sequences(key)}.values())
         action.setShortcuts(sequences)
         action.setCheckable(checkable)
         action.triggered.connect(lambda *_: run())
@@ -463,14 +466,17 @@ class MainWindow(QMainWindow):
         opened = self.workspace.opened
         if opened is not None:
             self.view.set_before(opened.picture.shown)
+            if opened.picture.image.metadata.notes:
+                self.message.say(" ".join(f"{note}." for note in opened.picture.image.metadata.notes))
 
     def _show_region(self, pixels: np.ndarray, x: int, y: int) -> None:
         self.view.update_after(pixels, x, y)
 
     def _show_captions(self) -> None:
         main, _ = quality(self.workspace)
-        is_known = main != "–"
-        self.view.set_labels("Before", f"After · {main}" if is_known else "After")
+        if self.workspace.opened is not None and self.workspace.is_left_alone:
+            main = "left as it is"
+        self.view.set_labels("Before", "After" if main == "–" else f"After · {main}")
 
     def _show_progress(self) -> None:
         activity = self.workspace.activity
@@ -531,7 +537,7 @@ class MainWindow(QMainWindow):
         self.message.say(sentence, details)
 
     def _show_saved(self, path: Path) -> None:
-        self.message.say(f"Saved as {path}", "")
+        self.message.say(f"Saved as {path}", folder=path.parent)
 
     def _show_batch(self, saved: int, failed: int) -> None:
         failures = [f"{e.name}: {e.note}" for e in self.workspace.entries if e.state == "failed"]
@@ -638,19 +644,17 @@ class MainWindow(QMainWindow):
             filmstrip=not self.strip.isHidden(),
             panel=not self.panel.isHidden(),
         )
+        # A tile that is being computed is waited for, out of sight.
+        self.hide()
         self.workspace.close()
         super().closeEvent(event)
-
-
-def open_folder_of(path: Path) -> None:
-    """Show a file's folder in the system's file manager."""
-    QDesktopServices.openUrl(QUrl.fromLocalFile(str(path.parent)))
 
 
 def _sequences(key: QKeySequence.StandardKey | str) -> list[QKeySequence]:
     if isinstance(key, str):
         return [QKeySequence(key)]
-    return QKeySequence.keyBindings(key)
+    # Without the keys of media keyboards, which are called Open, Copy and the like.
+    return [keys for keys in QKeySequence.keyBindings(key) if "+" in keys.toString()]
 
 
 def _device(name: str) -> str:

@@ -450,8 +450,7 @@ class Workspace(QObject):
             self._show_activity(Activity(value.text))
         elif isinstance(value, Picture):
             self.opened = self._pictures[entry.id] = Opened(value)
-            while len(self._pictures) > _OPEN_PICTURES:
-                self._pictures.popitem(last=False)
+            self._make_room()
             self._show_activity(Activity())
             log.info("The window shows %s", entry.name)
             self.picture_ready.emit()
@@ -470,6 +469,15 @@ class Workspace(QObject):
             self.entry_changed.emit(entry)
         elif isinstance(value, BaseException):
             self._complain(value)
+
+    def _make_room(self) -> None:
+        """Let go of pictures not seen for longest, so that those kept fit into the memory for results."""
+        budget = self.settings.memory_mb << 20
+        while len(self._pictures) > 1:
+            size = sum(opened.picture.image.pixels.nbytes for opened in self._pictures.values())
+            if len(self._pictures) <= _OPEN_PICTURES and size <= budget:
+                return
+            self._pictures.popitem(last=False)
 
     def _give_up(self, entry: Entry, error: BaseException) -> None:
         """A file turned out not to be a picture: it leaves the list and is named with its reason."""
@@ -666,6 +674,12 @@ class Workspace(QObject):
         """List methods and models anew, and choose one."""
 
         def handle(kind: Kind, value: Any) -> None:
+            if kind is Kind.PROGRESS:
+                if self.current is None:
+                    self._show_activity(Activity(value.text))
+                return
+            if self.current is None:
+                self._show_activity(Activity())
             if kind is Kind.DONE:
                 self.catalog = value
                 self._leading.clear()
