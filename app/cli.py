@@ -28,7 +28,7 @@ from engine.method import MethodError, methods
 from engine.metrics import ReferenceMismatch, check_reference, psnr, ssim
 from engine.noise import NoiseError, NoiseReport
 from engine.pairs import by_stem, find_reference
-from engine.provenance import Provenance, write_sidecar
+from engine.provenance import write_sidecar
 
 FAULTS = (ImageError, CheckpointError, CorruptionError, DenoiseError, DeviceError, ForeignError, MethodError)
 FAULTS += (NoiseError, ReferenceMismatch, params.ParamError, OSError)
@@ -314,32 +314,17 @@ def _denoise_one(path: Path, target: Path, reference: Image | None, options: arg
     image = load_image(path)
     model = _load(options, image.channels)
     run = _Run(image, model, _values(options, model), options, _sigma(options.sigma))
-    target.parent.mkdir(parents=True, exist_ok=True)
-    save_image(replace(image, pixels=run.pixels), target)
     record = {**run.record(), "output": str(target)}
     if reference is not None:
         _compare(record, run, reference, options, run.pixels)
+    result = replace(image, pixels=run.pixels)
+    # Nothing needs the noisy pixels any more; of 100 megapixels they are more than a gigabyte.
+    made = run.denoising.provenance(run.passes, run.strength, run.automatic)
+    del image, run
+    target.parent.mkdir(parents=True, exist_ok=True)
+    save_image(result, target)
     if options.sidecar:
-        made = {k: v for k, v in asdict(run.values).items() if k != "sigma"}
-        write_sidecar(
-            Provenance(
-                input=path.name,
-                input_sha256=input_hash(path),
-                output=target.name,
-                method=model.method.id,
-                model=model.checkpoint.name,
-                model_sha256=model.checkpoint.sha256,
-                sigma=run.sigma * 255,
-                sigma_automatic=run.automatic,
-                params=made,
-                strength=options.strength,
-                seed=options.seed,
-                device=str(model.device),
-                precision=model.precision,
-                tile=run.denoising.tile_side,
-            ),
-            target,
-        )
+        write_sidecar(replace(made, input_sha256=input_hash(path), output=target.name), target)
     _say(record, options.json, _sentence(record))
 
 

@@ -7,7 +7,7 @@ import math
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,7 @@ from engine.method import Method, MethodError, method_of
 from engine.metrics import Estimate, Sums, estimate_psnr
 from engine.networks import fold_batch_norm
 from engine.noise import NoiseReport, estimate_noise
+from engine.provenance import Provenance
 from engine.tiles import Rect, crop, grid, reach
 
 MEMORY_BUDGET = 2**30
@@ -263,7 +264,9 @@ class Denoising:
         return _blend(self.mean(passes, area), self.image.pixels[area.slices], strength)
 
     def finish(self, passes: int, strength: float) -> np.ndarray:
-        """`blended` of the whole picture; without kept means it is made in place and this object is used up."""
+        """`blended` of the whole picture, to be read only; without kept means made in place, which uses this up."""
+        if self.sigma == 0:
+            return self.image.pixels
         if self._keep or self._running is None or not all(tile.done == passes for tile in self._tiles):
             return self.blended(passes, strength)
         out, self._running = self._running, None
@@ -305,6 +308,28 @@ class Denoising:
             uncertainty=report.uncertainty if report and measured else 0.0,
             pairs=-(-passes // self.model.method.group),
             peak=peak,
+        )
+
+    def provenance(self, passes: int, strength: float, sigma_automatic: bool) -> Provenance:
+        """How the blended mean of T passes is made; the hash of the input and the name of the output are not known."""
+        made = {name: value for name, value in asdict(self.params).items() if name != "sigma"}
+        if "passes" in made:
+            made["passes"] = passes
+        return Provenance(
+            input=self.image.path.name if self.image.path else "",
+            input_sha256="",
+            output="",
+            method=self.model.method.id,
+            model=self.model.checkpoint.name,
+            model_sha256=self.model.checkpoint.sha256,
+            sigma=self.sigma * 255,
+            sigma_automatic=sigma_automatic,
+            params=made,
+            strength=strength,
+            seed=self.seed,
+            device=str(self.model.device),
+            precision=self.model.precision,
+            tile=self._side,
         )
 
     # Computing
