@@ -182,7 +182,8 @@ class ParamControl(QWidget):
         if event.type() == QEvent.Type.MouseButtonDblClick and watched is not self.spin:
             self.reset.emit(self.spec.name)
             return True
-        if event.type() == QEvent.Type.Wheel and watched in (self.slider, self.spin) and not watched.hasFocus():
+        turned = next((widget for widget in (self.slider, self.spin) if widget is watched), None)
+        if event.type() == QEvent.Type.Wheel and turned is not None and not turned.hasFocus():
             event.ignore()
             return True
         return super().eventFilter(watched, event)

@@ -250,7 +250,8 @@ def to_screen(pixels: np.ndarray, levels: tuple[float, float]) -> np.ndarray:
         band = flat[top : top + rows]
         if black:
             band = band - np.float32(black)
-        cv2.multiply(band, 255.0 / (white - black), dst=out[top : top + rows], dtype=cv2.CV_8U)
+        factor = 255.0 / (white - black)
+        cv2.multiply(band, factor, dst=out[top : top + rows], dtype=cv2.CV_8U)  # pyright: ignore
     return out.reshape(height, width, channels)
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 from PySide6.QtCore import QByteArray, QEvent, QMimeData, QObject, Qt
-from PySide6.QtGui import QAction, QActionGroup, QIcon, QImage, QKeySequence
+from PySide6.QtGui import QAction, QActionGroup, QIcon, QImage, QKeyEvent, QKeySequence
 from PySide6.QtWidgets import (
     QApplication,
     QDialog,
@@ -595,7 +595,8 @@ class MainWindow(QMainWindow):
 
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:
         """Tab moves the focus everywhere else; on the picture it clears the view, and Shift+Tab still leads out."""
-        if watched is self.view and event.type() == QEvent.Type.KeyPress and event.key() == Qt.Key.Key_Tab:
+        is_press = isinstance(event, QKeyEvent) and event.type() == QEvent.Type.KeyPress
+        if watched is self.view and is_press and event.key() == Qt.Key.Key_Tab:
             self._hide_or_show_all()
             return True
         return super().eventFilter(watched, event)

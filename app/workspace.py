@@ -778,6 +778,7 @@ class Workspace(QObject):
         self._is_wanted = True
         self._change_look(may_run=True)
         self._refresh(at_once=True)
+        self.state_changed.emit()
 
     def cancel(self) -> None:
         """Stop what is running; what has been computed stays."""
@@ -844,12 +845,12 @@ class Workspace(QObject):
                 self._start()
             return
         self._stop_live()
-        had_one, self._request = self._request is not None, None
+        self._request = None
         self._is_done = False
         self.numbers = Numbers()
         if self._is_wanted and self._save_job is None:
             instant = self._visible_pass_s is not None and self._visible_pass_s < INSTANT_S
-            self._rest.start(0 if at_once or instant or not had_one else REST_MS)
+            self._rest.start(0 if at_once or instant or self._is_fresh else REST_MS)
         self.estimate_changed.emit()
         self.state_changed.emit()
 
@@ -1023,7 +1024,7 @@ class Workspace(QObject):
                 return
             self._batch_job = None
             self._show_activity(Activity())
-            if kind is Kind.FAILED:
+            if isinstance(value, BaseException):
                 self._complain(value)
             self.batch_finished.emit(*self._batch_result)
             self._refresh()

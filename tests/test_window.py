@@ -553,6 +553,7 @@ def test_the_first_start_shows_the_sample_and_ctrl_c_ends_it():
         assert program.wait(30) == 0
     finally:
         program.kill()
+        program.wait()
         program.stderr.close()
     assert load_settings(paths.settings_file()).recent == (str(paths.resources() / "sample" / "coffee_noisy.tif"),)
 

@@ -318,6 +318,15 @@ def test_a_value_that_moves_on_is_computed_once_where_a_pass_is_slow(opened, qtb
     assert len(calls) == 2 * TILES
 
 
+def test_a_value_restarts_at_once_where_a_pass_is_instant(opened):
+    opened._visible_pass_s = 0.02
+    opened.set_value("alpha", 0.6)
+    assert opened._rest.interval() == 0
+    opened._visible_pass_s = 0.2
+    opened.set_value("alpha", 0.7)
+    assert opened._rest.interval() == 150
+
+
 def test_what_moves_while_it_is_computed_ends_at_the_last_value(workspace, qtbot, tmp_path, calls):
     calls.pause = 0.02
     screen = Screen(workspace)
