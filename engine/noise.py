@@ -174,17 +174,14 @@ def _report(windows: list[np.ndarray]) -> NoiseReport:
     flat = _flattest(windows, levels)
     still = _quiet(windows, levels)
 
-    # Texture correlates too, and flat patches hold some; the quietest blocks' high frequencies hold hardly any.
-    is_telling = still.sigma >= _TELLING
-    white_spectrum = is_telling and abs(still.correlation) <= _WHITE_CORRELATION
-    correlation = flat.correlation
-    if is_telling and abs(still.correlation) < abs(correlation):
-        correlation = still.correlation if white_spectrum else max(still.correlation, _WHITE_CORRELATION + 0.01)
+    white_spectrum = still.sigma >= _TELLING and abs(still.correlation) <= _WHITE_CORRELATION
     is_white = white_spectrum
     if joint is not None:
         # The colour differences are nearly free of texture. Chen finds 1.06 to 1.15 of what their quiet blocks hold in
         # white noise (CBSD68), at most 0.54 in a phone's correlated noise (SIDD).
         is_white &= joint >= max(0.55 * still.sigma, 0.7 * still.colour, _TELLING)
+    # Texture correlates too, and flat patches hold some; the quietest blocks' high frequencies hold hardly any.
+    correlation = min(flat.correlation, still.correlation, key=abs) if is_white else flat.correlation
     clipped = _clipped_share(windows, levels)
     sigma, uncertainty, reason = _recommend(is_white, white_spectrum, joint, flat, still)
     is_clean = sigma < _CLEAN_WHITE if is_white else _is_clean(still)
