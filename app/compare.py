@@ -115,11 +115,12 @@ class CompareView(QWidget):
         """Room for two pictures side by side."""
         return QSize(900, 600)
 
-    def set_before(self, pixels: np.ndarray | None) -> None:
+    def set_before(self, pixels: np.ndarray | Pyramid | None) -> None:
         """Show (H, W, C) uint8, C = 1 or 3 (RGB), as the noisy picture; None clears it.
 
-        The array is kept, not copied: the caller does not write to it. A picture of another size is fitted to the view
-        and clears the after picture; one of the same size takes the place of the last.
+        The array is kept, not copied: the caller does not write to it. A pyramid whose levels are made already spares
+        this thread the time that takes. A picture of another size is fitted to the view and clears the after picture;
+        one of the same size takes the place of the last.
         """
         self._before = None if pixels is None else _Picture(pixels)
         if self._before is not None and self._after is not None and self._before.size != self._after.size:
@@ -798,8 +799,8 @@ class _PictureItem(QGraphicsItem):
 class _Picture:
     """A pyramid, and those of its tiles that were last on the screen, ready to be drawn."""
 
-    def __init__(self, pixels: np.ndarray) -> None:
-        self.pyramid = Pyramid(pixels)
+    def __init__(self, pixels: np.ndarray | Pyramid) -> None:
+        self.pyramid = pixels if isinstance(pixels, Pyramid) else Pyramid(pixels)
         self._zoom = 0.0
         self._is_draft = False
         self._tiles: dict[tuple[int, int], tuple[QImage, np.ndarray]] = {}
@@ -810,7 +811,7 @@ class _Picture:
         return self.pyramid.width, self.pyramid.height
 
     def copy(self) -> _Picture:
-        return _Picture(self.pyramid.pixels)
+        return _Picture(self.pyramid.copy())
 
     def replace(self, pixels: np.ndarray, x: int, y: int) -> None:
         self.pyramid.replace(pixels, x, y)
@@ -829,14 +830,13 @@ class _Picture:
             self._draw_pixels(painter, zoom, origin, visible)
 
     def _draw_pixels(self, painter: QPainter, zoom: float, origin: QPoint, visible: QRect) -> None:
-        pixels = self.pyramid.pixels
         left = max(0, math.floor((visible.left() - origin.x()) / zoom))
         top = max(0, math.floor((visible.top() - origin.y()) / zoom))
         right = min(self.pyramid.width, math.ceil((visible.right() + 1 - origin.x()) / zoom))
         bottom = min(self.pyramid.height, math.ceil((visible.bottom() + 1 - origin.y()) / zoom))
         if left >= right or top >= bottom:
             return
-        image, _keep = _drawable(pixels[top:bottom, left:right])
+        image, _keep = _drawable(self.pyramid.read(0, top, bottom, left, right))
         if zoom == 1:
             painter.drawImage(QPoint(origin.x() + left, origin.y() + top), image)
             return

@@ -7,7 +7,7 @@ screen pixel shows 4. A denoiser that showed its input so would flatter itself.
 from __future__ import annotations
 
 import math
-from itertools import pairwise
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
@@ -25,71 +25,150 @@ averaged straight from the picture.
 """
 
 
+@dataclass(frozen=True, eq=False)
+class _Changed:
+    """What was replaced on one level.
+
+    Attributes:
+        pixels: as large as the level; only the marked blocks hold anything.
+        marked: which blocks of TILE x TILE pixels those are.
+    """
+
+    pixels: np.ndarray
+    marked: np.ndarray
+
+
 class Pyramid:
     """One picture and its halved levels; a level is made when it is first needed.
 
     Level 0 is the given array itself, not a copy: the caller does not write to it. Pixel i of level k covers the pixels
-    from i·2^k up to (i+1)·2^k of the picture, or what there is of them at the right and bottom edge.
+    from i·2^k up to (i+1)·2^k of the picture, or what there is of them at the right and bottom edge. `replace` writes
+    to blocks of its own, so that a first result costs what it covers, not what a picture of 100 megapixels does.
     """
 
     def __init__(self, pixels: np.ndarray) -> None:
         """Take (H, W, C) uint8 with C = 1 or 3 (RGB); anything else is a ValueError."""
         check_pixels(pixels)
-        self._levels = [pixels]
-        self._owns_pixels = False
+        self._given = [pixels]
+        self._changed: list[_Changed] = []
 
     @property
     def pixels(self) -> np.ndarray:
-        """(H, W, C) uint8, the picture at 100 %."""
-        return self._levels[0]
+        """(H, W, C) uint8, the picture at 100 %; a copy where a part of it was replaced."""
+        return self.level(0)
 
     @property
     def height(self) -> int:
         """Rows of the picture."""
-        return self.pixels.shape[0]
+        return self._given[0].shape[0]
 
     @property
     def width(self) -> int:
         """Columns of the picture."""
-        return self.pixels.shape[1]
+        return self._given[0].shape[1]
+
+    @property
+    def channels(self) -> int:
+        """1 or 3."""
+        return self._given[0].shape[2]
 
     @property
     def levels_made(self) -> int:
         """How many levels exist by now, level 0 included."""
-        return len(self._levels)
+        return len(self._given)
 
     def level(self, index: int) -> np.ndarray:
         """(ceil(H / 2^index), ceil(W / 2^index), C) uint8, made with the levels before it where it is missing."""
-        while len(self._levels) <= index:
-            self._levels.append(_halved(self._levels[-1]))
-        return self._levels[index]
+        self._make(index)
+        height, width = self._given[index].shape[:2]
+        return self.read(index, 0, height, 0, width)
+
+    def make_all(self) -> None:
+        """Make every level that any zoom reads, for example on another thread before the picture is shown."""
+        while max(self._given[-1].shape[:2]) > 2 * TILE:
+            self._make(len(self._given))
+
+    def _make(self, index: int) -> None:
+        while len(self._given) <= index:
+            self._given.append(_halved(self._given[-1]))
+        while self._changed and len(self._changed) <= index:
+            self._change_next()
+
+    def read(self, index: int, top: int, bottom: int, left: int, right: int) -> np.ndarray:
+        """A part of a level that was made, (bottom - top, right - left, C) uint8, not to be written to."""
+        given = self._given[index][top:bottom, left:right]
+        if not self._changed:
+            return given
+        changed = self._changed[index]
+        row, column = top // TILE, left // TILE
+        marked = changed.marked[row : -(-bottom // TILE), column : -(-right // TILE)]
+        if marked.all():
+            return changed.pixels[top:bottom, left:right]
+        if not marked.any():
+            return given
+        out = given.copy()
+        for down, along in np.argwhere(marked):
+            y, x = (row + down) * TILE, (column + along) * TILE
+            y0, y1, x0, x1 = max(top, y), min(bottom, y + TILE), max(left, x), min(right, x + TILE)
+            out[y0 - top : y1 - top, x0 - left : x1 - left] = changed.pixels[y0:y1, x0:x1]
+        return out
 
     def replace(self, pixels: np.ndarray, x: int, y: int) -> None:
         """Put (h, w, C) uint8 at column x and row y, and renew only what lies over it on each level.
 
-        The first call copies level 0, which until then is the caller's array. A region that is not inside the picture
-        or has other channels is a ValueError.
+        The given array stays as it is. A region that is not inside the picture or has other channels is a ValueError.
         """
         check_pixels(pixels)
         height, width, channels = pixels.shape
-        if channels != self.pixels.shape[2]:
-            raise ValueError(f"The region has {channels} channels, and its picture has {self.pixels.shape[2]}")
+        if channels != self.channels:
+            raise ValueError(f"The region has {channels} channels, and its picture has {self.channels}")
         if x < 0 or y < 0 or x + width > self.width or y + height > self.height:
             raise ValueError(
                 f"The region {width}x{height} at ({x}, {y}) leaves the picture of {self.width}x{self.height} pixels"
             )
-        if not self._owns_pixels:
-            self._levels[0] = self.pixels.copy()
-            self._owns_pixels = True
-        self.pixels[y : y + height, x : x + width] = pixels
+        if not self._changed:
+            self._changed.append(_unchanged(self._given[0]))
+        self._make(len(self._given) - 1)
         x0, y0, x1, y1 = x, y, x + width, y + height
-        for below, level in pairwise(self._levels):
-            x0, y0, x1, y1 = x0 // 2, y0 // 2, (x1 + 1) // 2, (y1 + 1) // 2
-            level[y0:y1, x0:x1] = _halved(below[2 * y0 : 2 * y1, 2 * x0 : 2 * x1])
+        for index, changed in enumerate(self._changed):
+            if index:
+                x0, y0, x1, y1 = x0 // 2, y0 // 2, (x1 + 1) // 2, (y1 + 1) // 2
+                pixels = self._halved_below(index, y0, y1, x0, x1)
+            self._mark(index, y0, y1, x0, x1)
+            changed.pixels[y0:y1, x0:x1] = pixels
+
+    def _halved_below(self, index: int, top: int, bottom: int, left: int, right: int) -> np.ndarray:
+        """A part of a level, averaged anew from the level before it."""
+        height, width = self._given[index - 1].shape[:2]
+        return _halved(self.read(index - 1, 2 * top, min(2 * bottom, height), 2 * left, min(2 * right, width)))
+
+    def _mark(self, index: int, top: int, bottom: int, left: int, right: int) -> None:
+        """Let the blocks under a part of a level be those of `replace`, filled with what was given."""
+        given, changed = self._given[index], self._changed[index]
+        for row in range(top // TILE, -(-bottom // TILE)):
+            for column in range(left // TILE, -(-right // TILE)):
+                if not changed.marked[row, column]:
+                    block = np.s_[row * TILE : (row + 1) * TILE, column * TILE : (column + 1) * TILE]
+                    changed.pixels[block] = given[block]
+                    changed.marked[row, column] = True
+
+    def _change_next(self) -> None:
+        """Carry what was replaced on to the next level."""
+        index = len(self._changed)
+        given, below = self._given[index], self._changed[-1]
+        changed = _unchanged(given)
+        self._changed.append(changed)
+        for row, column in {(row // 2, column // 2) for row, column in np.argwhere(below.marked)}:
+            top, left = int(row) * TILE, int(column) * TILE
+            bottom, right = min(top + TILE, given.shape[0]), min(left + TILE, given.shape[1])
+            changed.pixels[top:bottom, left:right] = self._halved_below(index, top, bottom, left, right)
+            changed.marked[row, column] = True
 
     def copy(self) -> Pyramid:
-        """Another pyramid of the same picture, which `replace` changes without changing this one."""
-        return Pyramid(self.pixels)
+        """Another pyramid of the given picture, which `replace` changes without changing this one."""
+        made = Pyramid(self._given[0])
+        made._given = self._given
+        return made
 
     def shown_size(self, zoom: float) -> tuple[int, int]:
         """Width and height in screen pixels at a zoom below 1, at least 1 each."""
@@ -97,7 +176,7 @@ class Pyramid:
 
     def prepare(self, zoom: float, *, is_draft: bool = False) -> None:
         """Make the levels that `tile` reads at this zoom; after that `tile` may be called from several threads."""
-        self.level(_level_index(zoom, is_draft))
+        self._make(_level_index(zoom, is_draft))
 
     def tile(self, zoom: float, column: int, row: int, *, is_draft: bool = False) -> np.ndarray:
         """(h, w, C) uint8, h and w up to TILE: a tile averaged to its size on the screen at a zoom below 1.
@@ -107,12 +186,13 @@ class Pyramid:
         or less, for a picture in motion; its noise is within about a fifth of the final tile's.
         """
         index = _level_index(zoom, is_draft)
-        level = self.level(index)
+        self._make(index)
+        level = self._given[index]
         ratio = 1 / (zoom * 2**index)
         shown_width, shown_height = self.shown_size(zoom)
         left, right, width = _span(column, shown_width, level.shape[1], ratio)
         top, bottom, height = _span(row, shown_height, level.shape[0], ratio)
-        pixels = level[top:bottom, left:right]
+        pixels = self.read(index, top, bottom, left, right)
         if is_draft:
             # Interpolating to twice the size and averaging 2x2 weighs nearly as an area does; both steps are fast ones.
             pixels = cv2.resize(pixels, (2 * width, 2 * height), interpolation=cv2.INTER_LINEAR)
@@ -132,6 +212,12 @@ def check_pixels(pixels: np.ndarray) -> None:
         raise ValueError(
             f"A picture to show is (H, W, 1) or (H, W, 3) uint8; this one is {pixels.shape} {pixels.dtype}, convert it"
         )
+
+
+def _unchanged(level: np.ndarray) -> _Changed:
+    # The memory of a block is taken by the system when it is first written to.
+    blocks = (-(-level.shape[0] // TILE), -(-level.shape[1] // TILE))
+    return _Changed(np.empty_like(level), np.zeros(blocks, bool))
 
 
 def _level_index(zoom: float, is_draft: bool) -> int:

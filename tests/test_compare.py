@@ -87,13 +87,56 @@ def test_each_level_is_the_mean_of_the_pixels_it_covers(size):
             assert np.abs(level[row, column] - covered.mean((0, 1))).max() <= 0.5 * index + 1e-6
 
 
-def test_level_zero_is_the_given_array_until_the_first_replacement():
-    pixels = noise(300, 400)
+def test_a_replacement_shows_and_leaves_the_given_array_and_the_copied_pyramid_as_they_are():
+    pixels = noise(600, 700)
+    given = pixels.copy()
+    before = Pyramid(pixels)
+    before.level(3)
+    after = before.copy()
+    assert np.shares_memory(after.pixels, pixels)
+    after.replace(np.zeros((2, 2, 1), np.uint8), 300, 500)
+    assert after.pixels[500, 300, 0] == 0
+    np.testing.assert_array_equal(pixels, given)
+    for index in range(4):
+        np.testing.assert_array_equal(before.level(index), Pyramid(given).level(index))
+
+
+def test_levels_made_after_a_replacement_show_it():
+    pixels = noise(1301, 901)
+    after = Pyramid(pixels).copy()
+    changed = pixels.copy()
+    for x, y, width, height in ((900, 0, 1, 700), (250, 1290, 300, 11), (255, 255, 2, 2)):
+        after.replace(np.full((height, width, 1), 255, np.uint8), x, y)
+        changed[y : y + height, x : x + width] = 255
+    fresh = Pyramid(changed)
+    for index in range(5):
+        np.testing.assert_array_equal(after.level(index), fresh.level(index))
+
+
+def test_a_part_of_a_level_is_the_same_part_of_the_whole_wherever_it_was_replaced():
+    pixels = noise(900, 900)
     pyramid = Pyramid(pixels)
-    assert pyramid.pixels is pixels
-    pyramid.replace(np.zeros((2, 2, 1), np.uint8), 10, 20)
-    assert pyramid.pixels[20, 10, 0] == 0
-    assert pixels[20, 10, 0] != 0
+    pyramid.level(1)
+    pyramid.replace(np.full((300, 10, 1), 7, np.uint8), 500, 200)
+    rng = np.random.default_rng(0)
+    for _ in range(50):
+        index = int(rng.integers(0, 2))
+        level = pyramid.level(index)
+        top, bottom = sorted(rng.choice(level.shape[0] + 1, 2, replace=False))
+        left, right = sorted(rng.choice(level.shape[1] + 1, 2, replace=False))
+        part = pyramid.read(index, int(top), int(bottom), int(left), int(right))
+        np.testing.assert_array_equal(part, level[top:bottom, left:right])
+
+
+def test_the_first_region_of_a_large_picture_copies_no_more_than_its_own_blocks():
+    pixels = np.zeros((8192, 8192, 1), np.uint8)
+    before = Pyramid(pixels)
+    before.make_all()
+    after = before.copy()
+    after.replace(np.ones((300, 300, 1), np.uint8), 1000, 1000)
+    after.tile(0.1, 0, 0)
+    written = sum(int(changed.marked.sum()) for changed in after._changed)
+    assert written <= 9 + 4 * before.levels_made
 
 
 @pytest.mark.parametrize("region", [(0, 0, 1, 1), (37, 61, 100, 33), (399, 299, 2, 2), (0, 0, 401, 301)])
