@@ -20,13 +20,13 @@ from engine import params
 from engine.checkpoint import CheckpointError, list_checkpoints
 from engine.color import to_grey
 from engine.corruption import Corruption, CorruptionError, rng_for
-from engine.denoise import DenoiseError, Denoising, Model, load_model, measure_noise
+from engine.denoise import DenoiseError, Denoising, Model, load_model
 from engine.device import DeviceError
 from engine.foreign import Convention, ForeignError, import_checkpoint
 from engine.image import Image, ImageError, denoised_path, find_images, input_hash, load_image, save_image
 from engine.method import MethodError, methods
 from engine.metrics import ReferenceMismatch, check_reference, psnr, ssim
-from engine.noise import NoiseError, NoiseReport
+from engine.noise import NoiseError, NoiseReport, measure_noise
 from engine.pairs import by_stem, find_reference
 from engine.provenance import write_sidecar
 
@@ -202,13 +202,14 @@ class _Run:
         automatic = sigma is None
         if automatic and self.report is None:
             self.report = measure_noise(image)  # raises with the reason
-        self.sigma = sigma if sigma is not None else self.report.sigma if self.report else 0.0
+        self.sigma = sigma if sigma is not None else self.report.level if self.report else 0.0
         self.automatic = automatic
         if automatic and self.report is not None:
             if self.report.is_clean:
                 self.warnings.append("No noise worth removing was found; the picture is left as it is")
             elif not self.report.is_white:
-                self.warnings.append(self.report.reason)
+                treated = f"it measures {self.report.sigma * 255:.1f} and is treated as white of {self.sigma * 255:.1f}"
+                self.warnings.append(f"{self.report.reason} The noise is not white: {treated}.")
         self.passes = model.method.count(values)
         self.denoising = Denoising(
             model, image, values, sigma=self.sigma, seed=options.seed, tile=options.tile, keep=False
@@ -350,6 +351,7 @@ def _noise(options: argparse.Namespace) -> int:
         scaled = {
             "input": str(path),
             "sigma": report.sigma * 255,
+            "level": report.level * 255,
             "joint": None if report.joint is None else report.joint * 255,
             "channels": [value * 255 for value in report.channels],
             "flat": report.flat * 255,

@@ -25,7 +25,7 @@ from engine.image import Image
 from engine.method import Method, MethodError, method_of
 from engine.metrics import Estimate, Sums, estimate_psnr
 from engine.networks import fold_batch_norm
-from engine.noise import NoiseReport, estimate_noise
+from engine.noise import NoiseReport
 from engine.provenance import Provenance
 from engine.tiles import Rect, crop, grid, reach
 
@@ -110,12 +110,6 @@ def load_model_from(
         _compare_with_cpu(checkpoint, where, dtype)
     network = network.to(where, dtype).to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
     return Model(checkpoint, chosen, network, where, dtype)
-
-
-def measure_noise(image: Image) -> NoiseReport:
-    """The noise of a picture, in units of its levels; NoiseError if it is too small to tell."""
-    black, white = image.levels
-    return estimate_noise(image.pixels if image.levels == (0, 1) else (image.pixels - black) / (white - black))
 
 
 _trusted: set[tuple[str, str]] = set()
@@ -299,7 +293,7 @@ class Denoising:
         sums = self.sums(passes)
         if not sums.samples:
             return Estimate(None, None, "this method leaves nothing to estimate from")
-        measured = report is not None and math.isclose(report.sigma, self.sigma, rel_tol=1e-6)
+        measured = report is not None and math.isclose(report.level, self.sigma, rel_tol=1e-6)
         peak = self.image.peak / float(self._span)
         return estimate_psnr(
             sums,

@@ -11,6 +11,8 @@ import cv2
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
+from engine.image import Image
+
 MIN_SIDE = 24
 """Smallest side in pixels from which anything can be told."""
 
@@ -73,6 +75,21 @@ class NoiseReport:
     uncertainty: float
     reason: str
 
+    @property
+    def level(self) -> float:
+        """The white standard deviation that a denoiser for white noise should be told, image units.
+
+        It is `sigma` where the noise is white. Correlated noise is stronger than its deviation says at the low
+        frequencies that remain: by 1 + 2 rho for a separable noise whose direct neighbours correlate by rho, and along
+        the colour that the channels share by the square root of their correlation matrix's largest eigenvalue; of the
+        latter half (geometrically) is allowed for. Measured with a network for white noise told sigma or this level:
+        PolyU 37.2 or 38.9 dB, SIDD 30.0 or 33.2 dB, JPEG of white noise 34.4 or 35.0 dB.
+        """
+        if self.is_white:
+            return self.sigma
+        shared = float(np.linalg.eigvalsh(np.array(self.channel_correlation))[-1])
+        return self.sigma * (1 + 2 * max(self.correlation, 0.0)) * max(shared, 1.0) ** 0.25
+
 
 @dataclass(frozen=True)
 class FlatNoise:
@@ -111,6 +128,12 @@ class QuietNoise:
     share: float
     correlation: float
     spread: float
+
+
+def measure_noise(image: Image) -> NoiseReport:
+    """The noise of a picture, in units of its levels; raises as `estimate_noise`."""
+    black, white = image.levels
+    return estimate_noise(image.pixels if image.levels == (0, 1) else (image.pixels - black) / (white - black))
 
 
 def estimate_noise(pixels: np.ndarray, max_pixels: int = 4_000_000) -> NoiseReport:
@@ -229,7 +252,9 @@ def _is_clean(still: QuietNoise) -> bool:
         is_texture = typical > 3.1 and part < 0.4
         return typical < 0.55 or is_texture
     has_white_noise = abs(still.correlation) <= _WHITE_CORRELATION and still.sigma * 255 > 1.5
-    if colour > 1.5 or has_white_noise:
+    # JPEG's subsampling takes the colour out of the noise. Clean textures reach a typical 6, but fall with frequency.
+    is_luminance_noise = typical > 2.2 and still.share > 0.6 and still.correlation < 0.25
+    if colour > 1.5 or has_white_noise or is_luminance_noise:
         return False
     is_grain = colour < 1.2 and still.correlation < 0.25
     return colour < 0.8 or part < 0.45 or typical < 1.2 or is_grain

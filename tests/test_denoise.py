@@ -321,5 +321,5 @@ def test_r2r_refuses_weights_that_were_not_trained_for_it():
     from engine.denoise import load_model_from
     from engine.method import MethodError
 
-    with pytest.raises(MethodError, match="was trained for method plain, not for r2r"):
+    with pytest.raises(MethodError, match="was trained for method plain, not r2r"):
         load_model_from(checkpoint(method="plain"), method="r2r", device="cpu")

@@ -241,3 +241,15 @@ def test_camera_jpegs_are_noisy_and_their_long_means_mostly_clean():
         cleans.append(estimate_noise(mean).is_clean)
     assert 0.6 < np.mean(ratios) < 1.2
     assert np.mean(cleans) >= 0.7
+
+
+def test_correlated_noise_asks_for_a_higher_level_than_it_measures():
+    rng = np.random.default_rng(3)
+    planes = [cv2.GaussianBlur(rng.standard_normal((256, 256)).astype(np.float32), (0, 0), 0.6) for _ in range(3)]
+    report = estimate_noise(np.stack([0.5 + 10 / 255 * plane / plane.std() for plane in planes], axis=-1))
+    assert not report.is_white
+    assert report.sigma == pytest.approx(10 / 255, rel=0.1)
+    assert report.level == pytest.approx(report.sigma * (1 + 2 * report.correlation), rel=0.05)
+    white = estimate_noise((0.5 + 10 / 255 * rng.standard_normal((256, 256, 3))).astype(np.float32))
+    assert white.is_white
+    assert white.level == white.sigma
