@@ -18,7 +18,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from engine import networks, paths
 from engine.checkpoint import Checkpoint, default_checkpoint, find_checkpoint
-from engine.device import DeviceError, autocast_dtype, pick_device
+from engine.device import DeviceError, autocast_dtype, memory_format, pick_device
 from engine.field import NoiseField
 from engine.foreign import Convention, read_any
 from engine.image import Image
@@ -108,7 +108,7 @@ def load_model_from(
     network = fold_batch_norm(checkpoint.build()).requires_grad_(False)
     if where.type != "cpu":
         _compare_with_cpu(checkpoint, where, dtype)
-    network = network.to(where, dtype).to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
+    network = network.to(where, dtype).to(memory_format=memory_format(where))  # pyright: ignore[reportCallIssue]
     return Model(checkpoint, chosen, network, where, dtype)
 
 
@@ -127,7 +127,8 @@ def _compare_with_cpu(checkpoint: Checkpoint, device: torch.device, dtype: torch
     level = torch.full((1, 1, 1, 1), 0.1)
     with torch.inference_mode():
         expected = fold_batch_norm(checkpoint.build())(noisy, level)
-        network = fold_batch_norm(checkpoint.build()).to(device, dtype).to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
+        network = fold_batch_norm(checkpoint.build()).to(device, dtype)
+        network = network.to(memory_format=memory_format(device))  # pyright: ignore[reportCallIssue]
         got = network(noisy.to(device), level.to(device)).float().cpu()
     error = float((got - expected).square().mean().sqrt())
     # bf16 features leave about 0.0005 here; a wrong kernel leaves tens of times that.
@@ -345,7 +346,9 @@ class Denoising:
             tile = _next(unfinished, viewport())
             try:
                 self._advance(tile, passes)
-            except (torch.OutOfMemoryError, MemoryError):
+            except (RuntimeError, MemoryError) as error:
+                if not _is_out_of_memory(error):
+                    raise
                 self._halve()
                 continue
             done = sum(rounds if tile.has(passes) else tile.done // group for tile in self._tiles)
@@ -375,8 +378,8 @@ class Denoising:
             means[index + 1] = total / (index + 1)
             complete = complete and bz is not None
             if bz is not None:
-                products += float((inside * bz[:, :, *core]).sum(dtype=torch.float64))
-        residuals = {t: float(((mean - noisy[:, :, *core]) ** 2).sum(dtype=torch.float64)) for t, mean in means.items()}
+                products += _sum(inside * bz[:, :, *core])
+        residuals = {t: _sum((mean - noisy[:, :, *core]) ** 2) for t, mean in means.items()}
         ready = {t: mean[0].permute(1, 2, 0).cpu().numpy() for t, mean in means.items()}
 
         done = tile.done + group
@@ -399,7 +402,7 @@ class Denoising:
         if alone:
             noisy = noisy.reshape(batch * channels, 1, *noisy.shape[2:])
             sigma = sigma.repeat_interleave(channels, 0)
-        denoised = self.model.network(noisy.contiguous(memory_format=torch.channels_last), sigma)
+        denoised = self.model.network(noisy.contiguous(memory_format=memory_format(self.model.device)), sigma)
         return denoised.reshape(batch, channels, *denoised.shape[2:])
 
     def _upload(self, pixels: np.ndarray) -> Tensor:
@@ -462,6 +465,16 @@ class Denoising:
         # Without a name where the system can do that; gone when the array is.
         with tempfile.TemporaryFile(dir=paths.cache()) as file:
             return np.memmap(file, np.float32, "w+", shape=shape)
+
+
+def _sum(values: Tensor) -> float:
+    """The sum in double precision, where the device has it."""
+    return float(values.sum() if values.device.type == "mps" else values.sum(dtype=torch.float64))
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    """Whether a smaller tile would help; Metal has no exception of its own for that."""
+    return isinstance(error, torch.OutOfMemoryError | MemoryError) or "out of memory" in str(error).lower()
 
 
 def _blend(denoised: np.ndarray, noisy: np.ndarray, strength: float) -> np.ndarray:

@@ -39,3 +39,11 @@ def autocast_dtype(device: torch.device) -> torch.dtype | None:
         fast = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
         return torch.bfloat16 if any(getattr(torch.cpu, check, lambda: False)() for check in fast) else None
     return None
+
+
+def memory_format(device: torch.device) -> torch.memory_format:
+    """How pictures lie in memory: channels last is twice as fast on a CPU and faster on a GPU with short formats.
+
+    Not on Metal, where convolutions of anything but the usual layout have given wrong results (pytorch #192212).
+    """
+    return torch.contiguous_format if device.type == "mps" else torch.channels_last

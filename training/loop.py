@@ -86,7 +86,7 @@ def train(job: TrainJob, run: Path, should_stop: Callable[[], bool] = lambda: Fa
             "average": average.state_dict(),
             "optimiser": optimiser.state_dict(),
             "generator": generator.get_state(),
-            "rng": _pack(rng.bit_generator.state),
+            "rng": _pack(dict(rng.bit_generator.state)),
             "step": step,
             "spent": spent,
         }

@@ -83,7 +83,7 @@ class Sampler:
             patch, sigma = picture.pixels[top : top + side, left : left + side], picture.sigma
             if self.corruption is not None:
                 patch, sigma = self.corruption.apply(patch, rng)
-            patch = np.rot90(patch, rng.integers(4))
+            patch = np.rot90(patch, int(rng.integers(4)))
             patches.append(patch[:, ::-1] if rng.integers(2) else patch)
             sigmas.append(sigma)
         noisy = torch.from_numpy(np.ascontiguousarray(np.stack(patches).transpose(0, 3, 1, 2)))
