@@ -25,6 +25,8 @@ from PySide6.QtWidgets import (
 
 from app.jobs import NOTHING_FOUND
 from app.workspace import Workspace
+from engine.metrics import Estimate
+from engine.noise import NoiseReport
 from engine.params import Spec
 
 STRENGTH = Spec(
@@ -278,7 +280,7 @@ class Controls(QWidget):
         self.clean = QLabel(NOTHING_FOUND)
         self.clean.setObjectName("warning")
         self.clean.hide()
-        for label in (self.number_note, self.noise, self.noise_reason, self.clean):
+        for label in (self.number, self.number_note, self.noise, self.noise_reason, self.clean):
             _wrap(label)
         self.reference = ReferenceRow()
         self.denoise = QPushButton("Denoise")
@@ -429,8 +431,7 @@ class Controls(QWidget):
             self.noise.setText(opened.no_report or waiting if opened is not None else waiting)
             self.noise_reason.setText("")
         else:
-            level = f"sigma {report.sigma * 255:.1f} of 255" if report.sigma else "nothing worth removing"
-            self.noise.setText(f"{level}\ncorrelation {report.correlation:.2f} · clipped {report.clipped:.1%}")
+            self.noise.setText(noise_text(report))
             self.noise_reason.setText(report.reason)
         self._show_sigma()
 
@@ -469,6 +470,8 @@ def quality(workspace: Workspace) -> tuple[str, str]:
     """The number for people, and what it means or why there is none."""
     numbers, reference = workspace.numbers, workspace.reference
     partly = "" if numbers.is_whole else " · the part done so far"
+    estimate = numbers.estimate
+    is_estimated = estimate is not None and estimate.psnr_db is not None
     if workspace.opened is None:
         return "–", ""
     if reference is not None:
@@ -476,15 +479,34 @@ def quality(workspace: Workspace) -> tuple[str, str]:
             return "–", f"against {reference.name}; the noisy picture has {_db(reference.noisy_psnr_db)}"
         ssim = "" if numbers.ssim is None else f" · SSIM {numbers.ssim:.4f}"
         note = f"against {reference.name}{ssim} · noisy {_db(reference.noisy_psnr_db)}{partly}"
+        # Beside the true number, so that one sees how far the estimate can be trusted.
+        if is_estimated:
+            note += f"\n{_estimate(estimate)} without it"
+        elif estimate is not None and not workspace.is_left_alone:
+            note += f"\nnot estimated without it: {estimate.reason}"
         return f"PSNR {_db(numbers.psnr_db)}", note
-    estimate = numbers.estimate
     if workspace.is_left_alone:
         return "–", "Nothing was removed, so there is nothing to estimate."
     if estimate is None:
         return "–", "The PSNR is estimated once the picture is denoised."
-    if estimate.psnr_db is None or estimate.band_db is None:
+    if not is_estimated:
         return "–", f"No PSNR is estimated: {estimate.reason}."
-    return f"estimated {estimate.psnr_db:.2f} dB ± {estimate.band_db:.2f}", f"PSNR without a reference{partly}"
+    return _estimate(estimate), f"PSNR without a reference{partly}"
+
+
+def _estimate(estimate: Estimate) -> str:
+    return f"estimated {estimate.psnr_db:.2f} ± {estimate.band_db:.2f} dB"
+
+
+def noise_text(report: NoiseReport) -> str:
+    """What was measured, and as what it is treated where that differs."""
+    sigma, level, correlation = report.sigma * 255, report.level * 255, f"{report.correlation:.2f}"
+    clipped = f"clipped {report.clipped:.1%}"
+    if not sigma:
+        return f"nothing worth removing\ncorrelation {correlation} · {clipped}"
+    if abs(level - sigma) < 0.05:
+        return f"sigma {sigma:.1f} of 255\ncorrelation {correlation} · {clipped}"
+    return f"noise {sigma:.1f} of 255, correlated {correlation}: treated as {level:.1f}\n{clipped}"
 
 
 def _db(value: float) -> str:

@@ -7,13 +7,14 @@ import math
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
 
+from app.pyramid import Pyramid
 from engine import params
 from engine.image import Image, find_images, input_hash, load_image, save_image, thumbnail
 from engine.metrics import Estimate, check_reference, psnr, ssim
@@ -83,10 +84,10 @@ class Catalog:
 
 @dataclass(frozen=True, eq=False)
 class Picture:
-    """A picture that was read, and its pixels for the screen: (H, W, C) uint8."""
+    """A picture that was read, and its pixels for the screen with the levels that any zoom needs."""
 
     image: Image
-    shown: np.ndarray
+    shown: Pyramid
 
 
 @dataclass(frozen=True, eq=False)
@@ -288,7 +289,9 @@ def read(path: Path | None, image: Image | None, reference: Path | None, find_tw
         assert path is not None
         yield Stage(f"Reading {path.name}")
         image = load_image(path)
-    yield Picture(image, to_screen(image.pixels, image.levels))
+    shown = Pyramid(to_screen(image.pixels, image.levels))
+    shown.make_all()
+    yield Picture(image, shown)
     yield thumbnail(image, THUMBNAIL_SIDE)
     if reference is None and find_twin and path is not None:
         reference = find_reference(path)
@@ -302,7 +305,7 @@ def read(path: Path | None, image: Image | None, reference: Path | None, find_tw
 def measure(image: Image) -> Iterator[Any]:
     """Return the `NoiseReport`, or the `NoiseError` that says why there is none."""
     yield Stage("Measuring the noise")
-    from engine.denoise import measure_noise
+    from engine.noise import measure_noise
 
     try:
         return measure_noise(image)
@@ -430,7 +433,10 @@ class Live:
             mse = sum(self._errors.values()) / (samples * self.denoising.image.channels)
             db = 10 * math.log10(self._reference.image.peak**2 / mse) if mse else math.inf
         whole = self.denoising.has(passes) and not self._stale
-        return Numbers(db, self._ssim, self.denoising.estimate(passes, strength, report), whole)
+        # While no tile has T passes yet, what is shown has fewer, and the estimate is of that.
+        made = min(passes, max(self._passes.values()))
+        estimate = self.denoising.estimate(made, strength, report) if made or not self.denoising.sigma else None
+        return Numbers(db, self._ssim, estimate, whole)
 
     def measure(self) -> Iterator[None]:
         """Find the SSIM of the whole result, in bands with a chance to stop after each."""
@@ -531,32 +537,34 @@ class Computing:
         for key in [key for key in self._lives if key[0] == picture]:
             del self._lives[key]
 
-    def run(self, request: Request, look: Callable[[], Look], is_fresh: bool = False) -> Iterator[Any]:
+    def run(self, request: Request, look: Callable[[], Look], repaint: bool = False) -> Iterator[Any]:
         """Bring the screen up to date with `look`, making the passes that takes; return the serial that was reached.
 
         Args:
             request: what is computed.
             look: called at each step, for what may change meanwhile.
-            is_fresh: whether the screen shows another picture, or the noisy one.
+            repaint: whether the screen may show something else than was last reported.
         """
         yield Stage("Loading the model")
         model = self._model(request.model, request.method, request.image.channels, request.device)
         live = self._live(request, model)
-        if is_fresh or live is not self._on_screen:
+        if repaint or live is not self._on_screen:
             live.show_all()
         self._on_screen = live
         name = model.checkpoint.name
         yield Running(name, str(model.device), model.precision, dict(model.checkpoint.params))
         return (yield from _advance(live, model, request, look))
 
-    def finish(self, request: Request, look: Callable[[], Look], sigma_automatic: bool) -> Iterator[Any]:
+    def finish(
+        self, request: Request, look: Callable[[], Look], sigma_automatic: bool, repaint: bool = False
+    ) -> Iterator[Any]:
         """Make all passes and return what is to be saved; `look` does not change but for its viewport."""
-        yield from self.run(request, look)
+        yield from self.run(request, look, repaint)
         model = self._model(request.model, request.method, request.image.channels, request.device)
         denoising, now = self._live(request, model).denoising, look()
         passes = _passes(model, request, now)
         pixels = denoising.blended(passes, now.strength)
-        made = _provenance(denoising, passes, now.strength, sigma_automatic)
+        made = denoising.provenance(passes, now.strength, sigma_automatic)
         return Finished(replace(request.image, pixels=pixels), made)
 
     def copy(self, request: Request, look: Look) -> Iterator[Any]:
@@ -577,18 +585,19 @@ class Computing:
                 yield BatchStep(item.picture, "failed", str(error) or "There is not enough memory")
 
     def _batch_one(self, item: BatchItem, seed: int, device: str) -> Iterator[Any]:
-        from engine.denoise import Denoising, measure_noise
+        from engine.denoise import Denoising
+        from engine.noise import measure_noise
 
         image = load_image(item.path)
         model = self._model(item.values.model, item.values.method, image.channels, device)
         values = params.make(model.method.Params, {**model.checkpoint.params, **item.values.params})
         by_hand = getattr(values, "sigma", None)
-        sigma = measure_noise(image).sigma if by_hand is None else by_hand
+        sigma = measure_noise(image).level if by_hand is None else by_hand
         denoising = Denoising(model, image, values, sigma=sigma, seed=seed, keep=False)
         passes = model.method.count(values)
         for step in denoising.run(passes):
             yield BatchStep(item.picture, "running", share=step.done / step.total)
-        made = _provenance(denoising, passes, item.values.strength, by_hand is None)
+        made = denoising.provenance(passes, item.values.strength, by_hand is None)
         pixels = denoising.finish(passes, item.values.strength)
         _save(Finished(replace(image, pixels=pixels), made), item.target)
         yield BatchStep(item.picture, "done", str(item.target.path), 1.0)
@@ -652,26 +661,3 @@ def _advance(live: Live, model: Model, request: Request, look: Callable[[], Look
                 return now.serial
             continue
         yield Update(tuple(regions), done, total, left, live.numbers(now.report), visible_pass_s)
-
-
-def _provenance(denoising: Denoising, passes: int, strength: float, automatic: bool) -> Provenance:
-    model, image = denoising.model, denoising.image
-    made = {name: value for name, value in asdict(denoising.params).items() if name != "sigma"}
-    if "passes" in made:
-        made["passes"] = passes
-    return Provenance(
-        input=image.path.name if image.path else "",
-        input_sha256="",
-        output="",
-        method=model.method.id,
-        model=model.checkpoint.name,
-        model_sha256=model.checkpoint.sha256,
-        sigma=denoising.sigma * 255,
-        sigma_automatic=automatic,
-        params=made,
-        strength=strength,
-        seed=denoising.seed,
-        device=str(model.device),
-        precision=model.precision,
-        tile=denoising.tile_side,
-    )

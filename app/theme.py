@@ -89,7 +89,7 @@ QPushButton#primary:disabled {{ background-color: {c.line}; color: {c.muted}; bo
 QSlider:focus {{ border: 1px solid {c.accent_hover}; border-radius: 3px; }}
 QLabel#muted, QLabel#number_note {{ color: {c.muted}; }}
 QLabel#heading {{ color: {c.muted}; font-weight: 600; }}
-QLabel#number {{ font-size: 22px; font-weight: 600; }}
+QLabel#number {{ font-size: 19px; font-weight: 600; }}
 QLabel#warning {{ color: {c.warning}; }}
 QLabel#drop_here {{ border: 1px dashed {c.muted}; border-radius: 4px; padding: 6px; color: {c.muted}; }}
 QFrame#message {{ border: 1px solid {c.warning}; border-radius: 4px; }}

@@ -96,6 +96,7 @@ class MainWindow(QMainWindow):
         workspace.current_changed.connect(self._current_changed)
         workspace.picture_ready.connect(self._picture_ready)
         workspace.region_ready.connect(self._show_region)
+        workspace.result_cleared.connect(lambda: self.view.set_after(None))
         workspace.estimate_changed.connect(self._show_captions)
         workspace.noise_ready.connect(self._show_captions)
         workspace.params_changed.connect(self._show_captions)

@@ -134,6 +134,9 @@ class Workspace(QObject):
     region_ready = Signal(object, int, int)
     """(h, w, C) uint8 of the result, and its column and row."""
 
+    result_cleared = Signal()
+    """What was shown of a result belongs to other values; what there is of the new one follows."""
+
     progress = Signal()
     estimate_changed = Signal()
     state_changed = Signal()
@@ -176,7 +179,9 @@ class Workspace(QObject):
         self._pictures: OrderedDict[int, Opened] = OrderedDict()
         self._look = Look()
         self._request: Request | None = None
-        self._is_wanted = self._is_done = self._is_fresh = False
+        self._is_wanted = self._is_done = self._is_first = False
+        self._must_repaint = False
+        self._shows_result = self._is_outdated = False
         self._done_passes: int | None = None
         self._suggested: dict[tuple[str, str], Mapping[str, Any]] = {}
         self._leading: dict[tuple[int, str], CheckpointEntry | None] = {}
@@ -375,7 +380,9 @@ class Workspace(QObject):
         self.current, self.opened, self._request = entry, None, None
         self.numbers, self.activity = Numbers(), Activity()
         self._is_done = False
-        self._is_fresh, self._visible_pass_s = True, None
+        self._is_first, self._visible_pass_s = True, None
+        self._must_repaint = True
+        self._shows_result = self._is_outdated = False
         self._is_wanted = self.settings.denoise_on_open
         # A picture of the same size takes the place of the last in the view, which then reports nothing new.
         self._look = Look(viewport=self._look.viewport, serial=self._look.serial + 1)
@@ -553,7 +560,7 @@ class Workspace(QObject):
         by_hand = self.values.params.get("sigma", self.suggested.get("sigma"))
         if by_hand is not None:
             return float(by_hand)
-        return self.opened.report.sigma if self.opened and self.opened.report else None
+        return self.opened.report.level if self.opened and self.opened.report else None
 
     @property
     def sigma_is_automatic(self) -> bool:
@@ -783,12 +790,16 @@ class Workspace(QObject):
     def cancel(self) -> None:
         """Stop what is running; what has been computed stays."""
         had_batch = self._batch_job is not None
+        self._must_repaint = self._must_repaint or self._save_job is not None
         for job in (self._save_job, self._batch_job):
             self._drop(job)
         self._save_job = self._batch_job = None
         self._stop_live()
         self._is_wanted = False
         self._change_look(may_run=False)
+        if self._is_outdated:
+            self._clear_result()
+            self._refresh()
         if had_batch:
             for entry in self.entries:
                 if entry.state in ("queued", "running"):
@@ -812,8 +823,16 @@ class Workspace(QObject):
 
     def _stop_live(self) -> None:
         self._rest.stop()
+        # What it has painted and not yet brought here is lost.
+        self._must_repaint = self._must_repaint or self._live_job is not None
         self._drop(self._live_job)
         self._live_job = None
+
+    def _clear_result(self) -> None:
+        """Take what belongs to other values off the screen."""
+        self._shows_result = self._is_outdated = False
+        self._must_repaint = True
+        self.result_cleared.emit()
 
     def _make_request(self) -> Request | None:
         """What would have to be computed now; None while it cannot be known."""
@@ -848,9 +867,13 @@ class Workspace(QObject):
         self._request = None
         self._is_done = False
         self.numbers = Numbers()
+        # While it is computed anew the old result stays until the new one takes its place, piece by piece.
+        self._is_outdated = self._shows_result
+        if self._is_outdated and not self._is_wanted:
+            self._clear_result()
         if self._is_wanted and self._save_job is None:
             instant = self._visible_pass_s is not None and self._visible_pass_s < INSTANT_S
-            self._rest.start(0 if at_once or instant or self._is_fresh else REST_MS)
+            self._rest.start(0 if at_once or instant or self._is_first else REST_MS)
         self.estimate_changed.emit()
         self.state_changed.emit()
 
@@ -858,14 +881,14 @@ class Workspace(QObject):
         request = self._make_request()
         if request is None:
             return
-        entry, opened, fresh = self.current, self.opened, self._is_fresh
+        entry, opened, repaint = self.current, self.opened, self._must_repaint
         assert entry is not None
         assert opened is not None
         values = self.values
         passes = values.params.get("passes")
         # A new strength needs no passes: what is done stays done while it is shown.
         self._is_done = self._is_done and passes == self._done_passes
-        self._request, self._is_fresh = request, False
+        self._request, self._is_first, self._must_repaint = request, False, False
         self._change_look(
             passes=passes,
             strength=values.strength,
@@ -885,9 +908,12 @@ class Workspace(QObject):
                 if value != self._look.serial:
                     self._refresh()
                 elif self._is_done:
+                    self._is_outdated = False
                     self._set_state(entry, "done", entry.note)
             elif kind is Kind.FAILED:
                 self._is_wanted = False
+                if self._is_outdated:
+                    self._clear_result()
                 self._set_state(entry, "failed", str(value))
                 self._complain(value)
             if self._live_job is None:
@@ -895,7 +921,7 @@ class Workspace(QObject):
             self.state_changed.emit()
 
         self._live_job = self._submit(
-            self._compute, lambda: self._computing.run(request, self._get_look, fresh), handle
+            self._compute, lambda: self._computing.run(request, self._get_look, repaint), handle
         )
         if self._is_wanted and not self._is_done:
             self._set_state(entry, "running" if self._batch_job is None else "queued")
@@ -908,12 +934,15 @@ class Workspace(QObject):
             self._show_activity(Activity(value.text))
         elif isinstance(value, Running):
             self.running = value
+            if self._look.may_run and not self._is_done:
+                self._show_activity(Activity("Denoising"))
             key = (request.method, request.model)
             if self._suggested.get(key) != value.suggested:
                 self._suggested[key] = value.suggested
                 self.params_changed.emit()
             self.state_changed.emit()
         elif isinstance(value, Update):
+            self._shows_result = self._shows_result or bool(value.regions)
             for x, y, pixels in value.regions:
                 self.region_ready.emit(pixels, x, y)
             if value.visible_pass_s is not None:
@@ -940,9 +969,12 @@ class Workspace(QObject):
             self.failed.emit(f"{target.path.name} is the original; choose another name.", "")
             return
         self._stop_live()
+        if self._request is None or self._request.key != request.key:
+            self._is_outdated = self._shows_result
         self._request = request
         self._change_look(passes=self.values.params.get("passes"), strength=self.values.strength, may_run=True)
-        frozen, computing = self._look, self._computing
+        frozen, computing, repaint = self._look, self._computing, self._must_repaint
+        self._must_repaint = False
 
         def look() -> Look:
             return dataclasses.replace(frozen, viewport=self._look.viewport)
@@ -974,7 +1006,7 @@ class Workspace(QObject):
             self.state_changed.emit()
 
         self._save_job = self._submit(
-            self._compute, lambda: computing.finish(request, look, automatic), handle
+            self._compute, lambda: computing.finish(request, look, automatic, repaint), handle
         )
         self._set_state(entry, "running")
         self.state_changed.emit()

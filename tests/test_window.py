@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import os
 import signal
 import subprocess
@@ -232,13 +233,36 @@ def test_the_estimate_is_labelled_so_wherever_it_is_shown(window, qtbot, tmp_pat
     wait_done(window, qtbot)
     estimate = window.workspace.numbers.estimate
     assert estimate.psnr_db is not None
-    assert window.controls.number.text() == f"estimated {estimate.psnr_db:.2f} dB ± {estimate.band_db:.2f}"
+    labelled = f"estimated {estimate.psnr_db:.2f} ± {estimate.band_db:.2f} dB"
+    assert window.controls.number.text() == labelled
+    # With a reference it stands beside the true number.
+    window.workspace.set_reference(noisy_file(tmp_path / "reference.tif", sigma=0))
+    qtbot.waitUntil(lambda: window.workspace.numbers.ssim is not None, timeout=PATIENCE_MS)
+    assert window.controls.number.text().startswith("PSNR ")
+    assert window.controls.number_note.text().endswith(f"{labelled} without it")
+
+
+def test_where_no_psnr_can_be_estimated_the_reason_stands_beside_the_true_number(
+    window, qtbot, tmp_path, monkeypatch
+):
+    from test_workspace import white_noise
+
+    correlated = dataclasses.replace(white_noise(25 / 255), correlation=0.4, is_white=False)
+    monkeypatch.setattr("engine.noise.measure_noise", lambda image: correlated)
+    noisy_file(tmp_path / "a_clean.tif", sigma=0)
+    window.workspace.open([noisy_file(tmp_path / "a_noisy.tif")])
+    qtbot.waitUntil(lambda: window.workspace.numbers.ssim is not None, timeout=PATIENCE_MS)
+    assert "not estimated without it: the noise of neighbouring pixels" in window.controls.number_note.text()
+    # The level that the network is told, and why it is not the one that was measured.
+    assert window.workspace.sigma == correlated.level > correlated.sigma
+    treated = f"noise 25.0 of 255, correlated 0.40: treated as {correlated.level * 255:.1f}"
+    assert treated in window.controls.noise.text()
 
 
 def test_a_clean_picture_says_that_it_is_left_alone(window, qtbot, tmp_path, monkeypatch):
     from test_workspace import white_noise
 
-    monkeypatch.setattr("engine.denoise.measure_noise", lambda image: white_noise(0.0))
+    monkeypatch.setattr("engine.noise.measure_noise", lambda image: white_noise(0.0))
     window.workspace.open([noisy_file(tmp_path / "a.png")])
     wait_done(window, qtbot)
     assert window.controls.clean.isVisible()
@@ -392,6 +416,10 @@ def test_nothing_in_the_panel_is_cut_off(make_window, qtbot, tmp_path, theme):
         if label.isVisible() and not label.wordWrap():
             assert label.sizeHint().width() <= label.width() + 1, label.text()
     assert window.controls.denoise.height() >= 28
+    window.workspace.clear_reference()
+    assert window.controls.number.text().startswith("estimated ")
+    qtbot.wait(1)
+    assert window.controls.width() <= window.controls.parentWidget().width()
 
 
 def test_the_theme_changes_at_once(window, qtbot):

@@ -37,7 +37,7 @@ def small_tiles(monkeypatch):
 def known_noise(request, monkeypatch):
     """Spare most tests the measuring; those that are about it ask for `real_noise`."""
     if "real_noise" not in request.fixturenames:
-        monkeypatch.setattr("engine.denoise.measure_noise", lambda image: white_noise(25 / 255))
+        monkeypatch.setattr("engine.noise.measure_noise", lambda image: white_noise(25 / 255))
 
 
 @pytest.fixture
@@ -73,9 +73,10 @@ class Screen:
         self.workspace, self.regions, self.pixels = workspace, 0, None
         workspace.picture_ready.connect(self.begin)
         workspace.region_ready.connect(self.show)
+        workspace.result_cleared.connect(self.begin)
 
     def begin(self) -> None:
-        self.pixels = self.workspace.opened.picture.shown.copy()
+        self.pixels = self.workspace.opened.picture.shown.pixels.copy()
 
     def show(self, pixels: np.ndarray, x: int, y: int) -> None:
         self.regions += 1
@@ -373,6 +374,46 @@ def test_cancel_answers_within_a_second_and_keeps_what_there_is(workspace, qtbot
     wait_done_again(workspace, qtbot)
     # Two pictures of a pair go through the network at once: one call in each tile, less those made before.
     assert len(calls) - made < TILES
+
+
+def test_what_was_painted_but_not_brought_before_a_cancel_is_shown_later(workspace, qtbot, tmp_path, calls):
+    screen = Screen(workspace)
+    workspace.open([noisy_file(tmp_path / "noisy.tif", 140, 250)])
+    qtbot.waitUntil(lambda: len(calls) > 0, timeout=PATIENCE_MS)
+    end = time.monotonic() + PATIENCE_MS / 1000
+    while workspace._compute._current is not None and time.monotonic() < end:
+        time.sleep(0.01)  # the worker ends, and none of its events is handled
+    workspace.cancel()
+    workspace.denoise()
+    wait_done_again(workspace, qtbot)
+    assert len(calls) == 2 * TILES
+    assert np.array_equal(screen.pixels, to_screen(expected(workspace), workspace.opened.picture.image.levels))
+
+
+def test_after_a_cancel_nothing_of_the_values_before_is_shown(opened, qtbot, calls):
+    screen, levels = Screen(opened), opened.opened.picture.image.levels
+    old = to_screen(expected(opened), levels)
+    screen.begin()
+    screen.pixels = old.copy()
+    calls.pause, made = 0.1, len(calls)
+    opened.set_value("alpha", 0.8)
+    qtbot.waitUntil(lambda: len(calls) > made + 3 and screen.regions > 0, timeout=PATIENCE_MS)
+    opened.cancel()
+    settle(opened, qtbot)
+    noisy = opened.opened.picture.shown.pixels
+    for y in range(0, 140, 64):
+        for x in range(0, 250, 64):
+            cell = np.s_[y : y + 64, x : x + 64]
+            assert np.array_equal(screen.pixels[cell], noisy[cell]) or (screen.pixels[cell] != old[cell]).any()
+    assert not np.array_equal(screen.pixels, noisy)  # what was made of the new values stays
+
+
+def test_values_that_change_after_a_cancel_take_the_old_result_away(opened, qtbot, calls):
+    screen = Screen(opened)
+    opened.cancel()
+    opened.set_value("alpha", 0.8)
+    assert np.array_equal(screen.pixels, opened.opened.picture.shown.pixels)
+    assert opened.can_denoise
 
 
 def test_a_late_event_of_a_replaced_job_is_ignored(opened, qtbot):
