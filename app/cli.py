@@ -23,7 +23,7 @@ from engine.corruption import Corruption, CorruptionError, rng_for
 from engine.denoise import DenoiseError, Denoising, Model, load_model
 from engine.device import DeviceError
 from engine.foreign import Convention, ForeignError, import_checkpoint
-from engine.image import Image, ImageError, denoised_path, find_images, input_hash, load_image, save_image
+from engine.image import Image, ImageError, check_target, denoised_path, find_images, input_hash, load_image, save_image
 from engine.method import MethodError, methods
 from engine.metrics import ReferenceMismatch, check_reference, psnr, ssim
 from engine.noise import NoiseError, NoiseReport, measure_noise
@@ -75,10 +75,10 @@ def _parser() -> argparse.ArgumentParser:
         sub.add_argument("--passes", type=int, metavar="T", help="passes to average")
         sub.add_argument("--alpha", type=float, metavar="A", help="recorruption strength, as in Pang et al. 2021")
         sub.add_argument("--sigma", metavar="S|auto", help="noise standard deviation on a scale of 0 to 255")
-        sub.add_argument("--seed", type=int, default=0, help="of all random numbers (0)")
+        sub.add_argument("--seed", type=_whole(0), default=0, help="of all random numbers (0)")
         sub.add_argument("--device", default="auto", help="auto, cpu, cuda or mps")
         sub.add_argument("--precision", default="auto", choices=("auto", "float32"), help=argparse.SUPPRESS)
-        sub.add_argument("--tile", type=int, metavar="N", help="side of a tile in pixels")
+        sub.add_argument("--tile", type=_whole(16), metavar="N", help="side of a tile in pixels")
         sub.add_argument("--json", action="store_true", help="one JSON object a line")
         _convention(sub)
 
@@ -110,7 +110,7 @@ def _parser() -> argparse.ArgumentParser:
     evaluate.add_argument("--clean", type=Path, metavar="DIR2", help="clean pictures of the same names")
     shared(evaluate)
     evaluate.add_argument("--grey", action="store_true", help="work on luminance")
-    evaluate.add_argument("--limit", type=int, metavar="N", help="only the first N pictures")
+    evaluate.add_argument("--limit", type=_whole(1), metavar="N", help="only the first N pictures")
     evaluate.add_argument("--round8", action="store_true", help="round the result to 8 bits first")
     evaluate.add_argument("--shift-free", action="store_true", help="take out differences of mean brightness first")
 
@@ -129,13 +129,24 @@ def _parser() -> argparse.ArgumentParser:
     train.add_argument("--batch", type=int, default=32)
     train.add_argument("--patch", type=int, default=64)
     train.add_argument("--rate", type=float, default=1e-3, help="learning rate at the start")
-    train.add_argument("--seed", type=int, default=0)
+    train.add_argument("--seed", type=_whole(0), default=0)
     train.add_argument("--device", default="auto")
-    train.add_argument("--threads", type=int, help="CPU threads to use")
+    train.add_argument("--threads", type=_whole(1), help="CPU threads to use")
     train.add_argument("--name", default="trained", help="what the model will be called")
     train.add_argument("-o", dest="out", type=Path, metavar="RUN", help="folder of the run")
     train.add_argument("--resume", type=Path, metavar="RUN", help="go on with a run")
     return parser
+
+
+def _whole(least: int) -> Callable[[str], int]:
+    """An argument that is a whole number of at least `least`."""
+
+    def read(text: str) -> int:
+        if not text.isdecimal() or int(text) < least:
+            raise argparse.ArgumentTypeError(f"expected a whole number from {least} on, not {text!r}")
+        return int(text)
+
+    return read
 
 
 def _convention(sub: argparse.ArgumentParser) -> None:
@@ -273,6 +284,7 @@ def _denoise(options: argparse.Namespace) -> int:
     if not 0 <= options.strength <= 1.2:
         raise UsageError(f"--strength must be 0 to 1.2, not {options.strength:g}")
     paths, failed = _inputs(options.inputs)
+    total = len(paths) + len(failed)
     many = len(options.inputs) > 1 or options.inputs[0].is_dir()
     if many and options.out.is_file():
         raise UsageError(f"{options.out} is a file; several pictures need a folder")
@@ -291,8 +303,8 @@ def _denoise(options: argparse.Namespace) -> int:
             _complain(error, 1)
             if options.json:
                 _say({"input": str(path), "output": None, "error": str(error)}, True, "")
-    if failed and len(paths) + len(failed) > 1:
-        _complain(f"{len(failed)} of the inputs failed", 1)
+    if failed and total > 1:
+        _complain(f"{len(failed)} of {total} failed", 1)
     return 1 if failed else 0
 
 
@@ -313,6 +325,7 @@ def _denoise_one(path: Path, target: Path, reference: Image | None, options: arg
         what = "is the input itself" if same else "exists already"
         raise ImageError(f"{target} {what}; give another name or --overwrite")
     image = load_image(path)
+    check_target(image, target)
     model = _load(options, image.channels)
     run = _Run(image, model, _values(options, model), options, _sigma(options.sigma))
     record = {**run.record(), "output": str(target)}

@@ -190,13 +190,7 @@ def save_image(image: Image, path: str | Path, *, bits: int | None = None, quali
     """
     path = Path(path)
     suffix = path.suffix.lower()
-    if suffix not in _WRITTEN:
-        raise ImageError(f"{path.name} cannot be saved as {suffix or 'a file without suffix'}; use {_listed(_WRITTEN)}")
-    possible = (8, 16, 32) if suffix in _TIFF else (8, 16) if suffix == ".png" else (8,)
-    if bits is not None and bits not in possible:
-        raise ImageError(f"{path.name} cannot hold {bits} bits a sample; {suffix} holds {_listed(possible)}")
-    bits = bits or min(image.bits, possible[-1])
-    _check_can_be_saved(image, path, suffix, bits)
+    bits = check_target(image, path, bits)
     metadata = image.metadata
     if metadata.premultiplied and suffix not in _TIFF and suffix not in _JPEG:
         image = _unmultiplied(image)
@@ -223,6 +217,22 @@ def save_image(image: Image, path: str | Path, *, bits: int | None = None, quali
 
 def _listed(choices: Iterable[object]) -> str:
     return ", ".join(str(choice) for choice in sorted(choices))  # type: ignore[type-var]
+
+
+def check_target(image: Image, path: Path, bits: int | None = None) -> int:
+    """The bits a sample that `save_image` would write; ImageError if that type cannot hold the picture.
+
+    For asking before a long computation.
+    """
+    suffix = path.suffix.lower()
+    if suffix not in _WRITTEN:
+        raise ImageError(f"{path.name} cannot be saved as {suffix or 'a file without suffix'}; use {_listed(_WRITTEN)}")
+    possible = (8, 16, 32) if suffix in _TIFF else (8, 16) if suffix == ".png" else (8,)
+    if bits is not None and bits not in possible:
+        raise ImageError(f"{path.name} cannot hold {bits} bits a sample; {suffix} holds {_listed(possible)}")
+    bits = bits or min(image.bits, possible[-1])
+    _check_can_be_saved(image, path, suffix, bits)
+    return bits
 
 
 def _check_can_be_saved(image: Image, path: Path, suffix: str, bits: int) -> None:

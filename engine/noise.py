@@ -202,7 +202,7 @@ def _report(windows: list[np.ndarray]) -> NoiseReport:
     if joint is not None:
         # The colour differences are nearly free of texture. Chen finds 1.06 to 1.15 of what their quiet blocks hold in
         # white noise (CBSD68), at most 0.54 in a phone's correlated noise (SIDD).
-        is_white &= joint >= max(0.55 * still.sigma, 0.7 * still.colour, _TELLING)
+        is_white &= joint >= max(0.55 * still.sigma, 0.7 * (still.colour or 0.0), _TELLING)
     # Texture correlates too, and flat patches hold some; the quietest blocks' high frequencies hold hardly any.
     correlation = min(flat.correlation, still.correlation, key=abs) if is_white else flat.correlation
     clipped = _clipped_share(windows, levels)

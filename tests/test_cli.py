@@ -120,7 +120,8 @@ def test_one_bad_file_does_not_stop_the_others(capsys, noisy, tmp_path):
         (("--device", "abacus"), "There is no device 'abacus'"),
         (("--method", "plain", "--alpha", 0.5), "Method plain has no --alpha"),
         (("--strength", 7), "--strength must be 0 to 1.2"),
-        (("--tile", "x"), "invalid int value"),
+        (("--tile", "x"), "expected a whole number from 16 on, not 'x'"),
+        (("--seed", "-1"), "expected a whole number from 0 on, not '-1'"),
     ],
 )
 def test_wrong_usage_ends_with_status_2_and_one_sentence(capsys, noisy, tmp_path, arguments, said):
@@ -259,3 +260,20 @@ def test_the_command_line_never_imports_qt(noisy, tmp_path):
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=100)
     assert done.returncode == 0, done.stderr
     assert out.exists()
+
+
+def test_a_target_that_cannot_be_written_is_refused_before_anything_is_computed(capsys, noisy, tmp_path, monkeypatch):
+    monkeypatch.setattr(cli, "_load", None)
+    status, _, err = run(capsys, "denoise", noisy, "-o", tmp_path / "new" / "o.xyz", "--sigma", 15)
+    assert status == 1
+    assert "cannot be saved as .xyz" in err
+    assert not (tmp_path / "new").exists()
+
+
+def test_a_training_that_could_not_start_can_be_started_again(capsys, noisy, tmp_path):
+    out = tmp_path / "run"
+    common = ("--network", "unet-tiny", "--batch", 2, "--patch", 32, "--device", "cpu", "--steps", 1, "-o", out)
+    status, _, err = run(capsys, "train", "--data", tmp_path / "nowhere", "--noise", "gaussian:25", *common)
+    assert status == 2
+    assert err.count("\n") == 1
+    assert run(capsys, "train", "--data", noisy.parent, "--noise", "gaussian:25", *common)[0] == 0

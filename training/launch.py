@@ -15,7 +15,7 @@ log = logging.getLogger(__name__)
 
 def begin(job: TrainJob, run: Path) -> None:
     """Make the run folder; TrainError if there is a run in it already."""
-    if (run / "job.json").exists():
+    if can_resume(run):
         raise TrainError(f"{run} holds a run already; continue it with --resume {run} or give another folder")
     run.mkdir(parents=True, exist_ok=True)
     write_job(job, run)
@@ -32,8 +32,9 @@ def follow(run: Path, should_stop: Callable[[], bool] = lambda: False) -> Iterat
             step = event.step
             yield event
     except Exception as error:
-        # A reader of the folder must learn of any failure; the traceback goes to the log.
-        log.exception("Run %s failed", run)
+        # A reader of the folder must learn of any failure; what a user cannot cause goes to the log in full.
+        if not isinstance(error, ValueError | OSError):
+            log.exception("Run %s failed", run)
         event = Ended(step, "failed", str(error))
         append(event, run)
         raise
