@@ -7,7 +7,7 @@ screen pixel shows 4. A denoiser that showed its input so would flatter itself.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Iterator
 
 import cv2
 import numpy as np
@@ -25,19 +25,6 @@ averaged straight from the picture.
 """
 
 
-@dataclass(frozen=True, eq=False)
-class _Changed:
-    """What was replaced on one level.
-
-    Attributes:
-        pixels: as large as the level; only the marked blocks hold anything.
-        marked: which blocks of TILE x TILE pixels those are.
-    """
-
-    pixels: np.ndarray
-    marked: np.ndarray
-
-
 class Pyramid:
     """One picture and its halved levels; a level is made when it is first needed.
 
@@ -50,7 +37,8 @@ class Pyramid:
         """Take (H, W, C) uint8 with C = 1 or 3 (RGB); anything else is a ValueError."""
         check_pixels(pixels)
         self._given = [pixels]
-        self._changed: list[_Changed] = []
+        # For each level the blocks of TILE x TILE pixels that differ, by row and column.
+        self._changed: list[dict[tuple[int, int], np.ndarray]] = []
 
     @property
     def pixels(self) -> np.ndarray:
@@ -97,20 +85,14 @@ class Pyramid:
     def read(self, index: int, top: int, bottom: int, left: int, right: int) -> np.ndarray:
         """A part of a level that was made, (bottom - top, right - left, C) uint8, not to be written to."""
         given = self._given[index][top:bottom, left:right]
-        if not self._changed:
-            return given
-        changed = self._changed[index]
-        row, column = top // TILE, left // TILE
-        marked = changed.marked[row : -(-bottom // TILE), column : -(-right // TILE)]
-        if marked.all():
-            return changed.pixels[top:bottom, left:right]
-        if not marked.any():
+        changed = self._changed[index] if self._changed else {}
+        found = [place for place in _blocks(top, bottom, left, right) if place in changed] if changed else []
+        if not found:
             return given
         out = given.copy()
-        for down, along in np.argwhere(marked):
-            y, x = (row + down) * TILE, (column + along) * TILE
-            y0, y1, x0, x1 = max(top, y), min(bottom, y + TILE), max(left, x), min(right, x + TILE)
-            out[y0 - top : y1 - top, x0 - left : x1 - left] = changed.pixels[y0:y1, x0:x1]
+        for place in found:
+            there, inside = _overlap(place, top, bottom, left, right)
+            out[there] = changed[place][inside]
         return out
 
     def replace(self, pixels: np.ndarray, x: int, y: int) -> None:
@@ -127,42 +109,40 @@ class Pyramid:
                 f"The region {width}x{height} at ({x}, {y}) leaves the picture of {self.width}x{self.height} pixels"
             )
         if not self._changed:
-            self._changed.append(_unchanged(self._given[0]))
+            self._changed.append({})
         self._make(len(self._given) - 1)
-        x0, y0, x1, y1 = x, y, x + width, y + height
-        for index, changed in enumerate(self._changed):
-            if index:
-                x0, y0, x1, y1 = x0 // 2, y0 // 2, (x1 + 1) // 2, (y1 + 1) // 2
-                pixels = self._halved_below(index, y0, y1, x0, x1)
-            self._mark(index, y0, y1, x0, x1)
-            changed.pixels[y0:y1, x0:x1] = pixels
+        top, bottom, left, right = y, y + height, x, x + width
+        self._write(0, pixels, top, left)
+        for index in range(1, len(self._changed)):
+            top, bottom, left, right = top // 2, (bottom + 1) // 2, left // 2, (right + 1) // 2
+            self._write(index, self._halved_below(index, top, bottom, left, right), top, left)
 
     def _halved_below(self, index: int, top: int, bottom: int, left: int, right: int) -> np.ndarray:
         """A part of a level, averaged anew from the level before it."""
         height, width = self._given[index - 1].shape[:2]
         return _halved(self.read(index - 1, 2 * top, min(2 * bottom, height), 2 * left, min(2 * right, width)))
 
-    def _mark(self, index: int, top: int, bottom: int, left: int, right: int) -> None:
-        """Let the blocks under a part of a level be those of `replace`, filled with what was given."""
+    def _write(self, index: int, pixels: np.ndarray, top: int, left: int) -> None:
+        """Put pixels into the blocks of a level; a block that is not there yet starts as what was given."""
         given, changed = self._given[index], self._changed[index]
-        for row in range(top // TILE, -(-bottom // TILE)):
-            for column in range(left // TILE, -(-right // TILE)):
-                if not changed.marked[row, column]:
-                    block = np.s_[row * TILE : (row + 1) * TILE, column * TILE : (column + 1) * TILE]
-                    changed.pixels[block] = given[block]
-                    changed.marked[row, column] = True
+        bottom, right = top + pixels.shape[0], left + pixels.shape[1]
+        for place in _blocks(top, bottom, left, right):
+            block = changed.get(place)
+            if block is None:
+                y, x = place[0] * TILE, place[1] * TILE
+                block = changed[place] = given[y : y + TILE, x : x + TILE].copy()
+            there, inside = _overlap(place, top, bottom, left, right)
+            block[inside] = pixels[there]
 
     def _change_next(self) -> None:
         """Carry what was replaced on to the next level."""
         index = len(self._changed)
-        given, below = self._given[index], self._changed[-1]
-        changed = _unchanged(given)
-        self._changed.append(changed)
-        for row, column in {(row // 2, column // 2) for row, column in np.argwhere(below.marked)}:
-            top, left = int(row) * TILE, int(column) * TILE
-            bottom, right = min(top + TILE, given.shape[0]), min(left + TILE, given.shape[1])
-            changed.pixels[top:bottom, left:right] = self._halved_below(index, top, bottom, left, right)
-            changed.marked[row, column] = True
+        below, (height, width) = self._changed[-1], self._given[index].shape[:2]
+        self._changed.append({})
+        for row, column in {(row // 2, column // 2) for row, column in below}:
+            top, left = row * TILE, column * TILE
+            bottom, right = min(top + TILE, height), min(left + TILE, width)
+            self._write(index, self._halved_below(index, top, bottom, left, right), top, left)
 
     def copy(self) -> Pyramid:
         """Another pyramid of the given picture, which `replace` changes without changing this one."""
@@ -214,10 +194,21 @@ def check_pixels(pixels: np.ndarray) -> None:
         )
 
 
-def _unchanged(level: np.ndarray) -> _Changed:
-    # The memory of a block is taken by the system when it is first written to.
-    blocks = (-(-level.shape[0] // TILE), -(-level.shape[1] // TILE))
-    return _Changed(np.empty_like(level), np.zeros(blocks, bool))
+def _blocks(top: int, bottom: int, left: int, right: int) -> Iterator[tuple[int, int]]:
+    """(row, column) of every block that a part of a level meets."""
+    for row in range(top // TILE, -(-bottom // TILE)):
+        for column in range(left // TILE, -(-right // TILE)):
+            yield row, column
+
+
+def _overlap(
+    place: tuple[int, int], top: int, bottom: int, left: int, right: int
+) -> tuple[tuple[slice, slice], tuple[slice, slice]]:
+    """What a block and a part of a level share, seen from the part's corner and from the block's."""
+    y, x = place[0] * TILE, place[1] * TILE
+    y0, y1, x0, x1 = max(top, y), min(bottom, y + TILE), max(left, x), min(right, x + TILE)
+    there = slice(y0 - top, y1 - top), slice(x0 - left, x1 - left)
+    return there, (slice(y0 - y, y1 - y), slice(x0 - x, x1 - x))
 
 
 def _level_index(zoom: float, is_draft: bool) -> int:
