@@ -286,6 +286,9 @@ class Controls(QWidget):
         self.denoise = QPushButton("Denoise")
         self.save = QPushButton("Save…")
         self.save.setToolTip("Save the result under a new name")
+        for button in (self.denoise, self.save):
+            # A click leaves the keys with the picture; a button that had them and goes grey gives them to a number.
+            button.setFocusPolicy(Qt.FocusPolicy.TabFocus)
 
         layout = QVBoxLayout(self)
         layout.setContentsMargins(12, 12, 12, 12)
@@ -339,6 +342,7 @@ class Controls(QWidget):
         workspace.noise_ready.connect(self.show_noise)
         workspace.current_changed.connect(self.show_noise)
         workspace.picture_ready.connect(self.show_noise)
+        workspace.picture_ready.connect(self.show_numbers)
         workspace.estimate_changed.connect(self.show_numbers)
         workspace.reference_changed.connect(self.show_reference)
         workspace.state_changed.connect(self.show_state)
@@ -451,10 +455,13 @@ class Controls(QWidget):
         """What the buttons do now."""
         workspace = self.workspace
         self.denoise.setText("Cancel" if workspace.is_running else "Denoise")
-        self.denoise.setEnabled(workspace.is_running or workspace.can_denoise)
+        self.save.setEnabled(workspace.can_save)
+        can_press = workspace.is_running or workspace.can_denoise
+        if not can_press and self.denoise.hasFocus():
+            self.save.setFocus()
+        self.denoise.setEnabled(can_press)
         tip = "Stop; what has been computed stays" if workspace.is_running else "Denoise this picture"
         self.denoise.setToolTip(tip)
-        self.save.setEnabled(workspace.can_save)
         _set_primary(self.save, workspace.is_done and not workspace.is_running)
         _set_primary(self.denoise, not workspace.is_done or workspace.is_running)
         self.reference.choose.setEnabled(workspace.opened is not None)
@@ -506,7 +513,9 @@ def noise_text(report: NoiseReport) -> str:
         return f"nothing worth removing\ncorrelation {correlation} · {clipped}"
     if abs(level - sigma) < 0.05:
         return f"sigma {sigma:.1f} of 255\ncorrelation {correlation} · {clipped}"
-    return f"noise {sigma:.1f} of 255, correlated {correlation}: treated as {level:.1f}\n{clipped}"
+    # Neighbours may be independent and the channels alike, as where a JPEG stores colour at half the size.
+    how = f"correlated {correlation}" if report.correlation > 0.1 else "alike in the colours"
+    return f"noise {sigma:.1f} of 255, {how}: treated as {level:.1f}\n{clipped}"
 
 
 def _db(value: float) -> str:

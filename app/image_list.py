@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from PySide6.QtCore import QAbstractListModel, QModelIndex, QRect, QSize, Qt, QTimer, Signal
+from PySide6.QtCore import QAbstractListModel, QItemSelectionModel, QModelIndex, QRect, QSize, Qt, QTimer, Signal
 from PySide6.QtGui import QColor, QImage, QPainter, QPen, QPixmap
 from PySide6.QtWidgets import QAbstractItemView, QListView, QStyle, QStyledItemDelegate, QWidget
 
@@ -225,7 +225,9 @@ class FilmStrip(QListView):
     def _follow(self) -> None:
         row = self._list.row(self._workspace.current)
         if row >= 0 and row != self.currentIndex().row():
-            self.setCurrentIndex(self._list.index(row))
+            # The view's own setCurrentIndex adds to the selection while Ctrl is held, as it is for Ctrl+Right.
+            clear = QItemSelectionModel.SelectionFlag.ClearAndSelect
+            self.selectionModel().setCurrentIndex(self._list.index(row), clear)
 
     def _wish(self) -> None:
         shown = self.viewport().rect()

@@ -59,6 +59,7 @@ class MainWindow(QMainWindow):
         self.actions_by_name: dict[str, QAction] = {}
         self._keys: list[tuple[str, str]] = []
         self._held: tuple[float, bool] | None = None
+        self._note = ""
         self._pasted = itertools.count(1)
         self.setWindowTitle("Pellucid")
         self.setWindowIcon(QIcon(str(paths.resources() / "icon.png")))
@@ -458,6 +459,9 @@ class MainWindow(QMainWindow):
     def _current_changed(self) -> None:
         entry = self.workspace.current
         self.setWindowTitle(f"{entry.name} – Pellucid" if entry is not None else "Pellucid")
+        if self._note and self.message.text.text() == self._note:
+            self.message.hide()  # it was about the picture before
+        self._note = ""
         self.view.show_original(False)
         self.view.set_after(None)
         self.view.set_before(None)
@@ -468,7 +472,8 @@ class MainWindow(QMainWindow):
         if opened is not None:
             self.view.set_before(opened.picture.shown)
             if opened.picture.image.metadata.notes:
-                self.message.say(" ".join(f"{note}." for note in opened.picture.image.metadata.notes))
+                self._note = " ".join(f"{note}." for note in opened.picture.image.metadata.notes)
+                self.message.say(self._note)
 
     def _show_region(self, pixels: np.ndarray, x: int, y: int) -> None:
         self.view.update_after(pixels, x, y)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tifffile
 from opened import install_models, noisy_file
 from PySide6.QtCore import QMimeData, QPointF, Qt, QUrl
 from PySide6.QtGui import QDragEnterEvent, QDropEvent, QGuiApplication, QKeySequence
@@ -162,6 +163,16 @@ def test_pasted_files_open(window, qtbot, tmp_path):
     qtbot.waitUntil(lambda: len(window.workspace.entries) == 1, timeout=PATIENCE_MS)
 
 
+def test_what_is_said_of_a_picture_goes_with_it(window, qtbot, tmp_path):
+    pages = tmp_path / "pages.tif"
+    tifffile.imwrite(pages, np.zeros((3, 40, 40), np.uint8), photometric="minisblack")
+    window.workspace.open([pages, noisy_file(tmp_path / "single.png")])
+    qtbot.waitUntil(window.message.isVisible, timeout=PATIENCE_MS)
+    assert "3 pages" in window.message.text.text()
+    window.workspace.step(1)
+    assert not window.message.isVisible()
+
+
 def test_recent_files_are_offered(window, qtbot, tmp_path):
     path = noisy_file(tmp_path / "a.png")
     window.workspace.open([path])
@@ -191,6 +202,23 @@ def test_the_button_denoises_cancels_and_goes_on(make_window, qtbot, tmp_path, c
     wait_done(window, qtbot)
     assert not button.isEnabled()
     assert "Done" in window.activity.text()
+
+
+def test_the_keys_stay_with_the_picture_when_the_button_is_clicked_and_goes_grey(make_window, qtbot, tmp_path):
+    window = make_window(Settings(denoise_on_open=False))
+    button = window.controls.denoise
+    window.workspace.open([noisy_file(tmp_path / "a.tif")])
+    qtbot.waitUntil(button.isEnabled, timeout=PATIENCE_MS)
+    settle_focus(window, qtbot)
+    QTest.mouseClick(button, Qt.MouseButton.LeftButton)
+    wait_done(window, qtbot)
+    assert window.view.hasFocus()
+    window.controls.params["alpha"].spin.setValue(0.9)
+    qtbot.waitUntil(button.isEnabled, timeout=PATIENCE_MS)
+    button.setFocus()
+    wait_done(window, qtbot)
+    qtbot.waitUntil(lambda: not button.isEnabled(), timeout=PATIENCE_MS)
+    assert window.controls.save.hasFocus()
 
 
 def test_sliders_move_while_it_computes_and_the_last_value_counts(window, qtbot, tmp_path, calls):  # noqa: F811
@@ -348,6 +376,15 @@ def test_arrows_and_space_turn_the_pages_on_the_picture_and_move_sliders_elsewhe
     QTest.keyClick(slider, Qt.Key.Key_Left)
     assert window.workspace.values.strength == pytest.approx(0.99)
     assert window.workspace.current.name == "a.png"
+
+
+def test_ctrl_and_an_arrow_go_to_the_next_picture_and_select_it_alone(window, qtbot, tmp_path):
+    window.workspace.open([noisy_file(tmp_path / name) for name in ("a.png", "b.png")])
+    qtbot.waitUntil(lambda: len(window.workspace.entries) == 2, timeout=PATIENCE_MS)
+    settle_focus(window, qtbot)
+    press(window, "Ctrl+Right")
+    assert window.workspace.current is window.workspace.entries[1]
+    assert window.strip.selected_entries() == [window.workspace.entries[1]]
 
 
 def test_tab_hides_the_panels_on_the_picture_only(window, qtbot):
