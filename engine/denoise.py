@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.utils.flop_counter import FlopCounterMode
 
 from engine import networks, paths
 from engine.checkpoint import Checkpoint, default_checkpoint, find_checkpoint
@@ -523,11 +522,23 @@ def tile_side(model: Model) -> int:
 
 
 def _operations(checkpoint: Checkpoint) -> float:
-    """Multiplications of one pass for each pixel."""
-    side = 64
-    with torch.device("meta"):
-        network = networks.build(checkpoint.arch)
-        noisy = torch.empty(1, checkpoint.channels, side, side)
-        with FlopCounterMode(display=False) as counter:
-            network(noisy, torch.empty(1, 1, 1, 1))
-    return counter.get_total_flops() / 2 / side**2
+    """Multiplications of one pass for each pixel, counted on a small picture.
+
+    On the CPU, not on torch's meta device: that one loads the compiler, which takes seconds.
+    """
+    side, counted = 32, 0
+
+    def count(layer: nn.Module, given: tuple[Tensor, ...], result: Tensor) -> None:
+        nonlocal counted
+        weight: Tensor = layer.weight  # pyright: ignore[reportAssignmentType]
+        # A transposed convolution spreads each sample that it is given, another gathers each one that it gives.
+        samples = given[0] if isinstance(layer, nn.ConvTranspose2d) else result
+        counted += samples.numel() * weight[0].numel()
+
+    network = networks.build(checkpoint.arch).eval()
+    for layer in network.modules():
+        if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d):
+            layer.register_forward_hook(count)
+    with torch.inference_mode():
+        network(torch.zeros(1, checkpoint.channels, side, side), torch.zeros(1, 1, 1, 1))
+    return counted / side**2

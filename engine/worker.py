@@ -110,6 +110,9 @@ class Worker:
                     return
                 job.on_event(job, Kind.PROGRESS, value)
         except Exception as error:
-            # One of the two places where any failure becomes an event.
-            log.exception("Job %d failed", job.id)
+            # One of the two places where any failure becomes an event; a user's mistake is not worth a traceback.
+            is_defect = not isinstance(error, ValueError | OSError)
+            log.log(
+                logging.ERROR if is_defect else logging.INFO, "Job %d failed: %s", job.id, error, exc_info=is_defect
+            )
             job.on_event(job, Kind.FAILED, error)

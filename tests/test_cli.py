@@ -252,7 +252,9 @@ def test_the_command_line_never_imports_qt(noisy, tmp_path):
         "for name in ('PySide6', 'shiboken6', 'pyqtgraph', 'qdarkstyle', 'qtpy'): sys.modules[name] = None\n"
         "sys.argv = ['app', *sys.argv[1:]]\n"
         "from app.__main__ import main\n"
-        "sys.exit(main())\n"
+        "status = main()\n"
+        "print('compiler loaded:', 'torch._dynamo' in sys.modules)\n"
+        "sys.exit(status)\n"
     )
     out = tmp_path / "o.tif"
     command = [sys.executable, "-c", blocked, "denoise", str(noisy), "-o", str(out), "--sigma", "15", "--model"]
@@ -260,6 +262,8 @@ def test_the_command_line_never_imports_qt(noisy, tmp_path):
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=100)
     assert done.returncode == 0, done.stderr
     assert out.exists()
+    # Loading torch's compiler, which nothing here needs, would take three seconds.
+    assert "compiler loaded: False" in done.stdout
 
 
 def test_a_target_that_cannot_be_written_is_refused_before_anything_is_computed(capsys, noisy, tmp_path, monkeypatch):
