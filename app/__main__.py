@@ -21,9 +21,7 @@ _NO_QT = (
     "apt-get install libgl1 libegl1 libxkbcommon0 libfontconfig1 libdbus-1-3 libglib2.0-0 libxcb-cursor0 "
     "libxcb-icccm4 libxcb-keysyms1 libxcb-shape0 libxkbcommon-x11-0; the command line works without: pellucid denoise"
 )
-_NO_DISPLAY = (
-    "pellucid: there is no display to open a window on; use the command line: pellucid denoise IN... -o OUT\n"
-)
+_NO_DISPLAY = "pellucid: there is no display to open a window on; use the command line: pellucid denoise IN... -o OUT\n"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -116,9 +114,7 @@ def _log_to_file() -> None:
     """Keep the last two hundred kilobytes of what happened, for reports."""
     try:
         paths.logs().mkdir(parents=True, exist_ok=True)
-        handler = RotatingFileHandler(
-            paths.logs() / "pellucid.log", maxBytes=100_000, backupCount=1, encoding="utf-8"
-        )
+        handler = RotatingFileHandler(paths.logs() / "pellucid.log", maxBytes=100_000, backupCount=1, encoding="utf-8")
     except OSError:
         return
     logging.basicConfig(level=logging.INFO, handlers=[handler], format="%(asctime)s %(levelname)s %(name)s %(message)s")

@@ -40,9 +40,7 @@ _SLICE_S = 0.03
 _BAND = 512
 """Rows measured between two chances to stop."""
 
-NOTHING_FOUND = (
-    "No noise worth removing was found; the picture is left as it is. Set sigma by hand to denoise anyway."
-)
+NOTHING_FOUND = "No noise worth removing was found; the picture is left as it is. Set sigma by hand to denoise anyway."
 
 
 @dataclass(frozen=True)
@@ -517,9 +515,7 @@ class Computing:
             values = params.make(model.method.Params, {**model.checkpoint.params, **request.values})
             self._make_room(request.image.pixels.nbytes)
             budget = max(self.budget // 2, 1 << 28)
-            live = Live(
-                Denoising(model, request.image, values, sigma=request.sigma, seed=request.seed, budget=budget)
-            )
+            live = Live(Denoising(model, request.image, values, sigma=request.sigma, seed=request.seed, budget=budget))
             self._lives[key] = live
         self._lives.move_to_end(key)
         return live

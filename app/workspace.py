@@ -216,9 +216,7 @@ class Workspace(QObject):
 
     # ---- Workers ----
 
-    def _submit(
-        self, worker: Worker, work: Callable[[], Iterator[Any]], handle: Callable[[Kind, Any], None]
-    ) -> Job:
+    def _submit(self, worker: Worker, work: Callable[[], Iterator[Any]], handle: Callable[[Kind, Any], None]) -> Job:
         job = worker.submit(work, self._report)
         self._handlers[job.id] = handle
         return job

@@ -270,9 +270,7 @@ def test_the_estimate_is_labelled_so_wherever_it_is_shown(window, qtbot, tmp_pat
     assert window.controls.number_note.text().endswith(f"{labelled} without it")
 
 
-def test_where_no_psnr_can_be_estimated_the_reason_stands_beside_the_true_number(
-    window, qtbot, tmp_path, monkeypatch
-):
+def test_where_no_psnr_can_be_estimated_the_reason_stands_beside_the_true_number(window, qtbot, tmp_path, monkeypatch):
     from test_workspace import white_noise
 
     correlated = dataclasses.replace(white_noise(25 / 255), correlation=0.4, is_white=False)
