@@ -172,7 +172,7 @@ def load_checkpoint(path: Path) -> Checkpoint:
 def list_checkpoints() -> list[Entry]:
     """All checkpoints shipped or in the user's folder, bundled first; unreadable files are left out."""
     found = []
-    for folder, bundled in ((paths.resources() / "models", True), (paths.models(), False)):
+    for folder, bundled in ((paths.bundled_models(), True), (paths.models(), False)):
         for path in sorted(folder.glob(f"*{SUFFIX}")):
             try:
                 about = _about(path)

@@ -30,6 +30,11 @@ def resources() -> Path:
     return Path(getattr(sys, "_MEIPASS", Path(__file__).resolve().parents[1])) / "resources"
 
 
+def bundled_models() -> Path:
+    """The checkpoints that are shipped."""
+    return resources() / "models"
+
+
 def settings_file() -> Path:
     """The one settings file."""
     return _place("config") / "settings.json"

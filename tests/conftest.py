@@ -41,6 +41,15 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
+@pytest.fixture(autouse=True)
+def no_bundled_models(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only the models that a test installs, or retraining the shipped ones would change what tests see."""
+    if request.node.get_closest_marker("bundled") is None:
+        from engine import paths
+
+        monkeypatch.setattr(paths, "bundled_models", lambda: tmp_path / "no-models")
+
+
 def left_behind(before: set[threading.Thread], patience_s: float = 2.0) -> list[threading.Thread]:
     """Threads started since `before` that would keep the process alive; the ending ones are waited for."""
     deadline = time.monotonic() + patience_s

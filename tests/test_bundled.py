@@ -13,6 +13,8 @@ from engine.image import Image, load_image
 from engine.methods.r2r import R2RParams
 from engine.metrics import psnr
 
+pytestmark = pytest.mark.bundled
+
 SAMPLE = paths.resources() / "sample"
 
 

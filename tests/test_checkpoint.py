@@ -19,11 +19,6 @@ from engine.checkpoint import (
 from models import checkpoint
 
 
-@pytest.fixture
-def no_bundle(tmp_path, monkeypatch):
-    monkeypatch.setattr(paths, "resources", lambda: tmp_path / "none")
-
-
 def test_checkpoint_survives_saving_bit_by_bit(tmp_path):
     from dataclasses import replace
 
@@ -72,7 +67,7 @@ def test_weights_that_do_not_fit_or_are_not_finite_are_refused(tmp_path):
         load_checkpoint(tmp_path / "a.safetensors")
 
 
-def test_models_are_found_by_name_and_by_path(tmp_path, no_bundle):
+def test_models_are_found_by_name_and_by_path(tmp_path):
     save_checkpoint(checkpoint(), paths.models() / "tiny.safetensors")
     (paths.models() / "broken.safetensors").write_bytes(b"no")
     assert [entry.name for entry in list_checkpoints()] == ["tiny"]
@@ -82,7 +77,7 @@ def test_models_are_found_by_name_and_by_path(tmp_path, no_bundle):
         find_checkpoint("huge")
 
 
-def test_the_checkpoint_for_the_number_of_channels_leads(no_bundle):
+def test_the_checkpoint_for_the_number_of_channels_leads():
     from dataclasses import replace
 
     with pytest.raises(CheckpointError, match="No model is installed"):

@@ -21,10 +21,7 @@ KEYS += ["estimated_psnr_db", "estimated_psnr_band_db", "warnings", "seconds", "
 
 
 @pytest.fixture(autouse=True)
-def models(monkeypatch, tmp_path):
-    """Only tiny models, whatever is bundled."""
-    empty = tmp_path / "resources"
-    monkeypatch.setattr(paths, "resources", lambda: empty)
+def models():
     for channels, name in ((1, "grey"), (3, "color")):
         save_checkpoint(replace(checkpoint(channels), name=name), paths.models() / f"{name}.safetensors")
 

@@ -18,9 +18,7 @@ from models import checkpoint
 
 
 @pytest.fixture(autouse=True)
-def models(tmp_path, monkeypatch):
-    empty = tmp_path / "resources"
-    monkeypatch.setattr(paths, "resources", lambda: empty)
+def models():
     for channels, name in ((1, "grey"), (3, "color")):
         save_checkpoint(replace(checkpoint(channels), name=name), paths.models() / f"{name}.safetensors")
 
