@@ -48,6 +48,8 @@ def make_window(qtbot):
         window.close()
         window.deleteLater()
     QApplication.instance().setStyleSheet("")
+    # The clipboard outlives Python; what a test put into it would be destroyed too late, with a crash.
+    QApplication.clipboard().clear()
 
 
 @pytest.fixture
