@@ -290,12 +290,16 @@ def _denoise(options: argparse.Namespace) -> int:
         raise UsageError(f"{options.out} is a file; several pictures need a folder")
     if many and options.reference:
         raise UsageError("--reference goes with one picture; pairs are found by name in `evaluate`")
-    folder = options.out if many or options.out.is_dir() else None
+    folder = options.out if many or options.out.is_dir() or not options.out.suffix else None
+    taken: set[Path] = set()
     reference = load_image(options.reference) if options.reference else None
     for path in paths:
         target = denoised_path(path, folder) if folder else options.out
         try:
+            if target in taken:
+                raise ImageError(f"{path} was left out: another input is saved as {target}; give it an OUT of its own")
             _denoise_one(path, target, reference, options)
+            taken.add(target)
         except (UsageError, params.ParamError, CheckpointError, DeviceError, MethodError):
             raise
         except FAULTS as error:

@@ -1020,16 +1020,21 @@ class Workspace(QObject):
         if self._batch_job is not None:
             return
         items, skipped = [], 0
+        taken: set[Path] = set()
         for entry in self.entries:
             target = self.default_target(entry, folder)
             if entry.path is None:
                 skipped += 1
                 self._set_state(entry, "failed", "A picture from the clipboard is saved by itself")
+            elif target in taken:
+                skipped += 1
+                self._set_state(entry, "failed", f"Another picture of the list is saved as {target.name}")
             elif target.exists() and not overwrite:
                 skipped += 1
                 self._set_state(entry, "failed", f"{target.name} exists already")
             else:
                 self._set_state(entry, "queued")
+                taken.add(target)
                 how = Target(target, sidecar=self.settings.sidecar)
                 items.append(BatchItem(entry.id, entry.path, entry.values, how))
         if not items:

@@ -278,3 +278,19 @@ def test_a_training_that_could_not_start_can_be_started_again(capsys, noisy, tmp
     assert status == 2
     assert err.count("\n") == 1
     assert run(capsys, "train", "--data", noisy.parent, "--noise", "gaussian:25", *common)[0] == 0
+
+
+def test_two_inputs_of_one_name_never_overwrite_each_other(capsys, noisy, tmp_path):
+    other = tmp_path / "other" / noisy.name
+    other.parent.mkdir()
+    other.write_bytes(noisy.read_bytes())
+    out = tmp_path / "out"
+    status, records, err = run(capsys, "denoise", noisy, other, "-o", out, "--sigma", 15, "--overwrite", "--json")
+    assert status == 1
+    assert "another input is saved as" in err
+    assert [record["output"] is not None for record in records] == [True, False]
+
+
+def test_an_output_without_suffix_is_a_folder(capsys, noisy, tmp_path):
+    assert run(capsys, "denoise", noisy, "-o", tmp_path / "new", "--sigma", 15)[0] == 0
+    assert [path.name for path in (tmp_path / "new").iterdir()] == ["a_noisy_denoised.tif"]

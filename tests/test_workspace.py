@@ -677,6 +677,16 @@ def test_a_batch_leaves_existing_results_alone_unless_told(workspace, qtbot, tmp
     assert (tmp_path / "a_denoised.tif").read_bytes() == b"mine"
 
 
+def test_a_batch_never_saves_two_pictures_of_one_name_over_each_other(workspace, qtbot, tmp_path):
+    (tmp_path / "sub").mkdir()
+    workspace.open([noisy_file(tmp_path / "a.tif"), noisy_file(tmp_path / "sub" / "a.tif")])
+    wait_done(workspace, qtbot)
+    with qtbot.waitSignal(workspace.batch_finished, timeout=PATIENCE_MS) as finished:
+        workspace.save_all(tmp_path / "sub", overwrite=True)
+    assert finished.args == [1, 1]
+    assert "Another picture of the list is saved as a_denoised.tif" in workspace.entries[1].note
+
+
 def test_a_batch_can_be_cancelled(workspace, qtbot, tmp_path, calls):
     workspace.open([noisy_file(tmp_path / f"{name}.tif") for name in "abc"])
     wait_done(workspace, qtbot)
