@@ -32,6 +32,7 @@ _CLEAN_WHITE = 1.0 / 255
 _SHARES = (0.40, 0.44)
 # Flat patches hold more noise than the quiet blocks (measured: 1.5 to 3.3 and 1.0 to 2.5); more than that is texture.
 _TEXTURE_FREE = (3.3, 2.3)
+_TEXTURED = 1.1
 # Rounding to 8 bits alone leaves 0.29 grey levels of white noise; what is weaker than this says nothing of the noise.
 _TELLING = 0.8 / 255
 
@@ -84,8 +85,12 @@ class NoiseReport:
         the colour that the channels share by the square root of their correlation matrix's largest eigenvalue; of the
         latter half (geometrically) is allowed for. Measured with a network for white noise told sigma or this level:
         PolyU 37.2 or 38.9 dB, SIDD 30.0 or 33.2 dB, JPEG of white noise 34.4 or 35.0 dB.
+
+        Where even the flattest patches hold more than the quietest blocks allow, texture is what correlates, and `sigma`
+        is asked too much already: so in 18 of 21 clean pictures of BSD68 and CBSD68 that seemed noisy, in 1 of 35 noisy
+        ones of PolyU.
         """
-        if self.is_white:
+        if self.is_white or self.flat > _TEXTURED * self.sigma:
             return self.sigma
         shared = float(np.linalg.eigvalsh(np.array(self.channel_correlation))[-1])
         return self.sigma * (1 + 2 * max(self.correlation, 0.0)) * max(shared, 1.0) ** 0.25

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -250,6 +251,8 @@ def test_correlated_noise_asks_for_a_higher_level_than_it_measures():
     assert not report.is_white
     assert report.sigma == pytest.approx(10 / 255, rel=0.1)
     assert report.level == pytest.approx(report.sigma * (1 + 2 * report.correlation), rel=0.05)
+    # Flattest patches far above the quietest blocks: it is texture that correlates.
+    assert replace(report, flat=1.5 * report.sigma).level == report.sigma
     white = estimate_noise((0.5 + 10 / 255 * rng.standard_normal((256, 256, 3))).astype(np.float32))
     assert white.is_white
     assert white.level == white.sigma
