@@ -86,9 +86,8 @@ class NoiseReport:
         latter half (geometrically) is allowed for. Measured with a network for white noise told sigma or this level:
         PolyU 37.2 or 38.9 dB, SIDD 30.0 or 33.2 dB, JPEG of white noise 34.4 or 35.0 dB.
 
-        Where even the flattest patches hold more than the quietest blocks allow, texture is what correlates and
-        `sigma` is too much already: in 18 of 21 clean pictures of BSD68 and CBSD68 that seemed noisy, in 1 of 35 noisy ones of
-        PolyU.
+        Where even the flattest patches hold more than the quietest blocks allow, texture is what correlates and `sigma`
+        is too much already: in 18 of 21 clean BSD68 and CBSD68 pictures that seemed noisy, in 1 of 35 noisy of PolyU.
         """
         if self.is_white or self.flat > _TEXTURED * self.sigma:
             return self.sigma
