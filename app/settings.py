@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from engine.files import write_text
+
 log = logging.getLogger(__name__)
 
 _MOST_RECENT = 12
@@ -115,9 +117,4 @@ def _checked(item: tuple[str, Any]) -> tuple[str, Any]:
 def save_settings(settings: Settings, path: Path) -> None:
     """Write the settings whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        partial.write_text(json.dumps(dataclasses.asdict(settings), indent=2) + "\n", encoding="utf-8")
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
+    write_text(path, json.dumps(dataclasses.asdict(settings), indent=2) + "\n")

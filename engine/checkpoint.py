@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -16,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from engine import networks, paths
+from engine.files import replacing
 from engine.method import method_of
 
 SUFFIX = ".safetensors"
@@ -117,13 +117,9 @@ def save_checkpoint(checkpoint: Checkpoint, path: Path) -> None:
         "card": asdict(checkpoint.card),
     }
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     weights = {name: tensor.detach().cpu().contiguous() for name, tensor in checkpoint.weights.items()}
-    try:
+    with replacing(path) as partial:
         safetensors.torch.save_file(weights, partial, {_KEY: json.dumps(about)})
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def _about(path: Path) -> dict[str, Any]:

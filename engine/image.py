@@ -9,7 +9,6 @@ import logging
 import math
 import os
 import re
-import secrets
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,6 +19,7 @@ import numpy as np
 import PIL.Image
 
 from engine.decode import HAS_HEIF, Decoded, ImageError, decode, foreign_errors
+from engine.files import replacing
 from engine.metadata import PNG_HEADER, Metadata, append_exif, png_chunks, upright_exif, upright_xmp
 
 _log = logging.getLogger(__name__)
@@ -206,13 +206,8 @@ def save_image(image: Image, path: str | Path, *, bits: int | None = None, quali
         if path.is_dir():
             raise ImageError(f"{path} cannot be saved: there is a folder of this name")
         samples = _samples(image, bits, keeps_opacity)
-        temporary = path.with_name(f".{secrets.token_hex(8)}.tmp")
-        try:
-            with temporary.open("xb+") as file:
-                write(file, samples, metadata)
-            os.replace(temporary, path)
-        finally:
-            temporary.unlink(missing_ok=True)
+        with replacing(path) as temporary, temporary.open("xb+") as file:
+            write(file, samples, metadata)
 
 
 def _listed(choices: Iterable[object]) -> str:

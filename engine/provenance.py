@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import engine
+from engine.files import write_text
 
 
 @dataclass(frozen=True)
@@ -45,8 +45,6 @@ def sidecar_path(output: Path) -> Path:
 def write_sidecar(provenance: Provenance, output: Path) -> Path:
     """Write the sidecar of `output` whole or not at all and return its path."""
     path = sidecar_path(output)
-    partial = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     text = json.dumps({"program": "pellucid", "version": engine.__version__, **asdict(provenance)}, indent=2)
-    partial.write_text(text + "\n", encoding="utf-8")
-    os.replace(partial, path)
+    write_text(path, text + "\n")
     return path

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
+
+from engine.files import write_text
 
 
 class TrainError(ValueError):
@@ -85,10 +86,3 @@ def read_job(run: Path) -> TrainJob:
         raise TrainError(f"{run} is not a training run: it has no job.json") from None
     except (json.JSONDecodeError, TypeError) as error:
         raise TrainError(f"{run / 'job.json'} cannot be read ({error})") from None
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a small file whole or not at all."""
-    partial = path.with_name(f".{path.name}.tmp")
-    partial.write_text(text)
-    os.replace(partial, path)

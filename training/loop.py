@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import math
-import os
 import platform
 import time
 from collections.abc import Callable, Iterator
@@ -21,6 +20,7 @@ from engine import networks, params
 from engine.checkpoint import Card, Checkpoint, find_checkpoint, load_checkpoint, save_checkpoint
 from engine.corruption import Corruption, rng_for
 from engine.device import autocast_dtype, pick_device
+from engine.files import replacing
 from engine.image import find_images, load_image
 from engine.method import Field, Method, method_of
 from training.events import Ended, Event, Saved, Started, Step, Validated
@@ -90,9 +90,8 @@ def train(job: TrainJob, run: Path, should_stop: Callable[[], bool] = lambda: Fa
             "step": step,
             "spent": spent,
         }
-        partial = run / f".{STATE}.tmp"
-        torch.save(state, partial)
-        os.replace(partial, run / STATE)
+        with replacing(run / STATE) as partial:
+            torch.save(state, partial)
         card = _card(job, step, spent, device, len(pictures), last_psnr)
         checkpoint = Checkpoint(job.name, job.method, arch, average.state_dict(), dict(job.params), card)
         save_checkpoint(checkpoint, run / CHECKPOINT)
