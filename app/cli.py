@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
 import json
 import math
 import signal
@@ -175,16 +174,25 @@ def _sigma(text: str | None) -> float | None:
         raise UsageError(f"--sigma must be auto or a number from 0 to 255, not {text!r}") from None
 
 
-def _load(options: argparse.Namespace, channels: int) -> Model:
-    convention = Convention(options.convention, options.channels, options.bn_eps, options.method)
-    return load_model(
-        options.model,
-        channels=channels,
-        method=options.method,
-        device=options.device,
-        precision=options.precision,
-        convention=convention,
-    )
+class _Models:
+    """The model for grey and the one for colour pictures, each loaded once for a whole command."""
+
+    def __init__(self, options: argparse.Namespace) -> None:
+        self._options = options
+        self._loaded: dict[int, Model] = {}
+
+    def get(self, channels: int) -> Model:
+        options = self._options
+        if channels not in self._loaded:
+            self._loaded[channels] = load_model(
+                options.model,
+                channels=channels,
+                method=options.method,
+                device=options.device,
+                precision=options.precision,
+                convention=Convention(options.convention, options.channels, options.bn_eps, options.method),
+            )
+        return self._loaded[channels]
 
 
 def _values(options: argparse.Namespace, model: Model) -> Any:
@@ -206,16 +214,17 @@ class _Run:
     ) -> None:
         began = time.monotonic()
         self.image, self.model, self.values = image, model, values
-        self.report: NoiseReport | None = None
         self.warnings: list[str] = []
-        with contextlib.suppress(NoiseError):
+        self.automatic = sigma is None
+        # Also measured where sigma is given: the estimate's assumptions are checked against it.
+        self.report: NoiseReport | None = None
+        try:
             self.report = measure_noise(image)
-        automatic = sigma is None
-        if automatic and self.report is None:
-            self.report = measure_noise(image)  # raises with the reason
-        self.sigma = sigma if sigma is not None else self.report.level if self.report else 0.0
-        self.automatic = automatic
-        if automatic and self.report is not None:
+        except NoiseError:
+            if sigma is None:
+                raise
+        self.sigma = self.report.level if sigma is None and self.report else sigma or 0.0
+        if self.automatic and self.report is not None:
             if self.report.is_clean:
                 self.warnings.append("No noise worth removing was found; the picture is left as it is")
             elif not self.report.is_white:
@@ -292,13 +301,14 @@ def _denoise(options: argparse.Namespace) -> int:
         raise UsageError("--reference goes with one picture; pairs are found by name in `evaluate`")
     folder = options.out if many or options.out.is_dir() or not options.out.suffix else None
     taken: set[Path] = set()
+    models = _Models(options)
     reference = load_image(options.reference) if options.reference else None
     for path in paths:
         target = denoised_path(path, folder) if folder else options.out
         try:
             if target in taken:
                 raise ImageError(f"{path} was left out: another input is saved as {target}; give it an OUT of its own")
-            _denoise_one(path, target, reference, options)
+            _denoise_one(path, target, reference, models, options)
             taken.add(target)
         except (UsageError, params.ParamError, CheckpointError, DeviceError, MethodError):
             raise
@@ -323,14 +333,16 @@ def _inputs(given: Sequence[Path]) -> tuple[list[Path], list[Path]]:
     return paths, missing
 
 
-def _denoise_one(path: Path, target: Path, reference: Image | None, options: argparse.Namespace) -> None:
+def _denoise_one(
+    path: Path, target: Path, reference: Image | None, models: _Models, options: argparse.Namespace
+) -> None:
     if target.exists() and not options.overwrite:
         same = target.resolve() == path.resolve()
         what = "is the input itself" if same else "exists already"
         raise ImageError(f"{target} {what}; give another name or --overwrite")
     image = load_image(path)
     check_target(image, target)
-    model = _load(options, image.channels)
+    model = models.get(image.channels)
     run = _Run(image, model, _values(options, model), options, _sigma(options.sigma))
     record = {**run.record(), "output": str(target)}
     if reference is not None:
@@ -427,8 +439,9 @@ def _import(options: argparse.Namespace) -> int:
 def _evaluate(options: argparse.Namespace) -> int:
     corruption = Corruption.parse(options.noise) if options.noise else None
     records = []
+    models = _Models(options)
     for noisy, reference, level in _pairs(options, corruption):
-        model = _load(options, noisy.channels)
+        model = models.get(noisy.channels)
         sigma = _sigma(options.sigma)
         if sigma is None and options.sigma != "auto":
             sigma = level  # as the papers do: the noise that was added is known

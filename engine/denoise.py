@@ -521,6 +521,7 @@ def tile_side(model: Model) -> int:
     return side
 
 
+@functools.lru_cache(maxsize=4)
 def _operations(checkpoint: Checkpoint) -> float:
     """Multiplications of one pass for each pixel, counted on a small picture.
 

@@ -264,7 +264,7 @@ def test_the_command_line_never_imports_qt(noisy, tmp_path):
 
 
 def test_a_target_that_cannot_be_written_is_refused_before_anything_is_computed(capsys, noisy, tmp_path, monkeypatch):
-    monkeypatch.setattr(cli, "_load", None)
+    monkeypatch.setattr(cli, "load_model", None)
     status, _, err = run(capsys, "denoise", noisy, "-o", tmp_path / "new" / "o.xyz", "--sigma", 15)
     assert status == 1
     assert "cannot be saved as .xyz" in err
@@ -294,3 +294,14 @@ def test_two_inputs_of_one_name_never_overwrite_each_other(capsys, noisy, tmp_pa
 def test_an_output_without_suffix_is_a_folder(capsys, noisy, tmp_path):
     assert run(capsys, "denoise", noisy, "-o", tmp_path / "new", "--sigma", 15)[0] == 0
     assert [path.name for path in (tmp_path / "new").iterdir()] == ["a_noisy_denoised.tif"]
+
+
+def test_a_model_is_loaded_once_for_all_pictures(capsys, noisy, tmp_path, monkeypatch):
+    loaded = []
+    load = cli.load_model
+    monkeypatch.setattr(
+        cli, "load_model", lambda *given, **named: loaded.append(named["channels"]) or load(*given, **named)
+    )
+    assert run(capsys, "denoise", noisy.parent, "-o", tmp_path / "out", "--sigma", 15)[0] == 0
+    assert len(list((tmp_path / "out").iterdir())) == 2
+    assert loaded == [3]
