@@ -23,7 +23,7 @@ from engine.denoise import DenoiseError, Denoising, Model, load_model
 from engine.device import DeviceError
 from engine.foreign import Convention, ForeignError, import_checkpoint
 from engine.image import Image, ImageError, check_target, denoised_path, find_images, input_hash, load_image, save_image
-from engine.method import MethodError, methods
+from engine.method import Method, MethodError, method_of, methods
 from engine.metrics import ReferenceMismatch, check_reference, psnr, ssim
 from engine.noise import NoiseError, NoiseReport, measure_noise
 from engine.pairs import by_stem, find_reference
@@ -71,14 +71,12 @@ def _parser() -> argparse.ArgumentParser:
     def shared(sub: argparse.ArgumentParser) -> None:
         sub.add_argument("--method", help="id of the method; see `methods`")
         sub.add_argument("--model", help="name of an installed model, or a file; see `models`")
-        sub.add_argument("--passes", type=int, metavar="T", help="passes to average")
-        sub.add_argument("--alpha", type=float, metavar="A", help="recorruption strength, as in Pang et al. 2021")
-        sub.add_argument("--sigma", metavar="S|auto", help="noise standard deviation on a scale of 0 to 255")
         sub.add_argument("--seed", type=_whole(0), default=0, help="of all random numbers (0)")
         sub.add_argument("--device", default="auto", help="auto, cpu, cuda or mps")
         sub.add_argument("--precision", default="auto", choices=("auto", "float32"), help=argparse.SUPPRESS)
         sub.add_argument("--tile", type=_whole(16), metavar="N", help="side of a tile in pixels")
         sub.add_argument("--json", action="store_true", help="one JSON object a line")
+        _declared(sub, "Params")
         _convention(sub)
 
     denoise = command("denoise", _denoise, "Denoise pictures.")
@@ -120,7 +118,10 @@ def _parser() -> argparse.ArgumentParser:
     train.add_argument("--validate", metavar="DIR", help="clean pictures whose PSNR is reported, never used to choose")
     train.add_argument("--validate-noise", metavar="SPEC", default="gaussian:25")
     train.add_argument("--method", default="r2r")
-    train.add_argument("--network", default="unet", help="unet, unet-large, unet-tiny, dncnn17 or dncnn20")
+    train.add_argument("--network", help="what to train; a wrong name lists the choices")
+    train.add_argument("--target", choices=("clean", "noisy"), help="train on pairs, for comparison: method plain")
+    train.add_argument("--clean", metavar="DIR", help="other, clean pictures, for stages that learn from them unpaired")
+    train.add_argument("--sides", metavar="A-B", help="only pictures whose two sides have that many pixels")
     train.add_argument("--grey", action="store_true", help="train on luminance")
     train.add_argument("--start", metavar="MODEL", help="checkpoint to begin from")
     train.add_argument("--minutes", type=float)
@@ -134,7 +135,43 @@ def _parser() -> argparse.ArgumentParser:
     train.add_argument("--name", default="trained", help="what the model will be called")
     train.add_argument("-o", dest="out", type=Path, metavar="RUN", help="folder of the run")
     train.add_argument("--resume", type=Path, metavar="RUN", help="go on with a run")
+    _declared(train, "Training")
     return parser
+
+
+def _declared(sub: argparse.ArgumentParser, kind: str) -> None:
+    """An option for each parameter that some method declares, once where several share its name."""
+    owners: dict[str, list[str]] = {}
+    found: dict[str, params.Spec] = {}
+    for method in methods().values():
+        for spec in params.specs(getattr(method, kind)):
+            owners.setdefault(spec.name, []).append(method.id)
+            found.setdefault(spec.name, spec)
+    group = sub.add_argument_group("of the methods")
+    for name, spec in found.items():
+        about = f"{spec.label}; {', '.join(owners[name])}".replace("%", "%%")
+        if spec.choices:
+            shown = "|".join(spec.choices)
+        else:
+            shown = f"{spec.minimum * spec.scale:g}..{spec.maximum * spec.scale:g}" + (
+                "|auto" if spec.automatic else ""
+            )
+        group.add_argument(f"--{name.replace('_', '-')}", dest=f"set_{name}", metavar=shown, help=about)
+
+
+def _given(options: argparse.Namespace, method: Method, kind: str) -> dict[str, Any]:
+    """What the command line says of the method's parameters, in engine units; UsageError for those of others."""
+    own = {spec.name: spec for spec in params.specs(getattr(method, kind))}
+    given = {}
+    for key, text in vars(options).items():
+        if not key.startswith("set_") or text is None:
+            continue
+        name = key.removeprefix("set_")
+        if name in own:
+            given[name] = own[name].read(text)
+        elif name != "sigma":
+            raise UsageError(f"Method {method.id} has no --{name.replace('_', '-')}")
+    return given
 
 
 def _whole(least: int) -> Callable[[str], int]:
@@ -197,13 +234,7 @@ class _Models:
 
 def _values(options: argparse.Namespace, model: Model) -> Any:
     """The method's parameters: command line over checkpoint over method default."""
-    given = {"passes": options.passes, "alpha": options.alpha, "sigma": _sigma(options.sigma)}
-    known = {spec.name for spec in params.specs(model.method.Params)}
-    for name, value in given.items():
-        if value is not None and name not in known and name != "sigma":
-            raise UsageError(f"Method {model.method.id} has no --{name}")
-    chosen = {name: value for name, value in given.items() if value is not None and name in known}
-    return params.make(model.method.Params, {**model.checkpoint.params, **chosen})
+    return params.make(model.method.Params, {**model.checkpoint.params, **_given(options, model.method, "Params")})
 
 
 class _Run:
@@ -232,7 +263,7 @@ class _Run:
                 self.warnings.append(f"{self.report.reason} The noise is not white: {treated}.")
         self.passes = model.method.count(values)
         self.denoising = Denoising(
-            model, image, values, sigma=self.sigma, seed=options.seed, tile=options.tile, keep=False
+            model, image, values, sigma=self.sigma, seed=options.seed, tile=options.tile, keep=False, report=self.report
         )
         for step in self.denoising.run(self.passes):
             _progress(step.done, step.total, step.seconds)
@@ -343,7 +374,7 @@ def _denoise_one(
     image = load_image(path)
     check_target(image, target)
     model = models.get(image.channels)
-    run = _Run(image, model, _values(options, model), options, _sigma(options.sigma))
+    run = _Run(image, model, _values(options, model), options, _sigma(options.set_sigma))
     record = {**run.record(), "output": str(target)}
     if reference is not None:
         _compare(record, run, reference, options, run.pixels)
@@ -409,7 +440,8 @@ def _methods(options: argparse.Namespace) -> int:
             "label": method.label,
             "source": method.source,
             "params": [asdict(spec) for spec in params.specs(method.Params)],
-            "trains": bool(method.stages(params.make(method.Params, {}))),
+            "training": [asdict(spec) for spec in params.specs(method.Training)],
+            "trains": bool(method.stages(params.make(method.Training, {}))),
         }
         _say(record, options.json, f"{method.id:8} {method.label} ({method.source})")
     return 0
@@ -442,8 +474,8 @@ def _evaluate(options: argparse.Namespace) -> int:
     models = _Models(options)
     for noisy, reference, level in _pairs(options, corruption):
         model = models.get(noisy.channels)
-        sigma = _sigma(options.sigma)
-        if sigma is None and options.sigma != "auto":
+        sigma = _sigma(options.set_sigma)
+        if sigma is None and options.set_sigma != "auto":
             sigma = level  # as the papers do: the noise that was added is known
         run = _Run(noisy, model, _values(options, model), options, sigma)
         pixels = np.rint(run.pixels.clip(0, 1) * 255) / 255 if options.round8 else run.pixels
@@ -525,9 +557,13 @@ def _train(options: argparse.Namespace) -> int:
                 raise UsageError("train needs --data DIR and -o RUN, or --resume RUN")
             run = options.out
             names = ("noise", "fresh", "validate", "validate_noise", "method", "network", "grey", "start", "minutes")
-            names += ("steps", "batch", "patch", "seed", "device", "threads", "name")
+            names += ("steps", "batch", "patch", "seed", "device", "threads", "name", "target", "clean")
             job = TrainJob(
-                data=options.data, learning_rate=options.rate, **{name: getattr(options, name) for name in names}
+                data=options.data,
+                learning_rate=options.rate,
+                params=_given(options, method_of(options.method), "Training"),
+                sides=_sides(options.sides),
+                **{name: getattr(options, name) for name in names},
             )
             begin(job, run)
         stop = False
@@ -549,6 +585,16 @@ def _train(options: argparse.Namespace) -> int:
         return _complain(error, 2)
     print(f"The model is {run / 'checkpoint.safetensors'}")
     return 1 if failed else 0
+
+
+def _sides(text: str | None) -> tuple[int, int] | None:
+    """--sides A-B."""
+    if text is None:
+        return None
+    least, _, most = text.partition("-")
+    if not (least.isdecimal() and most.isdecimal() and int(least) <= int(most)):
+        raise UsageError(f"--sides must read A-B, two rising numbers of pixels, not {text!r}")
+    return int(least), int(most)
 
 
 def _told(event: Any) -> str:

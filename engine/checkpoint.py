@@ -14,9 +14,9 @@ import safetensors.torch
 import torch
 from torch import Tensor, nn
 
-from engine import networks, paths
+from engine import paths
 from engine.files import replacing
-from engine.method import method_of
+from engine.method import build, method_of
 
 SUFFIX = ".safetensors"
 _KEY = "pellucid"
@@ -86,7 +86,7 @@ class Checkpoint:
     def build(self) -> nn.Module:
         """The network with these weights, in evaluation mode; CheckpointError if they do not fit."""
         try:
-            network = networks.build(self.arch)
+            network = build(self.arch)
             network.load_state_dict(dict(self.weights))
         except (ValueError, RuntimeError) as error:
             reason = str(error).splitlines()[0]

@@ -15,13 +15,13 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from engine import networks, paths
+from engine import paths
 from engine.checkpoint import Checkpoint, default_checkpoint, find_checkpoint
 from engine.device import DeviceError, autocast_dtype, memory_format, pick_device
 from engine.field import NoiseField
 from engine.foreign import Convention, read_any
 from engine.image import Image
-from engine.method import Method, MethodError, method_of
+from engine.method import Method, MethodError, Task, build, method_of
 from engine.metrics import Estimate, Sums, estimate_psnr
 from engine.networks import fold_batch_norm
 from engine.noise import NoiseReport
@@ -31,7 +31,7 @@ from engine.tiles import Rect, crop, grid, reach
 MEMORY_BUDGET = 2**30
 """Bytes of sums and means kept in memory for one picture; more goes to a file that disappears with it."""
 
-_CPU_TILE = 256
+_SMALLEST_CPU_TILE = 128
 _CPU_OPERATIONS = 100e9
 """For one group of passes on one tile: 0.6 s in float32 on two cores of a server."""
 
@@ -196,6 +196,7 @@ class Denoising:
         tile: side in pixels, None for what suits the device.
         keep: whether the means at smaller T are kept.
         budget: bytes of means in memory, the rest goes to a temporary file.
+        report: the noise that was measured, for methods that want to know more of it than `sigma`.
     """
 
     def __init__(
@@ -209,6 +210,7 @@ class Denoising:
         tile: int | None = None,
         keep: bool = True,
         budget: int = MEMORY_BUDGET,
+        report: NoiseReport | None = None,
     ) -> None:
         if model.checkpoint.channels == 3 and image.channels == 1:
             raise DenoiseError(f"{model.checkpoint.name} is for colour and this picture is grey; choose a grey model")
@@ -217,8 +219,13 @@ class Denoising:
         black, white = image.levels
         self._black, self._span = np.float32(black), np.float32(white - black)
         self._multiple: int = model.network.multiple_of  # pyright: ignore[reportAttributeAccessIssue]
-        self._margin: int = model.network.margin  # pyright: ignore[reportAttributeAccessIssue]
-        self._side = -(-(tile or tile_side(model)) // self._multiple) * self._multiple
+        self._margin = model.method.margin(model.network, params)
+        self._side = -(-(tile or tile_side(model, self._margin)) // self._multiple) * self._multiple
+        self._report = report
+        self._surveyed: dict[Rect, tuple[Tensor, int]] = {}
+        self._statistics: Tensor | None = None
+        # A grey network takes the channels of a colour picture as pictures of their own.
+        self._alone = model.checkpoint.channels == 1 and image.channels > 1
         self._noise = NoiseField(seed, image.channels)
         self._running = self._array() if sigma else None
         self._kept: dict[int, np.ndarray] = {}
@@ -297,7 +304,6 @@ class Denoising:
         peak = self.image.peak / float(self._span)
         return estimate_psnr(
             sums,
-            self.sigma,
             strength=strength,
             uncertainty=report.uncertainty if report and measured else 0.0,
             pairs=-(-passes // self.model.method.group),
@@ -341,6 +347,7 @@ class Denoising:
             if tile.done > passes and not tile.has(passes):
                 self._rewind(tile, passes)
         began = time.monotonic()
+        yield from self._survey(began)
         while unfinished := [tile for tile in self._tiles if not tile.has(passes)]:
             tile = _next(unfinished, viewport())
             try:
@@ -358,28 +365,23 @@ class Denoising:
         """Run the next group of passes on one tile, then put its means in place: all of it or nothing."""
         assert self._running is not None
         group, rect = self.model.method.group, tile.rect
-        wide = reach(rect, self.image.height, self.image.width, self._margin, self._multiple)
-        core = rect.moved(-wide.left, -wide.top).slices
-        noisy = self._upload((crop(self.image.pixels, wide) - self._black) / self._span)
-
-        def unit(index: int) -> Tensor:
-            planes = self._noise.unit(index, wide.top, wide.left, wide.height, wide.width)
-            return torch.from_numpy(planes)[None].to(self.model.device)
-
+        task, core = self._task(rect, tile.done)
+        noisy = task.noisy[:, :, *core]
         total = self._upload(self._running[rect.slices]) * tile.done
-        run = self.model.method.passes(self._call, noisy, self.sigma, self.params, tile.done, unit)
-        products, means = tile.divergence(tile.done) * tile.done, {}
+        run = self.model.method.passes(self.model.network, task)
+        products, power, means = tile.divergence(tile.done) * tile.done, 0.0, {}
         complete = True
         for index in range(tile.done, tile.done + group):
-            estimate, bz = next(run)
+            estimate, bz, variance = next(run)
             inside = estimate[:, :, *core].float()
             total = total + inside
             means[index + 1] = total / (index + 1)
             complete = complete and bz is not None
             if bz is not None:
                 products += _sum(inside * bz[:, :, *core])
-        residuals = {t: _sum((mean - noisy[:, :, *core]) ** 2) for t, mean in means.items()}
-        ready = {t: mean[0].permute(1, 2, 0).cpu().numpy() for t, mean in means.items()}
+            power = self.sigma**2 * inside.numel() if variance is None else _sum(variance[:, :, *core])
+        residuals = {t: _sum((mean - noisy) ** 2) for t, mean in means.items()}
+        ready = {t: self._download(mean) for t, mean in means.items()}
 
         done = tile.done + group
         if self._keeps(tile.done):
@@ -391,22 +393,58 @@ class Denoising:
                 self._put(tile, t, pixels)
             if complete:
                 # The divergence comes from whole groups, also at T = 1: the second half of the pair is there anyway.
-                tile.sums[t] = Sums(pixels.size, residuals[t], products / done)
+                tile.sums[t] = Sums(pixels.size, residuals[t], products / done, power)
         tile.done = done
 
-    def _call(self, noisy: Tensor, sigma: Tensor) -> Tensor:
-        """The model's network; a grey one takes each colour channel as a picture of its own."""
-        batch, channels = noisy.shape[:2]
-        alone = self.model.checkpoint.channels == 1 and channels > 1
-        if alone:
-            noisy = noisy.reshape(batch * channels, 1, *noisy.shape[2:])
-            sigma = sigma.repeat_interleave(channels, 0)
-        denoised = self.model.network(noisy.contiguous(memory_format=memory_format(self.model.device)), sigma)
-        return denoised.reshape(batch, channels, *denoised.shape[2:])
+    def _task(self, rect: Rect, first: int) -> tuple[Task, tuple[slice, slice]]:
+        """What the method is given of a tile, and where the tile lies in it."""
+        wide = reach(rect, self.image.height, self.image.width, self._margin, self._multiple)
+        noisy = self._upload((crop(self.image.pixels, wide) - self._black) / self._span)
+        noisy = noisy.contiguous(memory_format=memory_format(self.model.device))
+        field = _TileField(self._noise, wide, self._alone, self.model.device)
+        task = Task(noisy, self.sigma, self.params, first, field, self._report, self._statistics)
+        return task, rect.moved(-wide.left, -wide.top).slices
 
     def _upload(self, pixels: np.ndarray) -> Tensor:
-        planes = np.ascontiguousarray(pixels.transpose(2, 0, 1)[None], dtype=np.float32)
-        return torch.from_numpy(planes).to(self.model.device)
+        """(h, w, C) as (1, C, h, w), or (C, 1, h, w) where the channels go alone."""
+        planes = np.ascontiguousarray(pixels.transpose(2, 0, 1), dtype=np.float32)
+        return torch.from_numpy(planes[:, None] if self._alone else planes[None]).to(self.model.device)
+
+    def _download(self, planes: Tensor) -> np.ndarray:
+        planes = planes[:, 0] if self._alone else planes[0]
+        return planes.permute(1, 2, 0).cpu().numpy()
+
+    def _survey(self, began: float) -> Iterator[Progress]:
+        """Find what the method must know of the whole picture; nothing for most."""
+        if self._statistics is not None:
+            return
+        while rects := [tile.rect for tile in self._tiles if tile.rect not in self._surveyed]:
+            try:
+                found = self._look_over(rects[0])
+            except (RuntimeError, MemoryError) as error:
+                if not _is_out_of_memory(error):
+                    raise
+                self._halve()
+                self._surveyed.clear()
+                continue
+            if found is None:
+                return
+            self._surveyed[rects[0]] = found
+            # Before any pass: the tile has none yet, but the run can be stopped here.
+            yield Progress(rects[0], 0, 0, len(self._tiles), time.monotonic() - began)
+        # In double precision, so that the order of the tiles leaves no trace.
+        total = torch.stack([sums for sums, _ in self._surveyed.values()]).sum(0)
+        pixels = sum(count for _, count in self._surveyed.values())
+        self._statistics = (total / pixels).float().to(self.model.device)
+
+    @torch.inference_mode()
+    def _look_over(self, rect: Rect) -> tuple[Tensor, int] | None:
+        task, core = self._task(rect, 0)
+        found = self.model.method.survey(self.model.network, task)
+        if found is None:
+            return None
+        inside = found[:, :, *core].cpu().double()
+        return inside.sum((2, 3), keepdim=True), rect.width * rect.height
 
     def _halve(self) -> None:
         """Go on in tiles of half the side; what is computed stays."""
@@ -466,6 +504,26 @@ class Denoising:
             return np.memmap(file, np.float32, "w+", shape=shape)
 
 
+@dataclass(frozen=True, eq=False)
+class _TileField:
+    """`method.Field` of one tile with its margin."""
+
+    noise: NoiseField
+    rect: Rect
+    alone: bool
+    device: torch.device
+
+    def unit(self, index: int, around: int = 0) -> Tensor:
+        planes = self.noise.unit(
+            index,
+            self.rect.top - around,
+            self.rect.left - around,
+            self.rect.height + 2 * around,
+            self.rect.width + 2 * around,
+        )
+        return torch.from_numpy(planes[:, None] if self.alone else planes[None]).to(self.device)
+
+
 def _sum(values: Tensor) -> float:
     """The sum in double precision, where the device has it."""
     return float(values.sum() if values.device.type == "mps" else values.sum(dtype=torch.float64))
@@ -500,18 +558,17 @@ def _next(tiles: list[_Tile], visible: Rect | None) -> _Tile:
     return min(tiles, key=distance)
 
 
-def tile_side(model: Model) -> int:
+def tile_side(model: Model, margin: int) -> int:
     """Side of a tile: small enough on a CPU to stop within a second, by free memory on a GPU.
 
     Larger tiles waste less on their margins. Nothing but model and device decides, so that the window and the command
     line cut alike.
     """
     group = model.method.group
-    margin: int = model.network.margin  # pyright: ignore[reportAssignmentType]
     if model.device.type != "cuda":
         cost = _operations(model.checkpoint)
-        sides = [side for side in (512, 384, 256) if group * (side + 2 * margin) ** 2 * cost <= _CPU_OPERATIONS]
-        return max(sides, default=_CPU_TILE)
+        sides = [side for side in (512, 384, 256, 128) if group * (side + 2 * margin) ** 2 * cost <= _CPU_OPERATIONS]
+        return max(sides, default=_SMALLEST_CPU_TILE)
     free, _ = torch.cuda.mem_get_info(model.device)
     side = 2048
     # About six feature maps of the finest level live at once.
@@ -536,7 +593,7 @@ def _operations(checkpoint: Checkpoint) -> float:
         samples = given[0] if isinstance(layer, nn.ConvTranspose2d) else result
         counted += samples.numel() * weight[0].numel()
 
-    network = networks.build(checkpoint.arch).eval()
+    network = build(checkpoint.arch).eval()
     for layer in network.modules():
         if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d):
             layer.register_forward_hook(count)

@@ -27,7 +27,9 @@ class NoiseField:
 
     def _draw(self, index: int, row: int, column: int) -> np.ndarray:
         planes = [
-            np.random.Generator(np.random.Philox(key=[self._seed, index], counter=[0, column, row, channel]))
+            np.random.Generator(
+                np.random.Philox(key=[self._seed, index], counter=[0, column % 2**64, row % 2**64, channel])
+            )
             .standard_normal(_SIDE * _SIDE, dtype=np.float32)
             .reshape(_SIDE, _SIDE)
             for channel in range(self._channels)

@@ -7,40 +7,128 @@ import importlib
 import pkgutil
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, ClassVar, NamedTuple
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, NamedTuple, Protocol
 
 from torch import Generator, Tensor, nn
 
-Network = Callable[[Tensor, Tensor], Tensor]
-"""Takes (B, C, H, W) in the trained range and sigma (B, 1, 1, 1), gives the denoised picture."""
+from engine import networks
+from engine.noise import NoiseReport
 
-Field = Callable[[int], Tensor]
-"""Unit noise N(0, 1) of pass k at the pixels of the tile, (1, C, H, W); a function of seed, pass and position only."""
+
+class Field(Protocol):
+    """The random numbers of one tile: functions of seed, pass, channel and pixel position only."""
+
+    def unit(self, index: int, around: int = 0) -> Tensor:
+        """Unit noise N(0, 1) of pass `index`, shaped like the tile with `around` pixels more on every side."""
+        ...
 
 
 class Pass(NamedTuple):
-    """One pass: the estimate (1, C, H, W), and the recorruption's target part Bz, None where there is none."""
+    """One pass.
+
+    Attributes:
+        estimate: (B, C, H, W).
+        bz: the recorruption's target part y - target, whose product with the estimate gives the divergence; None
+            where the method has none, and then no PSNR is estimated.
+        variance: of the noise in each pixel as the method took it, shaped like the estimate; None for sigma^2.
+    """
 
     estimate: Tensor
     bz: Tensor | None
+    variance: Tensor | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Task:
+    """What a method is given of a picture: one tile with its margin.
+
+    Attributes:
+        noisy: (B, C, H, W) in the trained range; noise may lie outside [0, 1]. B is 1, but for a grey network on a
+            colour picture, where the channels are the batch.
+        sigma: standard deviation of the noise in the trained range, as measured or set by hand.
+        params: an instance of the method's `Params`.
+        first: index of the first pass, a multiple of `group`.
+        field: the random numbers.
+        report: the noise that was measured in the whole picture; None where it was not.
+        statistics: means of `survey` over the whole picture, (B, K, 1, 1); None where the method has no survey.
+    """
+
+    noisy: Tensor
+    sigma: float
+    params: Any
+    first: int
+    field: Field
+    report: NoiseReport | None = None
+    statistics: Tensor | None = None
+
+    def level(self, sigma: float | None = None) -> Tensor:
+        """A standard deviation, by default `sigma`, as a network takes it: (B, 1, 1, 1)."""
+        return self.noisy.new_full((self.noisy.shape[0], 1, 1, 1), self.sigma if sigma is None else sigma)
+
+
+@dataclass(frozen=True, eq=False)
+class Batch:
+    """What a loss is given.
+
+    Attributes:
+        noisy: (B, C, H, W) in the trained range, not clipped.
+        sigma: (B, 1, 1, 1), the standard deviation of its noise: known for synthetic noise, else estimated for each
+            picture.
+        target: the clean patch, or a second noisy one of the same scene, where a job trains on pairs; else None.
+        clean: patches of other, clean pictures, where a job has a folder of them; else None.
+        reports: the noise report of each patch's picture, where the noise is the pictures' own; else empty.
+    """
+
+    noisy: Tensor
+    sigma: Tensor
+    target: Tensor | None = None
+    clean: Tensor | None = None
+    reports: Sequence[NoiseReport] = ()
+
+
+Loss = Callable[[nn.Module, Batch, Any, Generator, float], Tensor]
+"""(network, batch, the method's `Training`, generator, progress of the stage 0 to 1) to a scalar."""
 
 
 @dataclass(frozen=True)
 class Stage:
-    """One part of a training.
+    """One part of a training; each begins with the averaged weights of the one before.
 
     Attributes:
         name: shown to the user.
-        share: its part of the job's steps, the shares sum to 1.
-        loss: (network, noisy (B, C, H, W), sigma (B, 1, 1, 1), params, generator, progress 0 to 1) to a scalar.
-        trains: prefix of the parameters that are updated, "" for all.
+        share: its part of the job's budget, the shares sum to 1.
+        loss: see `Loss`.
+        trains: prefix or prefixes of the parameters that are updated, "" for all; the others are frozen.
+        rate: learning rate as a part of the job's.
     """
 
     name: str
     share: float
-    loss: Callable[[nn.Module, Tensor, Tensor, Any, Generator, float], Tensor]
-    trains: str = ""
+    loss: Loss
+    trains: str | tuple[str, ...] = ""
+    rate: float = 1.0
+
+
+@dataclass(frozen=True, eq=False)
+class Layout:
+    """Weights of others that a method recognised by their names and shapes.
+
+    Attributes:
+        source: whose layout it is, for people: "Neighbor2Neighbor".
+        arch: {"network": id, **arguments} that rebuilds the network.
+        weights: under the names of that network.
+        params: values that suit it better than the method's defaults.
+        asks: what the tensors cannot say: names of fields of `foreign.Convention` that the user must fill in.
+        settle: gives `arch` once they are filled in; None where nothing depends on them.
+    """
+
+    source: str
+    arch: Mapping[str, Any]
+    weights: Mapping[str, Tensor]
+    params: Mapping[str, Any] = field(default_factory=dict)
+    asks: tuple[str, ...] = ()
+    settle: Callable[[Any], Mapping[str, Any]] | None = None
 
 
 @dataclass(frozen=True)
@@ -49,7 +137,7 @@ class NoParams:
 
 
 class Method(ABC):
-    """A way to denoise: its parameters, its passes at inference, its losses in training.
+    """A way to denoise: its parameters and networks, its passes at inference, its losses in training.
 
     A file in `engine/methods` that ends with `METHOD = TheClass()` is a method; nothing else has to be edited.
     """
@@ -60,35 +148,53 @@ class Method(ABC):
     source: ClassVar[str]
     """Paper, year, address."""
     Params: ClassVar[type] = NoParams
-    """A frozen dataclass of `params.param` fields."""
+    """What is adjusted when denoising: a frozen dataclass of `params.param` and `params.choice` fields."""
+    Training: ClassVar[type] = NoParams
+    """What is adjusted when training; the same kind of dataclass."""
     group: ClassVar[int] = 1
     """Passes that belong together (2 for antithetic pairs); the engine runs whole groups."""
+    architectures: ClassVar[Mapping[str, Callable[..., nn.Module]]] = {}
+    """Networks that this method brings along, by the id that checkpoints carry."""
+    networks: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
+    """Its networks by the name that `train --network` takes, the default first; empty for any of the shared ones."""
 
     @abstractmethod
-    def passes(
-        self, network: Network, noisy: Tensor, sigma: float, params: Any, first: int, field: Field
-    ) -> Iterator[Pass]:
-        """Yield pass `first`, `first` + 1, ... without end; the mean of the estimates is the result.
+    def passes(self, network: nn.Module, task: Task) -> Iterator[Pass]:
+        """Yield pass `task.first`, `task.first` + 1, ... without end; the mean of the estimates is the result."""
 
-        Args:
-            network: see `Network`.
-            noisy: (1, C, H, W) in the trained range; noise may lie outside [0, 1].
-            sigma: noise standard deviation in the trained range.
-            params: an instance of `Params`.
-            first: index of the first pass, a multiple of `group`.
-            field: the unit noise of a pass.
+    def survey(self, network: nn.Module, task: Task) -> Tensor | None:
+        """What must be known of the whole picture before the first pass: (B, K, H, W) whose mean it is.
+
+        Surveyed tile by tile and averaged over all pixels; None for methods that need nothing of the kind.
         """
+        return None
+
+    def margin(self, network: nn.Module, params: Any) -> int:
+        """Pixels around a tile that its result depends on."""
+        return network.margin  # pyright: ignore[reportReturnType]
 
     def accepts(self, trained_for: str) -> bool:
         """Whether a checkpoint that was trained for the method of that id can be run by this one."""
         return trained_for == self.id
 
+    def fits(self, arch: Mapping[str, Any]) -> bool:
+        """Whether this method can train that network."""
+        return True
+
     def count(self, params: Any) -> int:
         """Passes that these parameters ask for (T)."""
         return getattr(params, "passes", 1)
 
-    def stages(self, params: Any) -> Sequence[Stage]:
-        """The training, in order; empty where this method cannot be trained here."""
+    def stages(self, training: Any) -> Sequence[Stage]:
+        """The training, in order, by values of `Training`; empty where this method cannot be trained here."""
+        return ()
+
+    def synthesise(self, network: nn.Module, clean: Tensor, generator: Generator) -> Tensor | None:
+        """Clean patches (B, C, H, W) with noise like that of the pictures it learned from; None if it learns none."""
+        return None
+
+    def recognise(self, weights: Mapping[str, Tensor]) -> Sequence[Layout]:
+        """The layouts of others that these tensors may have; `module.` prefixes and wrappers are taken off already."""
         return ()
 
 
@@ -118,3 +224,24 @@ def method_of(name: str) -> Method:
         return methods()[name]
     except KeyError:
         raise MethodError(f"There is no method {name!r}; choose from {', '.join(sorted(methods()))}") from None
+
+
+@functools.cache
+def architectures() -> Mapping[str, Callable[..., nn.Module]]:
+    """Every network by its id: those that methods share and those that each brings along."""
+    found = dict(networks.ARCHITECTURES)
+    for method in methods().values():
+        found |= method.architectures
+    return found
+
+
+def build(arch: Mapping[str, Any]) -> nn.Module:
+    """A network from {"network": id, **its arguments}; ValueError names an unknown one or a wrong argument."""
+    details = dict(arch)
+    name = details.pop("network", None)
+    if name not in architectures():
+        raise ValueError(f"There is no network {name!r}; choose from {', '.join(architectures())}")
+    try:
+        return architectures()[name](**details)
+    except TypeError as error:
+        raise ValueError(f"Network {name!r} cannot be built: {error}") from None

@@ -81,14 +81,21 @@ class Sums:
         samples: how many.
         residual: sum of (mean of passes - noisy)^2.
         divergence: (1/T) sum over passes of <estimate, Bz>, its expectation is the trace of Jacobian x covariance.
+        power: sum of the noise variance of each sample, the trace of the covariance.
     """
 
     samples: int = 0
     residual: float = 0.0
     divergence: float = 0.0
+    power: float = 0.0
 
     def __add__(self, other: Sums) -> Sums:
-        return Sums(self.samples + other.samples, self.residual + other.residual, self.divergence + other.divergence)
+        return Sums(
+            self.samples + other.samples,
+            self.residual + other.residual,
+            self.divergence + other.divergence,
+            self.power + other.power,
+        )
 
 
 @dataclass(frozen=True)
@@ -101,25 +108,24 @@ class Estimate:
 
 
 def estimate_psnr(
-    sums: Sums, sigma: float, *, strength: float = 1.0, uncertainty: float = 0.0, pairs: int = 1, peak: float = 1.0
+    sums: Sums, *, strength: float = 1.0, uncertainty: float = 0.0, pairs: int = 1, peak: float = 1.0
 ) -> Estimate:
     """PSNR of the average of R2R passes from the noisy picture alone.
 
-    MSE(mean) = |mean - y|^2 - sigma^2 + 2 E<mean, n>, and by Stein's lemma E<mean, n> = E<f_t, B z_t> for every pass t,
-    which antithetic pairs estimate without a baseline: unbiased for the finite average that is shown. Blending
+    MSE(mean) = |mean - y|^2 - tr(covariance) + 2 E<mean, n>, and by Stein's lemma E<mean, n> = E<f_t, B z_t> for every
+    pass t, which antithetic pairs estimate without a baseline: unbiased for the finite average that is shown. Blending
     y + strength (mean - y) changes the two sums in closed form.
 
     Args:
         sums: from the passes, in the units of the trained range.
-        sigma: noise standard deviation there.
         strength: of the blend.
-        uncertainty: relative standard error of sigma; 0 where it is known.
+        uncertainty: relative standard error of the noise deviation; 0 where it is known.
         pairs: antithetic pairs that the divergence was averaged over.
         peak: data range there.
     """
     if sums.samples == 0:
         return Estimate(None, None, "no pass has been made yet")
-    variance = sigma**2
+    variance = sums.power / sums.samples
     residual, divergence = sums.residual / sums.samples, sums.divergence / sums.samples
     share = ((1 - strength) * variance + strength * divergence) / variance if variance else 0.0
     mse = strength**2 * residual - variance + 2 * share * variance

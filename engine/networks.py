@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -176,24 +174,5 @@ def fold_batch_norm(network: nn.Module) -> nn.Module:
     return network
 
 
-@dataclass(frozen=True)
-class Architecture:
-    """A named network: how to build it from numbers that JSON can hold."""
-
-    id: str
-    build: Callable[..., nn.Module]
-
-
-ARCHITECTURES: Mapping[str, Architecture] = {"unet": Architecture("unet", UNet), "dncnn": Architecture("dncnn", DnCNN)}
-
-
-def build(arch: Mapping[str, Any]) -> nn.Module:
-    """A network from {"network": id, **its arguments}; ValueError names an unknown one or a wrong argument."""
-    details = dict(arch)
-    name = details.pop("network", None)
-    if name not in ARCHITECTURES:
-        raise ValueError(f"There is no network {name!r}; choose from {', '.join(ARCHITECTURES)}")
-    try:
-        return ARCHITECTURES[name].build(**details)
-    except TypeError as error:
-        raise ValueError(f"Network {name!r} cannot be built: {error}") from None
+ARCHITECTURES: Mapping[str, Callable[..., nn.Module]] = {"unet": UNet, "dncnn": DnCNN}
+"""Networks that belong to no one method, by the id that checkpoints carry."""

@@ -29,10 +29,12 @@ class Spec:
         automatic: None is allowed and means "measured from the picture".
         stops: the values a slider stops at; empty for a continuous one.
         integer: whether values are whole numbers.
+        choices: the words that can be chosen; the bounds then mean nothing.
+        expert: shown under "Advanced" only.
     """
 
     name: str
-    default: float | int | None
+    default: float | int | str | None
     minimum: float
     maximum: float
     label: str
@@ -43,9 +45,15 @@ class Spec:
     automatic: bool = False
     stops: tuple[float, ...] = ()
     integer: bool = False
+    choices: tuple[str, ...] = ()
+    expert: bool = False
 
-    def check(self, value: Any) -> float | int | None:
+    def check(self, value: Any) -> float | int | str | None:
         """Return `value` as the parameter's type; ParamError says what was expected and what came."""
+        if self.choices:
+            if value not in self.choices:
+                raise ParamError(f"{self.label} must be one of {', '.join(self.choices)}, not {value!r}")
+            return value
         if value is None and self.automatic:
             return None
         shown = f"{self.minimum * self.scale:g} to {self.maximum * self.scale:g}"
@@ -59,12 +67,33 @@ class Spec:
             return int(value)
         return float(value)
 
+    def read(self, text: str) -> float | int | str | None:
+        """What a command line says, in engine units: a word, `auto`, or a number as it is shown; raises as `check`."""
+        if self.choices:
+            return self.check(text)
+        if text == "auto" and self.automatic:
+            return None
+        try:
+            value = float(text) / self.scale
+        except ValueError:
+            raise ParamError(
+                f"{self.label} must be {'auto or ' if self.automatic else ''}a number from "
+                f"{self.minimum * self.scale:g} to {self.maximum * self.scale:g}, not {text!r}"
+            ) from None
+        return self.check(value)
+
 
 def param(default: float | int | None, minimum: float, maximum: float, label: str, **details: Any) -> Any:
     """Declare a dataclass field with the details of `Spec`."""
     details["integer"] = isinstance(default, int)
     details["automatic"] = default is None
     spec = {"default": default, "minimum": minimum, "maximum": maximum, "label": label, **details}
+    return field(default=default, metadata={"spec": spec})
+
+
+def choice(default: str, choices: tuple[str, ...], label: str, **details: Any) -> Any:
+    """Declare a dataclass field that is one of some words."""
+    spec = {"default": default, "minimum": 0.0, "maximum": 0.0, "label": label, "choices": choices, **details}
     return field(default=default, metadata={"spec": spec})
 
 

@@ -2,9 +2,9 @@
 
 import torch
 
-from engine import networks
 from engine.checkpoint import Checkpoint
 from engine.denoise import Model, load_model_from
+from engine.method import build, method_of
 
 TINY = {"network": "unet", "width": 8, "blocks": 1, "levels": 2}
 
@@ -12,9 +12,10 @@ TINY = {"network": "unet", "width": 8, "blocks": 1, "levels": 2}
 def checkpoint(channels: int = 3, method: str = "r2r", seed: int = 0, **arch) -> Checkpoint:
     """A checkpoint whose weights are random but tame: its estimate stays near the picture."""
     torch.manual_seed(seed)
-    base = TINY if arch.get("network", "unet") == "unet" else {}
+    own = next(iter(method_of(method).networks.values()), {})
+    base = own if own and "network" not in arch else TINY if arch.get("network", "unet") == "unet" else {}
     arch = {**base, "channels": channels, **arch}
-    network = networks.build(arch)
+    network = build(arch)
     with torch.no_grad():
         for name, parameter in network.named_parameters():
             if name.startswith("tail"):

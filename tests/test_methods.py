@@ -10,7 +10,7 @@ import torch
 from engine import params
 from engine.denoise import Denoising
 from engine.image import Image
-from engine.method import MethodError, method_of, methods
+from engine.method import Batch, MethodError, method_of, methods
 from models import checkpoint, model
 
 METHODS = sorted(methods())
@@ -55,23 +55,24 @@ def test_the_same_seed_gives_the_same_result(name, image):
 
 @pytest.mark.parametrize("name", METHODS)
 def test_parameters_survive_json(name):
-    kind = methods()[name].Params
-    values = params.make(kind, {})
-    assert params.make(kind, json.loads(json.dumps(asdict(values)))) == values
+    for kind in (methods()[name].Params, methods()[name].Training):
+        values = params.make(kind, {})
+        assert params.make(kind, json.loads(json.dumps(asdict(values)))) == values
 
 
 @pytest.mark.parametrize("name", METHODS)
 def test_every_stage_has_a_finite_loss_and_moves_only_its_own_parameters(name):
     method = methods()[name]
-    values = params.make(method.Params, {})
+    values = params.make(method.Training, {})
     stages = method.stages(values)
     if stages:
         assert sum(stage.share for stage in stages) == pytest.approx(1)
     for stage in stages:
         network = checkpoint(method=name).build().train()
-        noisy = torch.rand(2, 3, 32, 32)
-        sigma = torch.full((2, 1, 1, 1), 0.1)
-        loss = stage.loss(network, noisy, sigma, values, torch.Generator().manual_seed(0), 0.5)
+        for key, parameter in network.named_parameters():
+            parameter.requires_grad_(key.startswith(stage.trains))
+        batch = Batch(torch.rand(2, 3, 64, 64), torch.full((2, 1, 1, 1), 0.1))
+        loss = stage.loss(network, batch, values, torch.Generator().manual_seed(0), 0.5)
         assert torch.isfinite(loss)
         loss.backward()
         for key, parameter in network.named_parameters():

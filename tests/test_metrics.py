@@ -69,8 +69,10 @@ def test_estimate_is_unbiased_for_a_linear_filter_at_any_strength(strength):
     for _ in range(40):
         noisy = clean + sigma * rng.standard_normal(clean.shape)
         blurred = cv2.sepFilter2D(noisy, -1, kernel, kernel, borderType=cv2.BORDER_CONSTANT)
-        sums = Sums(noisy.size, float(((blurred - noisy) ** 2).sum()), centre * sigma**2 * noisy.size)
-        estimate = estimate_psnr(sums, sigma, strength=strength)
+        sums = Sums(
+            noisy.size, float(((blurred - noisy) ** 2).sum()), centre * sigma**2 * noisy.size, sigma**2 * noisy.size
+        )
+        estimate = estimate_psnr(sums, strength=strength)
         blended = noisy + strength * (blurred - noisy)
         true = 10 * math.log10(1 / float(((blended - clean) ** 2).mean()))
         assert estimate.psnr_db is not None
@@ -80,6 +82,6 @@ def test_estimate_is_unbiased_for_a_linear_filter_at_any_strength(strength):
 
 
 def test_no_number_is_given_for_an_error_that_is_not_above_zero():
-    estimate = estimate_psnr(Sums(100, 0.0, 0.0), 0.1)
+    estimate = estimate_psnr(Sums(100, 0.0, 0.0, 1.0))
     assert estimate.psnr_db is None
     assert estimate.reason

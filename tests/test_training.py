@@ -90,9 +90,10 @@ def test_noise_is_one_realisation_and_the_clean_picture_is_out_of_reach(job):
 
 def test_patches_are_cut_from_the_pictures_and_carry_their_sigma(job):
     pictures = load_pictures(job)
-    noisy, sigma = Sampler(pictures, job).batch(np.random.default_rng(0))
+    batch = Sampler(pictures, job).batch(np.random.default_rng(0))
+    noisy = batch.noisy
     assert noisy.shape == (4, 3, 32, 32)
-    assert torch.allclose(sigma, torch.full((4, 1, 1, 1), 25 / 255))
+    assert torch.allclose(batch.sigma, torch.full((4, 1, 1, 1), 25 / 255))
     known = set(np.concatenate([picture.pixels.ravel() for picture in pictures]).tolist())
     assert set(noisy.numpy().ravel().tolist()) <= known
 
@@ -100,8 +101,8 @@ def test_patches_are_cut_from_the_pictures_and_carry_their_sigma(job):
 def test_a_loss_that_is_not_finite_ends_the_run_as_failed(job, tmp_path, monkeypatch):
     from engine.methods import r2r
 
-    def broken(network, noisy, *_):
-        return network(noisy, noisy.new_ones(4, 1, 1, 1)).sum() * np.nan
+    def broken(network, batch, *_):
+        return network(batch.noisy, batch.sigma).sum() * np.nan
 
     monkeypatch.setattr(r2r, "loss", broken)
     events = list(train(job, tmp_path))
@@ -114,7 +115,8 @@ def test_a_loss_that_is_not_finite_ends_the_run_as_failed(job, tmp_path, monkeyp
     [
         ({"minutes": 1.0}, "either --minutes or --steps"),
         ({"steps": -1}, "more than zero"),
-        ({"network": "x"}, "There is no network 'x'"),
+        ({"target": "x", "noise": "gaussian:5"}, "clean or noisy"),
+        ({"target": "clean", "noise": None}, "give the noise"),
         ({"patch": 30}, "a multiple of 8"),
     ],
 )
@@ -128,6 +130,11 @@ def test_a_folder_without_pictures_says_so(job, tmp_path):
     empty.mkdir()
     with pytest.raises(TrainError, match="None of the 0 pictures"):
         list(train(replace(job, data=str(empty)), tmp_path))
+
+
+def test_a_network_that_does_not_exist_names_the_choices(job, tmp_path):
+    with pytest.raises(TrainError, match="There is no network 'x'; choose from unet"):
+        list(train(replace(job, network="x"), tmp_path))
 
 
 def test_plain_networks_cannot_be_trained_here(job, tmp_path):

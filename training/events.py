@@ -31,6 +31,14 @@ class Step:
 
 
 @dataclass(frozen=True)
+class Staged:
+    """The next part of the training began."""
+
+    step: int
+    stage: str
+
+
+@dataclass(frozen=True)
 class Validated:
     """Mean PSNR in dB of the averaged weights on the validation pictures."""
 
@@ -54,7 +62,7 @@ class Ended:
     message: str = ""
 
 
-Event = Started | Step | Validated | Saved | Ended
+Event = Started | Staged | Step | Validated | Saved | Ended
 
 
 def append(event: Event, run: Path) -> None:

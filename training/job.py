@@ -23,7 +23,7 @@ NETWORKS: Mapping[str, Mapping[str, Any]] = {
     "dncnn17": {"network": "dncnn", "depth": 17, "output": "residual"},
     "dncnn20": {"network": "dncnn", "depth": 20, "output": "residual"},
 }
-"""Networks by the name that `--network` takes."""
+"""Networks that any method can train, by the name that `--network` takes; a method may bring others."""
 
 
 @dataclass(frozen=True)
@@ -33,23 +33,34 @@ class TrainJob:
     Attributes:
         data: folder of noisy pictures, or of clean ones where `noise` is given.
         noise: synthetic noise put on the pictures before anything else sees them, for example "gaussian:0-75".
+        network: one of `NETWORKS` or of the method's own; None for the method's default.
         fresh: draw that noise anew for each patch; otherwise each picture has one realisation for ever.
+        target: "clean" or "noisy" trains on pairs made from clean pictures and `noise` (supervised, Noise2Noise), for
+            comparison only; None learns from the noisy pictures alone.
+        clean: folder of other, clean pictures for stages that learn from them unpaired.
+        teacher: checkpoint whose averaged result the network learns to give in one pass.
+        sides: (least, most) of both sides of a picture in pixels; others are left out. None takes all.
         validate: folder of clean pictures whose PSNR is reported; never used to choose anything.
         validate_noise: what is put on them.
         grey: train on luminance.
         start: checkpoint to begin from, None for random weights.
         minutes, steps: the budget, one of them; the learning rate falls to zero over it.
         batch, patch: patches a step and their side in pixels.
+        params: values of the method's `Training`.
     """
 
     data: str
     method: str = "r2r"
-    network: str = "unet"
+    network: str | None = None
     noise: str | None = None
     fresh: bool = False
     validate: str | None = None
     validate_noise: str = "gaussian:25"
     grey: bool = False
+    target: str | None = None
+    clean: str | None = None
+    teacher: str | None = None
+    sides: tuple[int, int] | None = None
     start: str | None = None
     minutes: float | None = None
     steps: int | None = None
@@ -67,8 +78,10 @@ class TrainJob:
             raise TrainError("Give a budget: either --minutes or --steps")
         if (self.minutes or 1) <= 0 or (self.steps or 1) <= 0:
             raise TrainError("The budget must be more than zero")
-        if self.network not in NETWORKS:
-            raise TrainError(f"There is no network {self.network!r}; choose from {', '.join(NETWORKS)}")
+        if self.target not in (None, "clean", "noisy"):
+            raise TrainError(f"A target is clean or noisy, not {self.target!r}")
+        if self.target and not self.noise:
+            raise TrainError("Pairs are made from clean pictures: give the noise to put on them with --noise")
         if self.patch < 16 or self.patch % 8 or self.batch < 1:
             raise TrainError("Patches need a side of at least 16, a multiple of 8, and a batch at least one of them")
 
@@ -81,8 +94,9 @@ def write_job(job: TrainJob, run: Path) -> None:
 def read_job(run: Path) -> TrainJob:
     """The job of a run folder; TrainError if it is not one."""
     try:
-        return TrainJob(**json.loads((run / "job.json").read_text()))
+        values = json.loads((run / "job.json").read_text())
+        return TrainJob(**{**values, "sides": tuple(values["sides"]) if values.get("sides") else None})
     except FileNotFoundError:
         raise TrainError(f"{run} is not a training run: it has no job.json") from None
-    except (json.JSONDecodeError, TypeError) as error:
+    except (json.JSONDecodeError, TypeError, AttributeError) as error:
         raise TrainError(f"{run / 'job.json'} cannot be read ({error})") from None

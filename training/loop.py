@@ -6,26 +6,27 @@ import copy
 import math
 import platform
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import date
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 import engine
-from engine import networks, params
+from engine import params
 from engine.checkpoint import Card, Checkpoint, find_checkpoint, load_checkpoint, save_checkpoint
 from engine.corruption import Corruption, rng_for
+from engine.denoise import Denoising, Model
 from engine.device import autocast_dtype, pick_device
 from engine.files import replacing
-from engine.image import find_images, load_image
-from engine.method import Field, Method, method_of
-from training.events import Ended, Event, Saved, Started, Step, Validated
+from engine.image import Image, find_images, load_image
+from engine.method import Batch, Method, Stage, build, method_of
+from training.events import Ended, Event, Saved, Staged, Started, Step, Validated
 from training.job import NETWORKS, TrainError, TrainJob
-from training.patches import Sampler, in_channels, load_pictures
+from training.patches import Sampler, in_channels, load_clean, load_pictures
 
 CHECKPOINT = "checkpoint.safetensors"
 STATE = "state.pt"
@@ -43,7 +44,7 @@ def train(job: TrainJob, run: Path, should_stop: Callable[[], bool] = lambda: Fa
     needs). TrainError for a job that cannot run; a loss that is not finite ends the run as failed.
     """
     method = method_of(job.method)
-    values = params.make(method.Params, job.params)
+    values = params.make(method.Training, job.params)
     stages = method.stages(values)
     if not stages:
         raise TrainError(f"Method {job.method!r} cannot be trained here; choose one that can, such as r2r")
@@ -51,14 +52,16 @@ def train(job: TrainJob, run: Path, should_stop: Callable[[], bool] = lambda: Fa
         torch.set_num_threads(job.threads)
     device = pick_device(job.device)
     pictures = load_pictures(job)
-    sampler = Sampler(pictures, job)
+    sampler = Sampler(pictures, job, load_clean(job))
     torch.manual_seed(job.seed)
-    arch = {**NETWORKS[job.network], "channels": 1 if job.grey else 3}
+    arch = {**network_named(job.network, method), "channels": 1 if job.grey else 3}
     start = load_checkpoint(find_checkpoint(job.start)) if job.start else None
     if start is not None and start.channels != arch["channels"]:
         raise TrainError(f"{start.name} is for {start.channels} channel(s), this job for {arch['channels']}")
     arch = dict(start.arch) if start else arch
-    network = (start.build() if start else networks.build(arch)).to(device, memory_format=torch.channels_last).train()  # pyright: ignore[reportCallIssue]
+    if not method.fits(arch):
+        raise TrainError(f"Method {job.method!r} cannot train network {arch['network']!r}; leave --network out")
+    network = (start.build() if start else build(arch)).to(device, memory_format=torch.channels_last).train()  # pyright: ignore[reportCallIssue]
     average = copy.deepcopy(network).eval()
     optimiser = torch.optim.AdamW(network.parameters(), lr=job.learning_rate, betas=(0.9, 0.99), weight_decay=0.0)
     generator = torch.Generator(device).manual_seed(job.seed)
@@ -93,7 +96,7 @@ def train(job: TrainJob, run: Path, should_stop: Callable[[], bool] = lambda: Fa
         with replacing(run / STATE) as partial:
             torch.save(state, partial)
         card = _card(job, step, spent, device, len(pictures), last_psnr)
-        checkpoint = Checkpoint(job.name, job.method, arch, average.state_dict(), dict(job.params), card)
+        checkpoint = Checkpoint(job.name, job.method, arch, average.state_dict(), card=card)
         save_checkpoint(checkpoint, run / CHECKPOINT)
 
     yield Started(step, len(pictures), str(device), str(half or torch.float32).removeprefix("torch."))
@@ -102,20 +105,26 @@ def train(job: TrainJob, run: Path, should_stop: Callable[[], bool] = lambda: Fa
     clock = saved = reported = validated = time.monotonic()
     patches_since = 0
     reason = "finished"
+    stage: Stage | None = None
     while progress() < 1.0:
         if should_stop() or (run / STOP).exists():
             reason = "stopped"
             break
-        now = progress()
-        rate = job.learning_rate * min(1.0, (step + 1) / 200) * 0.5 * (1 + math.cos(math.pi * now))
+        number, within = _stage_at(stages, progress())
+        if stage is not stages[number]:
+            if stage is not None:
+                network.load_state_dict(average.state_dict())
+            stage = stages[number]
+            for name, parameter in network.named_parameters():
+                parameter.requires_grad_(name.startswith(stage.trains))
+            yield Staged(step, stage.name)
+        warm = min(1.0, (step + 1) / 200)
+        rate = job.learning_rate * stage.rate * warm * 0.5 * (1 + math.cos(math.pi * within))
         for group in optimiser.param_groups:
             group["lr"] = rate
-        noisy, sigma = (t.to(device) for t in sampler.batch(rng))
-        noisy = noisy.contiguous(memory_format=torch.channels_last)
-        # The stages follow one another along the budget.
-        stage = next(s for s, end in _ends(stages) if now < end)
+        batch = _moved(sampler.batch(rng), device)
         with torch.autocast(device.type, half or torch.bfloat16, enabled=half is not None):
-            loss = stage.loss(network, noisy, sigma, values, generator, now)
+            loss = stage.loss(network, batch, values, generator, within)
         optimiser.zero_grad(set_to_none=True)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
@@ -134,7 +143,7 @@ def train(job: TrainJob, run: Path, should_stop: Callable[[], bool] = lambda: Fa
             yield Step(step, float(np.mean(losses)), rate, patches_since / (tick - reported), progress())
             losses, patches_since, reported = [], 0, tick
         if job.validate and tick - validated > _VALIDATE_EVERY_S:
-            last_psnr = validate(method, average, job, device)
+            last_psnr = validate(method, average, arch, job, device)
             yield Validated(step, last_psnr)
             validated = clock = time.monotonic()
         if tick - saved > _SAVE_EVERY_S:
@@ -142,45 +151,60 @@ def train(job: TrainJob, run: Path, should_stop: Callable[[], bool] = lambda: Fa
             yield Saved(step)
             saved = clock = time.monotonic()
     if job.validate:
-        last_psnr = validate(method, average, job, device)
+        last_psnr = validate(method, average, arch, job, device)
         yield Validated(step, last_psnr)
     save()
     yield Saved(step)
     yield Ended(step, reason)
 
 
-def validate(method: Method, network: nn.Module, job: TrainJob, device: torch.device, limit: int = 12) -> float:
+def validate(
+    method: Method, network: nn.Module, arch: Mapping[str, Any], job: TrainJob, device: torch.device, limit: int = 12
+) -> float:
     """Mean PSNR in dB of one group of passes on the middle 256x256 of at most `limit` validation pictures."""
     corruption = Corruption.parse(job.validate_noise)
-    values = params.make(method.Params, job.params)
+    values = params.make(method.Params, {})
+    model = Model(Checkpoint(job.name, method.id, arch, {}), method, network, device, torch.float32)
     results = []
     for path in find_images([Path(job.validate or "")])[:limit]:
         clean = in_channels(load_image(path).pixels, job)
         top, left = (max(0, (side - 256) // 2) for side in clean.shape[:2])
         clean = clean[top : top + 256, left : left + 256]
-        clean = clean[: clean.shape[0] // 8 * 8, : clean.shape[1] // 8 * 8]
-        rng = rng_for(job.seed, path.stem)
-        noisy, sigma = corruption.apply(clean, rng)
-        tensor = torch.from_numpy(noisy.transpose(2, 0, 1)[None].copy()).to(device)
-        shape = tensor.shape
-
-        def unit(index: int, rng: np.random.Generator = rng, shape: Any = shape) -> torch.Tensor:
-            return torch.from_numpy(rng.standard_normal(tuple(shape), dtype=np.float32)).to(device)
-
-        field: Field = unit
-        with torch.inference_mode():
-            passes = method.passes(network, tensor, sigma, values, 0, field)
-            estimates = [next(passes).estimate for _ in range(method.group)]
-        denoised = torch.stack(estimates).mean(0)[0].cpu().numpy().transpose(1, 2, 0).clip(0, 1)
+        noisy, sigma = corruption.apply(clean, rng_for(job.seed, path.stem))
+        work = Denoising(model, Image(noisy), values, sigma=sigma, seed=job.seed, tile=256, keep=False)
+        for _ in work.run(method.group):
+            pass
+        denoised = work.mean(method.group).clip(0, 1)
         results.append(-10 * math.log10(float(((denoised - clean) ** 2).mean())))
     return float(np.mean(results))
 
 
-def _ends(stages: Any) -> list[tuple[Any, float]]:
-    """Each stage with the progress at which it ends; the last has no end."""
-    ends = np.cumsum([stage.share for stage in stages])
-    ends[-1] = math.inf
-    return list(zip(stages, ends.tolist(), strict=True))
+def network_named(name: str | None, method: Method) -> Mapping[str, Any]:
+    """The network that a job asks for by name, without its channels; TrainError lists the names."""
+    known = {**method.networks, **NETWORKS}
+    name = name or next(iter(known))
+    if name not in known:
+        raise TrainError(f"There is no network {name!r}; choose from {', '.join(known)}")
+    return known[name]
+
+
+def _stage_at(stages: Sequence[Stage], progress: float) -> tuple[int, float]:
+    """Which stage a run is in, and how far in it: stages follow one another along the budget."""
+    begin = 0.0
+    for number, stage in enumerate(stages):
+        if progress < begin + stage.share or number == len(stages) - 1:
+            return number, min(max((progress - begin) / stage.share, 0.0), 1.0)
+        begin += stage.share
+    raise AssertionError("a method has stages")
+
+
+def _moved(batch: Batch, device: torch.device) -> Batch:
+    def move(planes: Tensor | None) -> Tensor | None:
+        return None if planes is None else planes.to(device).contiguous(memory_format=torch.channels_last)
+
+    noisy = move(batch.noisy)
+    assert noisy is not None
+    return Batch(noisy, batch.sigma.to(device), move(batch.target), move(batch.clean), batch.reports)
 
 
 @torch.no_grad()

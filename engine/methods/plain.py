@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
-from torch import Tensor
+from torch import nn
 
-from engine.method import Field, Method, Network, Pass
+from engine.method import Method, Pass, Task
 
 
 class Plain(Method):
@@ -21,13 +20,10 @@ class Plain(Method):
         """Any network can be run once."""
         return True
 
-    def passes(
-        self, network: Network, noisy: Tensor, sigma: float, params: Any, first: int, field: Field
-    ) -> Iterator[Pass]:
+    def passes(self, network: nn.Module, task: Task) -> Iterator[Pass]:
         """The same estimate each time; there is nothing random in it."""
-        level = noisy.new_full((1, 1, 1, 1), sigma)
         while True:
-            yield Pass(network(noisy, level), None)
+            yield Pass(network(task.noisy, task.level()), None)
 
 
 METHOD = Plain()

@@ -5,11 +5,12 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Generator, Tensor, nn
 
-from engine.method import Field, Method, Network, Pass, Stage
+from engine.method import Batch, Method, Pass, Stage, Task
 from engine.params import param
 
 
@@ -62,25 +63,23 @@ class R2R(Method):
     Params = R2RParams
     group = 2
 
-    def passes(
-        self, network: Network, noisy: Tensor, sigma: float, params: R2RParams, first: int, field: Field
-    ) -> Iterator[Pass]:
+    def passes(self, network: nn.Module, task: Task) -> Iterator[Pass]:
         """Antithetic pairs: pass 2j draws +z, pass 2j + 1 draws -z.
 
         The denoiser is locally almost linear in z, so the pair cancels nearly all of the sampling variance, and
         every even T extends every smaller one.
         """
-        inflated = sigma * (1 + params.alpha**2) ** 0.5
-        level = noisy.new_full((2, 1, 1, 1), inflated)
-        for pair in itertools.count(first // 2):
-            z = field(2 * pair)
-            spread = params.alpha * sigma * z
-            bz = sigma / params.alpha * z
-            plus, minus = network(torch.cat((noisy + spread, noisy - spread)), level).split(1)
+        alpha, sigma, noisy = task.params.alpha, task.sigma, task.noisy
+        level = task.level(sigma * (1 + alpha**2) ** 0.5)
+        for pair in itertools.count(task.first // 2):
+            z = task.field.unit(2 * pair)
+            spread = alpha * sigma * z
+            bz = sigma / alpha * z
+            plus, minus = network(torch.cat((noisy + spread, noisy - spread)), torch.cat((level, level))).chunk(2)
             yield Pass(plus, bz)
             yield Pass(minus, -bz)
 
-    def stages(self, params: R2RParams) -> Sequence[Stage]:
+    def stages(self, training: Any) -> Sequence[Stage]:
         """One stage; see `loss`."""
         return (Stage("recorrupted pairs", 1.0, loss),)
 
@@ -89,14 +88,13 @@ ALPHAS = (0.3, 1.0)
 """Recorruption strengths drawn in training, so that one network serves the slider's useful range."""
 
 
-def loss(
-    network: nn.Module, noisy: Tensor, sigma: Tensor, params: R2RParams, generator: Generator, progress: float
-) -> Tensor:
+def loss(network: nn.Module, batch: Batch, training: Any, generator: Generator, progress: float) -> Tensor:
     """Squared distance of f(y + alpha sigma z) to y - sigma z / alpha, alpha uniform in `ALPHAS` for each patch.
 
     Each patch is weighted by the inverse variance of its target, sigma^2 (1 + 1 / alpha^2): with one network for all
     levels the strong noise would otherwise drown the weak.
     """
+    noisy, sigma = batch.noisy, batch.sigma
     shape = (noisy.shape[0], 1, 1, 1)
     low, high = ALPHAS
     alpha = low + (high - low) * torch.rand(shape, generator=generator, device=noisy.device)
