@@ -29,7 +29,7 @@ TILES = 12
 @pytest.fixture(autouse=True)
 def small_tiles(monkeypatch):
     """Tiles and pieces of the screen of 64 pixels: many of them in small pictures."""
-    monkeypatch.setattr("engine.denoise.tile_side", lambda model: 64)
+    monkeypatch.setattr("engine.denoise.tile_side", lambda model, margin: 64)
     monkeypatch.setattr("app.jobs._CELL", 64)
 
 
