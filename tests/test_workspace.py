@@ -100,15 +100,15 @@ def calls(monkeypatch):
     class Calls(list):
         pause = 0.0
 
-    made, original = Calls(), Denoising._call
+    made, original = Calls(), Denoising._advance
 
-    def counted(self, noisy, sigma):
+    def counted(self, tile, passes):
         made.append(threading.current_thread().name)
         if made.pause:
             time.sleep(made.pause)
-        return original(self, noisy, sigma)
+        return original(self, tile, passes)
 
-    monkeypatch.setattr(Denoising, "_call", counted)
+    monkeypatch.setattr(Denoising, "_advance", counted)
     return made
 
 
@@ -768,7 +768,7 @@ def test_a_defect_is_told_with_its_traceback(workspace, qtbot, tmp_path, monkeyp
     def broken(self, *args):
         raise KeyError("defect")
 
-    monkeypatch.setattr(Denoising, "_call", broken)
+    monkeypatch.setattr(Denoising, "_advance", broken)
     with caplog.at_level(logging.CRITICAL):
         workspace.open([noisy_file(tmp_path / "a.tif")])
         qtbot.waitUntil(lambda: bool(workspace.errors), timeout=PATIENCE_MS)
