@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from engine import paths
 from engine.files import replacing
 from engine.method import build, method_of
+from engine.proposal import leading
 
 SUFFIX = ".safetensors"
 _KEY = "pellucid"
@@ -193,15 +194,11 @@ def find_checkpoint(name: str) -> Path:
 
 
 def default_checkpoint(channels: int, method: str | None = None) -> Entry:
-    """The checkpoint that leads for a picture: of this method, made for this number of channels, bundled.
-
-    A grey checkpoint serves colour pictures channel by channel where there is no other.
-    """
+    """The checkpoint that leads for a picture, see `proposal.leading`: of this method or of any."""
     accepts = method_of(method).accepts if method else lambda trained_for: True
     entries = [entry for entry in list_checkpoints() if accepts(entry.method)]
-    if not entries:
+    found = leading(entries, channels, (method,)) if method else leading(entries, channels)
+    if found is None:
         wanted = f"for method {method!r} " if method else ""
         raise CheckpointError(f"No model {wanted}is installed; train one with `train` or bring one in with `import`")
-    preferred = method or "r2r"
-    entries.sort(key=lambda e: (e.channels != channels, e.channels == 3, e.method != preferred, not e.bundled))
-    return entries[0]
+    return found

@@ -104,9 +104,16 @@ def specs(params_type: type) -> tuple[Spec, ...]:
     )
 
 
-def make(params_type: type, values: Mapping[str, Any]) -> Any:
-    """Build checked parameters; what is missing takes its default. ParamError for unknown names or bad values."""
+def make(params_type: type, values: Mapping[str, Any], suggested: Mapping[str, Any] | None = None) -> Any:
+    """Build checked parameters; ParamError for unknown names or bad values.
+
+    Args:
+        params_type: the dataclass.
+        values: set by hand.
+        suggested: a checkpoint's, in place of the defaults; unknown names are left out: another method may run it.
+    """
     known = {spec.name: spec for spec in specs(params_type)}
+    values = {**{name: value for name, value in (suggested or {}).items() if name in known}, **values}
     unknown = sorted(set(values) - set(known))
     if unknown:
         raise ParamError(f"Unknown parameter {unknown[0]!r}; this method has {', '.join(known) or 'none'}")

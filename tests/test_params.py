@@ -34,3 +34,10 @@ def test_parameters_survive_json():
 
     values = params.make(R2RParams, {"alpha": 0.3, "passes": 8, "sigma": 0.1})
     assert params.make(R2RParams, json.loads(json.dumps(asdict(values)))) == values
+
+
+def test_what_a_checkpoint_suggests_counts_only_where_the_method_knows_it():
+    assert params.make(R2RParams, {}, {"alpha": 0.3, "unheard of": 1}) == R2RParams(alpha=0.3)
+    assert params.make(R2RParams, {"alpha": 0.7}, {"alpha": 0.3}) == R2RParams(alpha=0.7)
+    with pytest.raises(params.ParamError):
+        params.make(R2RParams, {"unheard of": 1})
