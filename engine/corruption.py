@@ -34,8 +34,8 @@ class Corruption:
             "poisson": y = P(lambda x) / lambda, lambda photons at white;
             "gamma": y = x Gamma(L, 1 / L), the speckle of L looks;
             "hg": y = x + N(0, ((S x)^2 + C^2) / 255^2), heteroscedastic Gaussian noise (Wu et al., ECCV 2020);
-            "hg-released": y = x + N(0, (S x + C)^2 / 255^2), as their code validates: both parts share their draw, which
-            makes it stronger than "hg";
+            "hg-released": y = x + N(0, (S x + C)^2 / 255^2), as their code validates: both parts share their draw,
+            so it is stronger than "hg";
             "mg": y = x + N(0, Sigma), multivariate over the three colours, with the covariance of their validation;
             "mg:random": the same with the random covariances that they train on, one a picture.
         levels: the two ends between which the level is uniform, drawn once a picture, of gaussian, poisson and gamma;
