@@ -108,6 +108,7 @@ def _parser() -> argparse.ArgumentParser:
     shared(evaluate)
     evaluate.add_argument("--grey", action="store_true", help="work on luminance")
     evaluate.add_argument("--limit", type=_whole(1), metavar="N", help="only the first N pictures")
+    evaluate.add_argument("--draws", type=_whole(1), default=1, metavar="N", help="put --noise on each picture N times")
     evaluate.add_argument("--round8", action="store_true", help="round the result to 8 bits first")
     evaluate.add_argument("--shift-free", action="store_true", help="take out differences of mean brightness first")
 
@@ -492,9 +493,12 @@ def _evaluate(options: argparse.Namespace) -> int:
     ]
     mean = {
         "mean": True,
-        "pictures": len(records),
+        "pictures": len(records) // options.draws,
+        "draws": options.draws,
         "mean_psnr_db": _mean(records, "psnr_db"),
         "mean_ssim": _mean(records, "ssim"),
+    if options.draws > 1 and corruption is None:
+        raise UsageError("--draws repeats the noise that --noise puts on clean pictures: give --noise, too")
         "mean_noisy_psnr_db": _mean(records, "noisy_psnr_db"),
         "mean_estimated_psnr_db": _mean(records, "estimated_psnr_db"),
         "mean_estimate_error_db": sum(errors) / len(errors) if errors else None,
@@ -534,8 +538,10 @@ def _pairs(options: argparse.Namespace, corruption: Corruption | None) -> Iterat
         if corruption is None:
             yield _grey(load_image(path)) if options.grey else load_image(path), reference, None
             continue
-        pixels, level = corruption.apply(reference.pixels, rng_for(options.seed, path.stem))
-        yield replace(reference, pixels=pixels), reference, level
+        rng = rng_for(options.seed, path.stem)
+        for _ in range(options.draws):
+            pixels, level = corruption.apply(reference.pixels, rng)
+            yield replace(reference, pixels=pixels), reference, level
 
 
 def _grey(image: Image) -> Image:
