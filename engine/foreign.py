@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import argparse
 import hashlib
 import re
 import zipfile
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -14,7 +15,7 @@ import safetensors
 import torch
 from torch import Tensor
 
-from engine import paths
+from engine import paths, spandrel_networks
 from engine.checkpoint import (
     SUFFIX,
     Card,
@@ -24,18 +25,86 @@ from engine.checkpoint import (
     load_checkpoint,
     save_checkpoint,
 )
-from engine.method import method_of
+from engine.method import Layout, Method, method_of, methods
 
 _LARGEST = 2 * 2**30
 """Bytes of a file, and of its weights once they are read."""
 
 _MOST_TENSORS = 10_000
 
-_WRAPPERS = ("state_dict", "model_state_dict", "params", "model")
+_WRAPPERS = ("state_dict", "model_state_dict", "params_ema", "params", "model", "net", "model_weight")
+_PREFIXES = ("module.", "_orig_mod.")
+"""What DataParallel and torch.compile put before every name."""
 
 
 class ForeignError(CheckpointError):
     """A file of others cannot be brought in; the message is meant for the user."""
+
+
+@dataclass(frozen=True)
+class Question:
+    """Something that tensors cannot say of how they are to be run.
+
+    Attributes:
+        name: the field of `Convention` that answers it.
+        option: of the command line.
+        label: for people.
+        answers: values and what they mean, the usual one first.
+        kind: type of the values.
+        free: what stands for a value in `--option VALUE` where others than `answers` are possible; else "".
+    """
+
+    name: str
+    option: str
+    label: str
+    answers: tuple[tuple[Any, str], ...] = ()
+    kind: Callable[[str], Any] = str
+    free: str = ""
+
+    @property
+    def values(self) -> tuple[Any, ...]:
+        """The answers alone."""
+        return tuple(value for value, _ in self.answers)
+
+    @property
+    def usage(self) -> str:
+        """How it is given on the command line: "--output residual|image"."""
+        return f"{self.option} {self.free or '|'.join(str(value) for value in self.values)}"
+
+
+QUESTIONS: Mapping[str, Question] = {
+    question.name: question
+    for question in (
+        Question(
+            "output",
+            "--output",
+            "The network gives",
+            (("residual", "the noise (residual)"), ("image", "the denoised picture")),
+        ),
+        Question("channels_order", "--channels", "Order of its colours", (("rgb", "RGB"), ("bgr", "BGR (OpenCV)"))),
+        Question(
+            "bn_eps",
+            "--bn-eps",
+            "Epsilon of its batch norms",
+            ((1e-5, "1e-5 (PyTorch)"), (1e-4, "1e-4"), (1e-3, "1e-3")),
+            float,
+            "E",
+        ),
+        Question("value_range", "--range", "Its pictures go from 0 to", ((1, "1"), (255, "255")), int),
+        Question(
+            "noise",
+            "--noise-kind",
+            "Noise that it learned",
+            (
+                ("awgn", "white, one level for the picture (AWGN)"),
+                ("hg", "stronger where it is brighter (HG)"),
+                ("mg", "correlated between the colours (MG)"),
+            ),
+        ),
+        Question("source", "--source", "Whose network it is", free="NAME"),
+    )
+}
+"""By the field of `Convention`."""
 
 
 @dataclass(frozen=True)
@@ -46,42 +115,55 @@ class Convention:
         output: what the layers give, "residual" the noise or "image" the denoised picture.
         channels_order: of the colours that they expect, "rgb" or "bgr".
         bn_eps: eps of the batch norms.
-        method: id of the method that the file was trained for; None runs it as "plain".
+        method: id of the method that the file was trained for; None for that of its layout, "plain" where it has none.
+        value_range: white in the pictures that the network takes and gives, 1 or 255.
+        noise: that the network learned, "awgn", "hg" or "mg" (Wu et al., DBSN, ECCV 2020).
+        source: whose layout it is, where several fit.
     """
 
     output: str | None = None
     channels_order: str | None = None
     bn_eps: float | None = None
     method: str | None = None
+    value_range: int | None = None
+    noise: str | None = None
+    source: str | None = None
 
     def __post_init__(self) -> None:
-        if self.output not in (None, "residual", "image"):
-            raise ForeignError(f"--output is residual or image, not {self.output!r}")
-        if self.channels_order not in (None, "rgb", "bgr"):
-            raise ForeignError(f"--channels is rgb or bgr, not {self.channels_order!r}")
+        for name, value in self.given.items():
+            question = QUESTIONS.get(name)
+            if question and not question.free and value not in question.values:
+                meant = " or ".join(str(value) for value in question.values)
+                raise ForeignError(f"{question.option} is {meant}, not {value!r}")
         if self.bn_eps is not None and not 0 <= self.bn_eps < 1:
             raise ForeignError(f"--bn-eps is a small number such as 1e-5, not {self.bn_eps}")
 
+    @property
+    def given(self) -> dict[str, Any]:
+        """The fields that are not None."""
+        return {name: value for name, value in asdict(self).items() if value is not None}
 
-_OPTIONS = {
-    "output": ("--output", "residual|image"),
-    "channels_order": ("--channels", "rgb|bgr"),
-    "bn_eps": ("--bn-eps", "E"),
-    "method": ("--method", "M"),
-}
-"""The fields of `Convention` as options of the command line."""
+
+def _option(name: str) -> str:
+    return QUESTIONS[name].option if name in QUESTIONS else f"--{name}"
 
 
 class ConventionNeeded(ForeignError):
     """A file can be run once the user has said how.
 
     Attributes:
-        choices: the fields of `Convention` that must be given.
+        questions: what must be answered.
+        given: the fields of `Convention` that were answered already.
     """
 
-    def __init__(self, message: str, choices: tuple[str, ...]) -> None:
+    def __init__(self, message: str, questions: tuple[Question, ...], given: Mapping[str, Any]) -> None:
         super().__init__(message)
-        self.choices = choices
+        self.questions, self.given = questions, given
+
+    @property
+    def choices(self) -> tuple[str, ...]:
+        """The fields of `Convention` that must be given."""
+        return tuple(question.name for question in self.questions)
 
 
 @dataclass(frozen=True)
@@ -126,6 +208,17 @@ def _kair(level: int) -> _Known:
     )
 
 
+def _student(name: str, title: str, pictures: str) -> _Known:
+    return _Known(
+        name,
+        f"{title} of its authors",
+        f"noisy sRGB pictures of {pictures}",
+        _NONE_GIVEN,
+        Convention(value_range=1),
+        "For photographs of phone cameras in strong noise; one pass.",
+    )
+
+
 _KNOWN: Mapping[str, _Known] = {
     "6eaf743d87f97769": _saoyan("S-15"),
     "65f0f0ea16d66727": _saoyan("S-25"),
@@ -151,8 +244,12 @@ _KNOWN: Mapping[str, _Known] = {
         "Not of use: its training pairs had the same input and target, so it learned to change little, and on all 100 "
         "pictures of PolyU its result is worse than the noisy picture.",
     ),
+    "42dc066b...26bc1f": _student("apr-rd-1.00m", "APR-RD, 1.00 M numbers,", "SIDD"),
+    "f743c0ed...7da041": _student("apr-rd-1.02m", "APR-RD, 1.02 M numbers,", "SIDD"),
+    "4f13ce92...e269b60": _student("tm-bsn-sidd", "TM-BSN for SIDD", "SIDD"),
+    "6af46f62...fa0c4a33": _student("tm-bsn-dnd", "TM-BSN for DND", "DND"),
 }
-"""By the first 16 digits of the file's SHA-256."""
+"""By the digits that are known of the file's SHA-256: its first, and after "..." its last."""
 
 
 def read_any(path: Path, convention: Convention | None = None) -> Checkpoint:
@@ -170,42 +267,29 @@ def read_foreign(path: Path, convention: Convention | None = None) -> Checkpoint
         ForeignError: unreadable, hostile or unknown.
         MethodError: the convention's method does not exist.
     """
+    given = convention or Convention()
     weights = _read_weights(path)
-    layers = _layers(weights)
-    if layers is None:
-        count, first = len(weights), next(iter(weights))
-        raise ForeignError(f"No method recognises {path.name}: {count} tensors, first {_shorten(first)!r}")
-    channels = _check_channels(path, layers)
     with path.open("rb") as file:
         sha256 = hashlib.file_digest(file, "sha256").hexdigest()
-    known = _KNOWN.get(sha256[:16])
-    settled = _settle(path, known, convention or Convention())
-    _demand(path, layers, channels, settled)
-    eps = settled.bn_eps or 0.0
-    bad = [layer for layer in layers if layer.norm and not bool((layer.norm["running_var"] + eps > 0).all())]
-    if bad:
-        raise ForeignError(f"{path.name} has batch norms whose variance is not above zero; it cannot be run")
-    arch = {
-        "network": "dncnn",
-        "channels": channels,
-        "depth": len(layers),
-        "width": layers[0].weight.shape[0],
-        "output": settled.output,
-        "bgr": channels == 3 and settled.channels_order == "bgr",
-    }
-    if _is_public(layers):
-        arch |= {"first_bias": layers[0].bias is not None, "eps": eps}
-    else:
-        layers = [_fold(layer, eps) for layer in layers]
-        arch |= {"bias": True}
-    return Checkpoint(
+    known = _known(sha256)
+    settled = _settle(path, known, given)
+    reading = _choose(path, _readings(path, weights), settled)
+    _demand(path, reading, settled, given)
+    arch, tensors = reading.finish(settled)
+    method = method_of(settled.method or reading.method or "plain")
+    if not method.fits(arch):
+        raise _cannot_run(path, reading, method)
+    checkpoint = Checkpoint(
         known.name if known else path.stem,
-        method_of(settled.method or "plain").id,
+        method.id,
         arch,
-        _weights(layers),
-        card=_card(path, known, settled, sha256),
-        sha256=sha256,
+        tensors,
+        reading.params if method.id == reading.method else {},
+        _card(path, known, reading, given, sha256),
+        sha256,
     )
+    checkpoint.build()
+    return checkpoint
 
 
 def import_checkpoint(path: Path, convention: Convention | None = None, name: str | None = None) -> Path:
@@ -257,7 +341,8 @@ def _read_weights(path: Path) -> dict[str, Tensor]:
     try:
         with path.open("rb") as file:
             head = file.read(9)
-        read = _read_safetensors(path) if head[8:] == b"{" else _unwrap(_read_pickle(path, size, head))
+        is_safe = head[8:] == b"{"
+        read = _bare(_read_safetensors(path)) if is_safe else _unwrap(_read_pickle(path, size, head))
         return _own(path, read)
     except ForeignError:
         raise
@@ -293,11 +378,16 @@ def _read_pickle(path: Path, size: int, head: bytes) -> Any:
             raise ForeignError(f"{path.name} is a compressed archive, which no checkpoint is; unpack it first")
         if any(entry.filename.endswith("constants.pkl") for entry in entries):
             raise ForeignError(f"{path.name} is a TorchScript program, not weights; save its state dict")
-    return torch.load(path, map_location="cpu", weights_only=True)  # noqa: TID251
+    # A Namespace, what the command line of the training said, only holds values, and those are still restricted.
+    with torch.serialization.safe_globals([argparse.Namespace]):
+        return torch.load(path, map_location="cpu", weights_only=True)  # noqa: TID251
 
 
 def _unwrap(read: Any) -> dict[str, Tensor]:
-    """The state dict in what training programs save around it."""
+    """The tensors in what training programs save around them.
+
+    Where there are several state dicts beside each other, a tensor's name begins with that of its own.
+    """
     for _ in _WRAPPERS:
         if not isinstance(read, Mapping):
             break
@@ -305,9 +395,29 @@ def _unwrap(read: Any) -> dict[str, Tensor]:
         if inner is None:
             break
         read = inner
+    if alone := _tensors(read):
+        return _bare(alone)
+    parts = read.items() if isinstance(read, Mapping) else ()
+    return {
+        f"{name}.{key}": tensor
+        for name, part in parts
+        if isinstance(name, str)
+        for key, tensor in _bare(_tensors(part)).items()
+    }
+
+
+def _tensors(read: Any) -> dict[str, Tensor]:
+    """The named tensors of a dict; none where it is anything else."""
     if not isinstance(read, Mapping):
         return {}
     return {key: value for key, value in read.items() if isinstance(key, str) and isinstance(value, Tensor)}
+
+
+def _bare(weights: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The same without the prefixes that wrappers put before every name."""
+    while found := [prefix for prefix in _PREFIXES if weights and all(name.startswith(prefix) for name in weights)]:
+        weights = {name.removeprefix(found[0]): tensor for name, tensor in weights.items()}
+    return weights
 
 
 def _check_count(path: Path, count: int) -> None:
@@ -343,6 +453,107 @@ def _is_ours(path: Path) -> bool:
             return "pellucid" in (file.metadata() or {})
     except (OSError, safetensors.SafetensorError):
         return False
+
+
+@dataclass(frozen=True, eq=False)
+class _Reading:
+    """One way to read the tensors of a file.
+
+    Attributes:
+        source: whose layout it is, for people.
+        asks: what must be known to run it: fields of `Convention`.
+        finish: gives the network and its weights once it is.
+        moot: fields that may be given without any effect.
+        method: that it was trained for; None where the layout does not say.
+        params: values that suit it better than the method's defaults.
+    """
+
+    source: str
+    asks: tuple[str, ...]
+    finish: Callable[[Convention], tuple[Mapping[str, Any], Mapping[str, Tensor]]]
+    moot: tuple[str, ...] = ()
+    method: str | None = None
+    params: Mapping[str, Any] = field(default_factory=dict)
+
+
+def _readings(path: Path, weights: Mapping[str, Tensor]) -> list[_Reading]:
+    """Every way to read these tensors, at least one; ForeignError where there is none."""
+    layers = _layers(weights)
+    found = [] if layers is None else [_as_dncnn(path, layers)]
+    for names in _shorter(weights):
+        for method in methods().values():
+            found += [_as_layout(layout, method.id) for layout in method.recognise(names)]
+        if found:
+            return found
+    for names in _shorter(weights):
+        try:
+            layout = spandrel_networks.recognise(names)
+        except spandrel_networks.SpandrelError as reason:
+            raise ForeignError(f"{path.name} {reason}") from None
+        if layout is not None:
+            return [_as_layout(layout, "plain")]
+    raise _unknown(path, weights)
+
+
+def _shorter(weights: Mapping[str, Tensor]) -> Iterator[Mapping[str, Tensor]]:
+    """The weights, then without the part that leads all names, such as a wrapper's attribute; four parts at most."""
+    for _ in range(5):
+        yield weights
+        leads = {name.partition(".")[:2] for name in weights}
+        if len(leads) > 1 or not all(dot for _, dot in leads):
+            return
+        weights = {name.partition(".")[2]: tensor for name, tensor in weights.items()}
+
+
+def _as_layout(layout: Layout, method: str) -> _Reading:
+    def finish(settled: Convention) -> tuple[Mapping[str, Any], Mapping[str, Tensor]]:
+        return (layout.settle(settled) if layout.settle else layout.arch), layout.weights
+
+    return _Reading(layout.source, layout.asks, finish, method=method, params=layout.params)
+
+
+def _unknown(path: Path, weights: Mapping[str, Tensor]) -> ForeignError:
+    """Says what the file holds and what would have been taken."""
+    shown = [f"{_shorten(name)!r} of {_shape(tensor)}" for name, tensor in list(weights.items())[:3]]
+    numbers = sum(tensor.numel() for tensor in weights.values())
+    taken = ["DnCNN"]
+    taken += [method.label for method in methods().values() if type(method).recognise is not Method.recognise]
+    taken.append("what spandrel knows" if spandrel_networks.is_installed() else "more with the package spandrel")
+    return ForeignError(
+        f"No method recognises {path.name}, which holds {len(weights)} tensors of {numbers} numbers, "
+        f"first {', '.join(shown)}; accepted are the networks of {', '.join(taken[:-1])}, and {taken[-1]}"
+    )
+
+
+def _shape(tensor: Tensor) -> str:
+    return "x".join(str(side) for side in tensor.shape) or "1"
+
+
+def _cannot_run(path: Path, reading: _Reading, method: Method) -> ForeignError:
+    return ForeignError(f"{path.name} is read as {reading.source}, which method {method.id} cannot run")
+
+
+def _choose(path: Path, readings: list[_Reading], settled: Convention) -> _Reading:
+    """The reading that suits the method and the source that were given; ConventionNeeded where several do."""
+    if settled.method is not None:
+        method = method_of(settled.method)
+        suited = [reading for reading in readings if reading.method is None or method.accepts(reading.method)]
+        if not suited:
+            raise _cannot_run(path, readings[0], method)
+        readings = suited
+    sources = tuple(reading.source for reading in readings)
+    if settled.source is not None:
+        readings = [reading for reading in readings if reading.source.casefold() == settled.source.casefold()]
+        if not readings:
+            raise ForeignError(f"{path.name} can be read as {' or as '.join(sources)}, not as {settled.source!r}")
+    if len(readings) > 1:
+        whose = replace(QUESTIONS["source"], answers=tuple((source, source) for source in sources), free="")
+        raise ConventionNeeded(
+            f"{path.name} can be read as {' or as '.join(sources)}; import it with {whose.usage}",
+            (whose,),
+            settled.given,
+        )
+    return readings[0]
 
 
 @dataclass(frozen=True, eq=False)
@@ -408,36 +619,68 @@ def _fit(layers: list[_Layer]) -> bool:
     return all(vector.shape == layer.weight.shape[:1] for vector, layer in vectors)
 
 
-def _check_channels(path: Path, layers: list[_Layer]) -> int:
-    takes, gives = layers[0].weight.shape[1], layers[-1].weight.shape[0]
-    if takes != gives or takes not in (1, 3):
-        raise ForeignError(f"{path.name} takes {takes} and gives {gives} channels; needed are 1 and 1, or 3 and 3")
-    return takes
+def _as_dncnn(path: Path, layers: list[_Layer]) -> _Reading:
+    """How to run these layers by `networks.DnCNN`; ForeignError where it cannot."""
+    channels, gives = layers[0].weight.shape[1], layers[-1].weight.shape[0]
+    if channels != gives or channels not in (1, 3):
+        raise ForeignError(f"{path.name} takes {channels} and gives {gives} channels; needed are 1 and 1, or 3 and 3")
+    asks = ["output"]
+    if channels == 3:
+        asks.append("channels_order")
+    if any(layer.norm for layer in layers):
+        asks.append("bn_eps")
+
+    def finish(settled: Convention) -> tuple[Mapping[str, Any], Mapping[str, Tensor]]:
+        eps = settled.bn_eps or 0.0
+        bad = [layer for layer in layers if layer.norm and not bool((layer.norm["running_var"] + eps > 0).all())]
+        if bad:
+            raise ForeignError(f"{path.name} has batch norms whose variance is not above zero; it cannot be run")
+        arch: dict[str, Any] = {
+            "network": "dncnn",
+            "channels": channels,
+            "depth": len(layers),
+            "width": layers[0].weight.shape[0],
+            "output": settled.output,
+            "bgr": channels == 3 and settled.channels_order == "bgr",
+        }
+        if _is_public(layers):
+            return arch | {"first_bias": layers[0].bias is not None, "eps": eps}, _weights(layers)
+        return arch | {"bias": True}, _weights([_fold(layer, eps) for layer in layers])
+
+    return _Reading("DnCNN", tuple(asks), finish, moot=("channels_order", "bn_eps"))
+
+
+def _known(sha256: str) -> _Known | None:
+    for digits, known in _KNOWN.items():
+        first, _, last = digits.partition("...")
+        if sha256.startswith(first) and sha256.endswith(last):
+            return known
+    return None
 
 
 def _settle(path: Path, known: _Known | None, given: Convention) -> Convention:
     """What is known of a file before what the user says; ForeignError where the two differ."""
     if known is None:
         return given
-    facts = {name: fact for name, fact in asdict(known.convention).items() if fact is not None}
+    facts = known.convention.given
     for name, fact in facts.items():
-        option, wish = _OPTIONS[name][0], getattr(given, name)
+        option, wish = _option(name), getattr(given, name)
         if wish not in (None, fact):
             raise ForeignError(f"{path.name} is {known.title}, which needs {option} {fact}; leave {option} out")
     return replace(given, **facts)
 
 
-def _demand(path: Path, layers: list[_Layer], channels: int, settled: Convention) -> None:
-    """Stop where something is open that the tensors cannot say."""
-    needed = ["output"]
-    if channels == 3:
-        needed.append("channels_order")
-    if any(layer.norm for layer in layers):
-        needed.append("bn_eps")
-    choices = tuple(name for name in needed if getattr(settled, name) is None)
-    if choices:
-        options = " ".join(" ".join(_OPTIONS[name]) for name in choices)
-        raise ConventionNeeded(f"{path.name} does not say how it is to be run; import it with {options}", choices)
+def _demand(path: Path, reading: _Reading, settled: Convention, given: Convention) -> None:
+    """Stop where something is open that the tensors cannot say, or something is said that would have no effect."""
+    questions = tuple(QUESTIONS[name] for name in reading.asks if getattr(settled, name) is None)
+    if questions:
+        usage = " ".join(question.usage for question in questions)
+        message = f"{path.name} does not say how it is to be run; import it with {usage}"
+        raise ConventionNeeded(message, questions, settled.given)
+    without = [name for name in given.given if name not in ("method", "source", *reading.asks, *reading.moot)]
+    if without:
+        option = _option(without[0])
+        raise ForeignError(f"{path.name} is read as {reading.source}, where {option} has no effect; leave {option} out")
 
 
 def _is_public(layers: list[_Layer]) -> bool:
@@ -479,7 +722,7 @@ def _weights(layers: list[_Layer]) -> dict[str, Tensor]:
     return weights
 
 
-def _card(path: Path, known: _Known | None, settled: Convention, sha256: str) -> Card:
+def _card(path: Path, known: _Known | None, reading: _Reading, given: Convention, sha256: str) -> Card:
     if known:
         return Card(
             title=known.title,
@@ -488,10 +731,10 @@ def _card(path: Path, known: _Known | None, settled: Convention, sha256: str) ->
             trained_on=known.trained_on,
             source=sha256,
         )
-    said = " ".join(f"{_OPTIONS[name][0]} {value}" for name, value in asdict(settled).items() if value is not None)
+    said = " ".join(f"{_option(name)} {value}" for name, value in given.given.items())
     return Card(
         title=f"Imported from {path.name}",
-        description=f"Run as its user said: {said}",
+        description=f"Read as {reading.source}; " + (f"run as its user said: {said}" if said else "nothing was asked."),
         licence="unknown",
         trained_on="unknown",
         source=sha256,

@@ -19,6 +19,7 @@ TORCH_ALLOWED = {
     "engine.denoise",
     "engine.device",
     "engine.foreign",
+    "engine.spandrel_networks",
 }
 
 

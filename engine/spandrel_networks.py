@@ -1,0 +1,175 @@
+"""Networks of others by way of the package spandrel, where it is installed."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import importlib
+import importlib.util
+import math
+import sys
+from collections.abc import Iterator, Mapping
+from types import ModuleType
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from engine.method import Layout
+
+_TOLD = ("DRUNet",)
+"""Architectures that take the noise level as one more channel."""
+
+_OWN = ("DnCNN",)
+"""Left out: `foreign` reads them itself, and asks what spandrel assumes."""
+
+_REACH = 64
+"""Pixels around a tile, and the grid that its origin lies on.
+
+How far these networks see is not known; many see everything, or windows at an eighth of the resolution. With this
+margin tiles fit together to the eye, not to the bit.
+"""
+
+_PURPOSES = {"FaceSR": "restores faces", "Inpainting": "fills holes"}
+
+
+class SpandrelError(ValueError):
+    """Spandrel or one of its networks cannot be used here; the message goes on after "<file> "."""
+
+
+class SpandrelNetwork(nn.Module):
+    """A network that keeps the size of a picture, with the code and the convention of spandrel.
+
+    Its details follow from its weights, under the names of their authors: before `load_state_dict` it has no layers.
+
+    Args:
+        channels: 1 grey, 3 RGB.
+        architecture: spandrel's id, such as "SCUNet"; SpandrelError if it is not installed or does not know it.
+    """
+
+    foreign = True
+    """The inside is not ours: it is left as it is, and in float32."""
+
+    def __init__(self, channels: int = 3, architecture: str = "SCUNet") -> None:
+        super().__init__()
+        self.channels, self.architecture = channels, architecture
+        support = _registry().get(architecture)
+        if support is None:
+            raise SpandrelError(f"needs {architecture}, which the installed spandrel does not have")
+        self._load = support.architecture.load
+        self._descriptor: Any = None
+
+    @property
+    def multiple_of(self) -> int:
+        """What suits its strides and windows."""
+        return math.lcm(_REACH, self._descriptor.size_requirements.multiple_of)
+
+    @property
+    def margin(self) -> int:
+        """Enough for tiles that fit together to the eye."""
+        return self.multiple_of
+
+    def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False) -> Any:
+        """Become the network of these weights; SpandrelError where they are of another architecture."""
+        try:
+            self._descriptor = self._load(dict(state_dict)).eval()
+        except Exception as error:
+            raise SpandrelError(f"holds weights that are not of {self.architecture}") from error
+        self.body = self._descriptor.model
+
+    def state_dict(self, *given: Any, **named: Any) -> Any:
+        """The weights under the names of their authors."""
+        return self.body.state_dict(*given, **named)
+
+    def to(self, *given: Any, **named: Any) -> Any:
+        """As that of any module, but for the layout in memory: the code inside may rely on the usual one."""
+        named.pop("memory_format", None)
+        return super().to(*given, **named) if given or named else self
+
+    def forward(self, x: Tensor, sigma: Tensor) -> Tensor:
+        """(B, C, H, W) in [0, 1] up to noise and sigma (B, 1, 1, 1) to the denoised picture, same shape."""
+        x = x.contiguous()
+        if self.architecture in _TOLD:
+            # Spandrel itself would tell it 15 of 255, whatever the noise.
+            return self.body(torch.cat((x, sigma.to(x.dtype).expand(x.shape[0], 1, *x.shape[2:])), 1))
+        # Spandrel promises to run one picture at a time.
+        return torch.cat([self._descriptor(picture) for picture in x.split(1)])
+
+
+def recognise(weights: Mapping[str, Tensor]) -> Layout | None:
+    """The layout of one of spandrel's networks; None for none of them, or where spandrel is not installed.
+
+    SpandrelError for a network that does something else than `SpandrelNetwork` can.
+    """
+    for support in _registry().architectures("detection") if is_installed() else ():
+        if support.architecture.id in _OWN:
+            continue
+        try:
+            descriptor = support.architecture.load(dict(weights)) if support.detect(weights) else None
+        except Exception:  # noqa: BLE001 - it goes by a few names only, and then stumbles over what is missing
+            continue
+        if descriptor is not None:
+            return _layout(descriptor, weights)
+    return None
+
+
+def _layout(descriptor: Any, weights: Mapping[str, Tensor]) -> Layout:
+    name, takes, gives = descriptor.architecture.id, descriptor.input_channels, descriptor.output_channels
+    does = _PURPOSES.get(descriptor.purpose)
+    if descriptor.scale != 1:
+        does = f"enlarges pictures {descriptor.scale} times"
+    if does:
+        raise SpandrelError(f"holds {name}, which {does}; only networks that restore a picture in its size are run")
+    if takes != gives or takes not in (1, 3):
+        raise SpandrelError(f"takes {takes} and gives {gives} channels; needed are 1 and 1, or 3 and 3")
+    network = SpandrelNetwork(takes, name)
+    network.load_state_dict(weights)
+    grey = torch.full((1, takes, 2 * _REACH, _REACH), 0.5)
+    with torch.inference_mode():
+        result = network(grey, torch.full((1, 1, 1, 1), 0.1))
+    if result.shape != grey.shape or not torch.isfinite(result).all():
+        raise SpandrelError(f"holds {name}, which gave no picture when it was tried")
+    return Layout(name, {"network": "spandrel", "channels": takes, "architecture": name}, weights)
+
+
+def is_installed() -> bool:
+    """Whether spandrel and what it needs can be imported."""
+    with contextlib.suppress(SpandrelError):
+        return bool(_registry())
+    return False
+
+
+@functools.cache
+def _registry() -> Any:
+    """Spandrel's architectures; SpandrelError where it cannot be imported."""
+    if importlib.util.find_spec("spandrel") is None:
+        raise SpandrelError("needs the package spandrel: pip install --no-deps spandrel einops")
+    try:
+        with _torchvision():
+            # Not by a statement, or a built program would take along whatever is installed where it is built.
+            return importlib.import_module("spandrel").MAIN_REGISTRY
+    except ImportError as error:
+        raise SpandrelError(f"needs the package spandrel, which cannot be imported ({error})") from None
+
+
+@contextlib.contextmanager
+def _torchvision() -> Iterator[None]:
+    """Let spandrel be imported where torchvision is absent, or made for another torch.
+
+    Two of its networks take three names from there, and neither of them is a denoiser.
+    """
+    try:
+        importlib.import_module("torchvision.transforms.functional")
+    except Exception:  # noqa: BLE001 - made for another torch, it fails in its own ways
+        names = ("torchvision", "torchvision.transforms", "torchvision.transforms.functional")
+        stubs = {name: ModuleType(name) for name in names}
+        for name in ("InterpolationMode", "normalize", "rotate"):
+            setattr(stubs[names[-1]], name, None)
+        sys.modules.update(stubs)
+        try:
+            yield
+        finally:
+            for name in names:
+                sys.modules.pop(name, None)
+    else:
+        yield
