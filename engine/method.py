@@ -199,7 +199,7 @@ class Method(ABC):
 
 
 class MethodError(ValueError):
-    """No such method; the message is meant for the user."""
+    """A method does not exist or cannot do what is asked; the message is meant for the user."""
 
 
 @functools.cache
