@@ -21,7 +21,7 @@ from engine.device import DeviceError, autocast_dtype, memory_format, pick_devic
 from engine.field import NoiseField
 from engine.foreign import Convention, read_any
 from engine.image import Image
-from engine.method import Method, MethodError, Task, build, method_of
+from engine.method import Method, MethodError, Task, method_of
 from engine.metrics import Estimate, Sums, estimate_psnr
 from engine.networks import fold_batch_norm
 from engine.noise import NoiseReport
@@ -103,8 +103,9 @@ def load_model_from(
             f"{checkpoint.name} was trained for method {checkpoint.method}, not {chosen.id}; run it by its own or plain"
         )
     where = pick_device(device)
-    dtype = (autocast_dtype(where) if precision == "auto" else None) or torch.float32
     network = fold_batch_norm(checkpoint.build()).requires_grad_(False)
+    shortened = precision == "auto" and not getattr(network, "foreign", False)
+    dtype = (autocast_dtype(where) if shortened else None) or torch.float32
     if where.type != "cpu":
         _compare_with_cpu(checkpoint, where, dtype)
     network = network.to(where, dtype).to(memory_format=memory_format(where))  # pyright: ignore[reportCallIssue]
@@ -593,7 +594,7 @@ def _operations(checkpoint: Checkpoint) -> float:
         samples = given[0] if isinstance(layer, nn.ConvTranspose2d) else result
         counted += samples.numel() * weight[0].numel()
 
-    network = build(checkpoint.arch).eval()
+    network = checkpoint.build()
     for layer in network.modules():
         if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d):
             layer.register_forward_hook(count)

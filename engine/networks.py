@@ -156,8 +156,11 @@ class DnCNN(nn.Module):
 def fold_batch_norm(network: nn.Module) -> nn.Module:
     """Fold every batch norm into the convolution before it, in place; exact in evaluation mode.
 
-    weight x gamma / sqrt(var + eps), bias beta - gamma x mean / sqrt(var + eps).
+    weight x gamma / sqrt(var + eps), bias beta - gamma x mean / sqrt(var + eps). A network that is `foreign` inside is
+    left as it is: its code may count on its layers.
     """
+    if getattr(network, "foreign", False):
+        return network
     for parent in list(network.modules()):
         if not isinstance(parent, nn.Sequential):
             continue

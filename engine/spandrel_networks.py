@@ -34,7 +34,7 @@ _PURPOSES = {"FaceSR": "restores faces", "Inpainting": "fills holes"}
 
 
 class SpandrelError(ValueError):
-    """Spandrel or one of its networks cannot be used here; the message goes on after "<file> "."""
+    """Spandrel or one of its networks cannot be used here; the message is part of a sentence."""
 
 
 class SpandrelNetwork(nn.Module):
@@ -55,7 +55,7 @@ class SpandrelNetwork(nn.Module):
         self.channels, self.architecture = channels, architecture
         support = _registry().get(architecture)
         if support is None:
-            raise SpandrelError(f"needs {architecture}, which the installed spandrel does not have")
+            raise SpandrelError(f"the installed spandrel does not know {architecture!r}")
         self._load = support.architecture.load
         self._descriptor: Any = None
 
@@ -74,7 +74,7 @@ class SpandrelNetwork(nn.Module):
         try:
             self._descriptor = self._load(dict(state_dict)).eval()
         except Exception as error:
-            raise SpandrelError(f"holds weights that are not of {self.architecture}") from error
+            raise SpandrelError(f"the weights are not those of {self.architecture}") from error
         self.body = self._descriptor.model
 
     def state_dict(self, *given: Any, **named: Any) -> Any:
@@ -143,13 +143,13 @@ def is_installed() -> bool:
 def _registry() -> Any:
     """Spandrel's architectures; SpandrelError where it cannot be imported."""
     if importlib.util.find_spec("spandrel") is None:
-        raise SpandrelError("needs the package spandrel: pip install --no-deps spandrel einops")
+        raise SpandrelError("the package spandrel is missing (pip install --no-deps spandrel einops)")
     try:
         with _torchvision():
             # Not by a statement, or a built program would take along whatever is installed where it is built.
             return importlib.import_module("spandrel").MAIN_REGISTRY
     except ImportError as error:
-        raise SpandrelError(f"needs the package spandrel, which cannot be imported ({error})") from None
+        raise SpandrelError(f"the package spandrel cannot be imported ({error})") from None
 
 
 @contextlib.contextmanager

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import ClassVar
 
 from torch import nn
 
 from engine.method import Method, Pass, Task
+from engine.spandrel_networks import SpandrelNetwork
 
 
 class Plain(Method):
@@ -15,6 +17,7 @@ class Plain(Method):
     id = "plain"
     label = "Single network"
     source = "any denoising network; see the checkpoint's card"
+    architectures: ClassVar = {"spandrel": SpandrelNetwork}
 
     def accepts(self, trained_for: str) -> bool:
         """Any network can be run once."""
