@@ -8,6 +8,7 @@ import importlib
 import importlib.util
 import math
 import sys
+import warnings
 from collections.abc import Iterator, Mapping
 from types import ModuleType
 from typing import Any
@@ -56,13 +57,12 @@ class SpandrelNetwork(nn.Module):
         support = _registry().get(architecture)
         if support is None:
             raise SpandrelError(f"the installed spandrel does not know {architecture!r}")
-        self._load = support.architecture.load
-        self._descriptor: Any = None
+        self._support, self._descriptor = support, None
 
     @property
     def multiple_of(self) -> int:
         """What suits its strides and windows."""
-        return math.lcm(_REACH, self._descriptor.size_requirements.multiple_of)
+        return math.lcm(_REACH, self._loaded.size_requirements.multiple_of)
 
     @property
     def margin(self) -> int:
@@ -72,10 +72,19 @@ class SpandrelNetwork(nn.Module):
     def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False) -> Any:
         """Become the network of these weights; SpandrelError where they are of another architecture."""
         try:
-            self._descriptor = self._load(dict(state_dict)).eval()
+            self.become(_load(self._support, state_dict))
         except Exception as error:
             raise SpandrelError(f"the weights are not those of {self.architecture}") from error
-        self.body = self._descriptor.model
+
+    def become(self, descriptor: Any) -> None:
+        """Take the layers of one of spandrel's `ImageModelDescriptor`."""
+        self._descriptor, self.body = descriptor, descriptor.model
+
+    @property
+    def _loaded(self) -> Any:
+        if self._descriptor is None:
+            raise SpandrelError(f"{self.architecture} has no weights yet")
+        return self._descriptor
 
     def state_dict(self, *given: Any, **named: Any) -> Any:
         """The weights under the names of their authors."""
@@ -93,7 +102,7 @@ class SpandrelNetwork(nn.Module):
             # Spandrel itself would tell it 15 of 255, whatever the noise.
             return self.body(torch.cat((x, sigma.to(x.dtype).expand(x.shape[0], 1, *x.shape[2:])), 1))
         # Spandrel promises to run one picture at a time.
-        return torch.cat([self._descriptor(picture) for picture in x.split(1)])
+        return torch.cat([self._loaded(picture) for picture in x.split(1)])
 
 
 def recognise(weights: Mapping[str, Tensor]) -> Layout | None:
@@ -101,16 +110,31 @@ def recognise(weights: Mapping[str, Tensor]) -> Layout | None:
 
     SpandrelError for a network that does something else than `SpandrelNetwork` can.
     """
-    for support in _registry().architectures("detection") if is_installed() else ():
+    if not is_installed() or not _is_counted(weights):
+        return None
+    for support in _registry().architectures("detection"):
         if support.architecture.id in _OWN:
             continue
         try:
-            descriptor = support.architecture.load(dict(weights)) if support.detect(weights) else None
+            descriptor = _load(support, weights) if support.detect(weights) else None
         except Exception:  # noqa: BLE001 - it goes by a few names only, and then stumbles over what is missing
             continue
         if descriptor is not None:
             return _layout(descriptor, weights)
     return None
+
+
+def _load(support: Any, weights: Mapping[str, Any]) -> Any:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # about torch's future, for its authors
+        return support.architecture.load(dict(weights)).eval()
+
+
+def _is_counted(weights: Mapping[str, Tensor]) -> bool:
+    """Whether the numbers in the names are those of layers; spandrel would build as many as the highest one says."""
+    most = 4 * len(weights)
+    parts = (part for name in weights for part in name.split(".") if part.isdecimal())
+    return all(len(part) < 10 and int(part) <= most for part in parts)
 
 
 def _layout(descriptor: Any, weights: Mapping[str, Tensor]) -> Layout:
@@ -123,12 +147,16 @@ def _layout(descriptor: Any, weights: Mapping[str, Tensor]) -> Layout:
     if takes != gives or takes not in (1, 3):
         raise SpandrelError(f"takes {takes} and gives {gives} channels; needed are 1 and 1, or 3 and 3")
     network = SpandrelNetwork(takes, name)
-    network.load_state_dict(weights)
+    network.become(descriptor)
     grey = torch.full((1, takes, 2 * _REACH, _REACH), 0.5)
-    with torch.inference_mode():
-        result = network(grey, torch.full((1, 1, 1, 1), 0.1))
-    if result.shape != grey.shape or not torch.isfinite(result).all():
-        raise SpandrelError(f"holds {name}, which gave no picture when it was tried")
+    try:
+        with torch.inference_mode():
+            result = network(grey, torch.full((1, 1, 1, 1), 0.1))
+        works = result.shape == grey.shape and bool(torch.isfinite(result).all())
+    except Exception:  # noqa: BLE001 - what spandrel cannot read off the weights it assumes
+        works = False
+    if not works:
+        raise SpandrelError(f"holds {name}, but gave no picture when it was tried")
     return Layout(name, {"network": "spandrel", "channels": takes, "architecture": name}, weights)
 
 
