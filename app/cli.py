@@ -21,7 +21,7 @@ from engine.color import to_grey
 from engine.corruption import Corruption, CorruptionError, rng_for
 from engine.denoise import DenoiseError, Denoising, Model, load_model
 from engine.device import DeviceError
-from engine.foreign import Convention, ForeignError, import_checkpoint
+from engine.foreign import QUESTIONS, Convention, ForeignError, import_checkpoint
 from engine.image import Image, ImageError, check_target, denoised_path, find_images, input_hash, load_image, save_image
 from engine.method import Method, MethodError, method_of, methods
 from engine.metrics import ReferenceMismatch, check_reference, psnr, ssim
@@ -188,9 +188,15 @@ def _whole(least: int) -> Callable[[str], int]:
 
 def _convention(sub: argparse.ArgumentParser) -> None:
     group = sub.add_argument_group("checkpoints of others whose convention cannot be read off")
-    group.add_argument("--output", dest="convention", choices=("residual", "image"), help="what it gives")
-    group.add_argument("--channels", choices=("rgb", "bgr"), help="order of its channels")
-    group.add_argument("--bn-eps", type=float, metavar="E", help="epsilon of its batch norms")
+    for question in QUESTIONS.values():
+        details: dict[str, Any] = {"metavar": question.free} if question.free else {"choices": question.values}
+        dest = f"convention_{question.name}"
+        group.add_argument(question.option, dest=dest, type=question.kind, help=question.label, **details)
+
+
+def _stated(options: argparse.Namespace) -> Convention:
+    """What the command line says of a checkpoint of others."""
+    return Convention(method=options.method, **{name: getattr(options, f"convention_{name}") for name in QUESTIONS})
 
 
 def _say(record: dict[str, Any], as_json: bool, line: str) -> None:
@@ -228,7 +234,7 @@ class _Models:
                 method=options.method,
                 device=options.device,
                 precision=options.precision,
-                convention=Convention(options.convention, options.channels, options.bn_eps, options.method),
+                convention=_stated(options),
             )
         return self._loaded[channels]
 
@@ -463,8 +469,7 @@ def _models(options: argparse.Namespace) -> int:
 
 
 def _import(options: argparse.Namespace) -> int:
-    convention = Convention(options.convention, options.channels, options.bn_eps, options.method)
-    path = import_checkpoint(options.file, convention, options.name)
+    path = import_checkpoint(options.file, _stated(options), options.name)
     print(f"Imported as {path.stem}; use it with --model {path.stem}")
     return 0
 

@@ -37,6 +37,7 @@ from engine.image import Image
 
 if TYPE_CHECKING:
     from engine.checkpoint import Entry as CheckpointEntry
+    from engine.foreign import Question
 
 FORMATS = {
     "TIFF": (".tif", (None, 8, 16, 32)),
@@ -345,7 +346,7 @@ class ShortcutsDialog(QDialog):
 class ConventionDialog(QDialog):
     """Asks how a checkpoint of others is to be run, where the file does not say."""
 
-    def __init__(self, file: Path, reason: str, choices: Iterable[str], parent: QWidget | None = None) -> None:
+    def __init__(self, file: Path, reason: str, questions: Iterable[Question], parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.setWindowTitle(f"Import {file.name}")
         text = QLabel(f"The file does not say how it is to be run. Its authors' page or code does.\n\n{reason}")
@@ -353,18 +354,11 @@ class ConventionDialog(QDialog):
         text.setMinimumWidth(460)
         form = QFormLayout()
         self._combos: dict[str, QComboBox] = {}
-        known = {
-            "output": ("The network gives", (("the noise (residual)", "residual"), ("the denoised picture", "image"))),
-            "channels_order": ("Order of its colours", (("RGB", "rgb"), ("BGR (OpenCV)", "bgr"))),
-            "bn_eps": ("Epsilon of its batch norms", (("1e-5 (PyTorch)", 1e-5), ("1e-4", 1e-4), ("1e-3", 1e-3))),
-            "method": ("It was trained for", (("one pass (plain)", "plain"), ("recorrupted pictures (R2R)", "r2r"))),
-        }
-        for choice in choices:
-            label, options = known[choice]
-            combo = self._combos[choice] = QComboBox()
-            for name, value in options:
-                combo.addItem(name, value)
-            form.addRow(label, combo)
+        for question in questions:
+            combo = self._combos[question.name] = QComboBox()
+            for value, meaning in question.answers:
+                combo.addItem(meaning, value)
+            form.addRow(question.label, combo)
         buttons = QDialogButtonBox(QDialogButtonBox.StandardButton.Ok | QDialogButtonBox.StandardButton.Cancel)
         buttons.button(QDialogButtonBox.StandardButton.Ok).setText("Import")
         buttons.accepted.connect(self.accept)

@@ -422,9 +422,9 @@ class MainWindow(QMainWindow):
             self.workspace.import_model(name)
 
     def _ask_convention(self, file: Path, needed) -> None:
-        dialog = ConventionDialog(file, str(needed), needed.choices, self)
+        dialog = ConventionDialog(file, str(needed), needed.questions, self)
         if dialog.exec() == QDialog.DialogCode.Accepted:
-            self.workspace.import_model(file, dialog.convention())
+            self.workspace.import_model(file, {**needed.given, **dialog.convention()})
 
     def show_card(self) -> None:
         """What the model in force was made of and what it reaches."""

@@ -523,12 +523,44 @@ def test_preferences_give_back_what_they_were_given(qtbot):
 
 
 def test_the_import_dialog_asks_only_what_is_not_known(qtbot):
-    dialog = ConventionDialog(Path("x.pth"), "It does not say.", ("output", "channels_order", "bn_eps", "method"))
-    qtbot.addWidget(dialog)
-    assert dialog.convention() == {"output": "residual", "channels_order": "rgb", "bn_eps": 1e-5, "method": "plain"}
-    few = ConventionDialog(Path("x.pth"), "It does not say.", ("output",))
-    qtbot.addWidget(few)
-    assert set(few.convention()) == {"output"}
+    for question in QUESTIONS.values():
+        dialog = ConventionDialog(Path("x.pth"), "It does not say.", (question,))
+        qtbot.addWidget(dialog)
+        combo = dialog.findChild(QComboBox)
+        assert [combo.itemData(index) for index in range(combo.count())] == list(question.values)
+        if question.answers:
+            combo.setCurrentIndex(1)
+            assert dialog.convention() == {question.name: question.values[1]}
+
+
+def test_importing_asks_again_until_nothing_is_open(window, qtbot, tmp_path, monkeypatch):
+    layouts = [
+        Layout(
+            source,
+            {"network": "dncnn", "depth": 3, "width": 8},
+            DnCNN(depth=3, width=8).state_dict(),
+            asks=("value_range", "noise"),
+        )
+        for source in ("one", "other")
+    ]
+    monkeypatch.setattr(type(method_of("r2r")), "recognise", lambda method, weights: layouts)
+    asked = []
+
+    def answer(dialog):
+        asked.append(dialog.convention())
+        for combo in dialog.findChildren(QComboBox):
+            combo.setCurrentIndex(1)
+        return QDialog.DialogCode.Accepted
+
+    monkeypatch.setattr(ConventionDialog, "exec", answer)
+    torch.save({"a.weight": torch.zeros(1)}, tmp_path / "theirs.pth")
+    window.workspace.import_model(tmp_path / "theirs.pth")
+    installed = paths.models() / "theirs.safetensors"
+    qtbot.waitUntil(installed.exists, timeout=PATIENCE_MS)
+    assert asked == [{"source": "one"}, {"value_range": 1, "noise": "awgn"}]
+    said = load_checkpoint(installed).card.description
+    for option in ("--source other", "--range 255", "--noise-kind hg"):
+        assert option in said
 
 
 def test_the_card_of_a_model_can_be_read(window, qtbot):
