@@ -11,11 +11,22 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tifffile
+import torch
 from opened import install_models, noisy_file
 from PySide6.QtCore import QMimeData, QPointF, Qt, QUrl
 from PySide6.QtGui import QDragEnterEvent, QDropEvent, QGuiApplication, QKeySequence
 from PySide6.QtTest import QTest
-from PySide6.QtWidgets import QApplication, QCheckBox, QComboBox, QLabel, QPushButton, QSlider, QToolButton, QWidget
+from PySide6.QtWidgets import (
+    QApplication,
+    QCheckBox,
+    QComboBox,
+    QDialog,
+    QLabel,
+    QPushButton,
+    QSlider,
+    QToolButton,
+    QWidget,
+)
 from test_workspace import calls, known_noise, small_tiles  # noqa: F401 - fixtures
 
 from app.dialogs import ConventionDialog, Preferences, SaveDialog, ShortcutsDialog, card_text
@@ -23,7 +34,11 @@ from app.settings import Settings, load_settings, save_settings
 from app.window import MainWindow
 from app.workspace import Workspace
 from engine import paths
+from engine.checkpoint import load_checkpoint
+from engine.foreign import QUESTIONS
 from engine.image import Image, load_image
+from engine.method import Layout, method_of
+from engine.networks import DnCNN
 
 ROOT = Path(__file__).resolve().parents[1]
 PATIENCE_MS = 30_000
