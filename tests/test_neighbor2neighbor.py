@@ -275,6 +275,26 @@ def test_in_short_precision_only_the_features_are_rounded():
     assert (rounded != rounded.to(torch.bfloat16).float()).float().mean() > 0.9
 
 
+def test_the_margin_holds_the_receptive_field_of_157_pixels_and_tiles_begin_on_its_grid():
+    # With positive weights whatever a pixel gains arrives wherever it can be seen.
+    network = NeighborUNet(1, 1).double()
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter.fill_(1)
+        dark = torch.ones(1, 1, 32, 512, dtype=torch.float64)
+        expected = network(dark)[0, 0, 0]
+
+        def sees(pixel, distance):
+            bright = dark.clone()
+            bright[..., : pixel - distance + 1] = bright[..., pixel + distance :] = 2
+            return bool((network(bright)[0, 0, 0, pixel] - expected[pixel]).abs() > 1e-12 * expected[pixel])
+
+        assert not any(sees(pixel, 158) for pixel in range(240, 272))
+        assert any(sees(pixel, 157) for pixel in range(240, 272))
+    assert network.margin >= 157
+    assert network.margin % network.multiple_of == 0
+
+
 def lively_model(**arch):
     made = checkpoint(1, "n2n", network="n2n", features=2, **arch)
     weights = lively(made.build()).state_dict()
