@@ -228,7 +228,7 @@ def test_train_makes_a_model_that_denoise_runs_and_resumes(capsys, noisy, tmp_pa
 def test_a_foreign_file_without_its_convention_ends_with_2_naming_the_choices(capsys, noisy, tmp_path):
     import torch
 
-    from engine.networks import build
+    from engine.method import build
 
     foreign = tmp_path / "net.pth"
     torch.save(build({"network": "dncnn", "channels": 3, "depth": 5}).state_dict(), foreign)
@@ -241,6 +241,23 @@ def test_a_foreign_file_without_its_convention_ends_with_2_naming_the_choices(ca
     assert run(capsys, "import", foreign)[0] == 2
     assert run(capsys, "import", foreign, *given)[0] == 0
     assert "net" in {record["name"] for record in run(capsys, "models", "--json")[1]}
+
+
+def test_a_file_that_says_everything_is_imported_and_run_without_options(capsys, noisy, tmp_path):
+    import torch
+
+    from engine.method import build
+
+    foreign = tmp_path / "theirs.pth"
+    torch.save(build({"network": "n2n", "channels": 3}).state_dict(), foreign)
+    status, _, err = run(capsys, "import", foreign, "--range", 255)
+    assert status == 2
+    assert err == "pellucid: theirs.pth is read as Neighbor2Neighbor, where --range has no effect; leave --range out\n"
+    assert run(capsys, "import", foreign)[0] == 0
+    status, (record,), _ = run(
+        capsys, "denoise", noisy, "-o", tmp_path / "o.tif", "--model", "theirs", "--sigma", 15, "--json"
+    )
+    assert (status, record["method"]) == (0, "n2n")
 
 
 def test_the_command_line_never_imports_qt(noisy, tmp_path):
