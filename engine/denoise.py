@@ -20,6 +20,7 @@ from engine.checkpoint import Checkpoint, default_checkpoint, find_checkpoint
 from engine.device import DeviceError, autocast_dtype, memory_format, pick_device
 from engine.field import NoiseField
 from engine.foreign import Convention, read_any
+from engine.guard import REACH, Usual, give_back, survey
 from engine.image import Image
 from engine.method import Method, MethodError, Task, method_of
 from engine.metrics import Estimate, Sums, estimate_psnr
@@ -215,7 +216,8 @@ class Denoising:
     ) -> None:
         if model.checkpoint.channels == 3 and image.channels == 1:
             raise DenoiseError(f"{model.checkpoint.name} is for colour and this picture is grey; choose a grey model")
-        self.model, self.image, self.params, self.sigma, self.seed = model, image, params, sigma, seed
+        self.model, self.image, self.sigma, self.seed = model, image, sigma, seed
+        self.params = model.method.settled(params)
         self._keep, self._budget, self._used = keep, budget, 0
         black, white = image.levels
         self._black, self._span = np.float32(black), np.float32(white - black)
@@ -225,6 +227,7 @@ class Denoising:
         self._report = report
         self._surveyed: dict[Rect, tuple[Tensor, int]] = {}
         self._statistics: Tensor | None = None
+        self._surveyed_for_guard: tuple[int, int, Usual] | None = None
         # A grey network takes the channels of a colour picture as pictures of their own.
         self._alone = model.checkpoint.channels == 1 and image.channels > 1
         self._noise = NoiseField(seed, image.channels)
@@ -260,29 +263,59 @@ class Denoising:
                 out[part.moved(-area.left, -area.top).slices] = self._mean_of(tile, passes, part)
         return out
 
-    def blended(self, passes: int, strength: float, area: Rect | None = None) -> np.ndarray:
-        """noisy + strength (mean - noisy), in the picture's units."""
-        area = area or self._whole
-        return _blend(self.mean(passes, area), self.image.pixels[area.slices], strength)
+    def blended(self, passes: int, strength: float, area: Rect | None = None, guard: float = 0.0) -> np.ndarray:
+        """noisy + strength (mean - noisy), in the picture's units.
 
-    def finish(self, passes: int, strength: float) -> np.ndarray:
+        Args:
+            passes: T.
+            strength: of the blend.
+            area: only that part.
+            guard: kappa of the detail guard, which gives structure back to the mean first; 0 is off. While T passes
+                are missing somewhere, what is usual in the picture is provisional, and with it what is given back.
+        """
+        area = area or self._whole
+        if not guard or not self.sigma:
+            return _blend(self.mean(passes, area), self.image.pixels[area.slices], strength)
+        wide = area.grown(REACH).shared(self._whole)
+        mean = self.mean(passes, wide)
+        give_back(mean, self.image.pixels[wide.slices], self._usual(passes), guard)
+        return _blend(mean[area.moved(-wide.left, -wide.top).slices], self.image.pixels[area.slices], strength)
+
+    def finish(self, passes: int, strength: float, guard: float = 0.0) -> np.ndarray:
         """`blended` of the whole picture, to be read only; without kept means made in place, which uses this up."""
         if self.sigma == 0:
             return self.image.pixels
         if self._keep or self._running is None or not all(tile.done == passes for tile in self._tiles):
-            return self.blended(passes, strength)
+            return self.blended(passes, strength, guard=guard)
+        usual = self._usual(passes) if guard else None
         out, self._running = self._running, None
         for rect in (tile.rect for tile in self._tiles):
-            out[rect.slices] = _blend(
-                out[rect.slices] * self._span + self._black, self.image.pixels[rect.slices], strength
-            )
+            out[rect.slices] = out[rect.slices] * self._span + self._black
+        if usual:
+            give_back(out, self.image.pixels, usual, guard)
+        for rect in (tile.rect for tile in self._tiles):
+            out[rect.slices] = _blend(out[rect.slices], self.image.pixels[rect.slices], strength)
         return out
+
+    def _usual(self, passes: int) -> Usual:
+        """What the guard must know of the whole picture; until all passes are made anew whenever they have doubled."""
+        made = -1 if self.has(passes) else sum(tile.done for tile in self._tiles).bit_length()
+        if self._surveyed_for_guard is None or self._surveyed_for_guard[:2] != (passes, made):
+
+            def read(area: Rect) -> tuple[np.ndarray, np.ndarray]:
+                return self.image.pixels[area.slices], self.mean(passes, area)
+
+            usual = survey(read, self.image.height, self.image.width)
+            self._surveyed_for_guard = passes, made, usual
+        return self._surveyed_for_guard[2]
 
     def sums(self, passes: int) -> Sums:
         """What the estimate needs, over the tiles that have T passes."""
         return sum((tile.sums[passes] for tile in self._tiles if passes in tile.sums), Sums())
 
-    def estimate(self, passes: int, strength: float = 1.0, report: NoiseReport | None = None) -> Estimate:
+    def estimate(
+        self, passes: int, strength: float = 1.0, report: NoiseReport | None = None, guard: float = 0.0
+    ) -> Estimate:
         """The PSNR estimated without a reference, or why there is none.
 
         Args:
@@ -290,10 +323,14 @@ class Denoising:
             strength: of the blend.
             report: the noise that was measured; with it the assumptions are checked, and its uncertainty widens the
                 band where sigma was taken from it.
+            guard: kappa of the detail guard.
         """
         if self.sigma == 0:
             return Estimate(None, None, "nothing was removed")
-        if report is not None and report.correlation > 0.1:
+        if guard:
+            return Estimate(None, None, "the detail guard changes the result in a way that the estimate does not know")
+        accounted = self.model.method.allows_correlation(self.params)
+        if report is not None and report.correlation > 0.1 and not accounted:
             reason = f"the noise of neighbouring pixels correlates ({report.correlation:.2f}); it must be white"
             return Estimate(None, None, reason)
         if report is not None and report.clipped > 0.01:
@@ -311,7 +348,7 @@ class Denoising:
             peak=peak,
         )
 
-    def provenance(self, passes: int, strength: float, sigma_automatic: bool) -> Provenance:
+    def provenance(self, passes: int, strength: float, sigma_automatic: bool, guard: float = 0.0) -> Provenance:
         """How the blended mean of T passes is made; the hash of the input and the name of the output are not known."""
         made = {name: value for name, value in asdict(self.params).items() if name != "sigma"}
         if "passes" in made:
@@ -328,6 +365,7 @@ class Denoising:
             params=made,
             strength=strength,
             seed=self.seed,
+            guard=guard,
             device=str(self.model.device),
             precision=self.model.precision,
             tile=self._side,
@@ -373,13 +411,17 @@ class Denoising:
         products, power, means = tile.divergence(tile.done) * tile.done, 0.0, {}
         complete = True
         for index in range(tile.done, tile.done + group):
-            estimate, bz, variance = next(run)
+            estimate, bz, variance, divergence = next(run)
             inside = estimate[:, :, *core].float()
             total = total + inside
             means[index + 1] = total / (index + 1)
-            complete = complete and bz is not None
             if bz is not None:
-                products += _sum(inside * bz[:, :, *core])
+                # The noisy picture as a baseline: its product with Bz is zero on average, in opposite pairs exactly.
+                products += _sum((inside - noisy) * bz[:, :, *core])
+            elif divergence is not None:
+                products += _sum(divergence[:, :, *core])
+            else:
+                complete = False
             power = self.sigma**2 * inside.numel() if variance is None else _sum(variance[:, :, *core])
         residuals = {t: _sum((mean - noisy) ** 2) for t, mean in means.items()}
         ready = {t: self._download(mean) for t, mean in means.items()}

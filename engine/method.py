@@ -32,11 +32,13 @@ class Pass(NamedTuple):
         bz: the recorruption's target part y - target, whose product with the estimate gives the divergence; None
             where the method has none, and then no PSNR is estimated.
         variance: of the noise in each pixel as the method took it, shaped like the estimate; None for sigma^2.
+        divergence: where there is no `bz`: what stands for estimate x bz, see `probe`; None where no PSNR is estimated.
     """
 
     estimate: Tensor
     bz: Tensor | None
     variance: Tensor | None = None
+    divergence: Tensor | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,6 +67,23 @@ class Task:
     def level(self, sigma: float | None = None) -> Tensor:
         """A standard deviation, by default `sigma`, as a network takes it: (B, 1, 1, 1)."""
         return self.noisy.new_full((self.noisy.shape[0], 1, 1, 1), self.sigma if sigma is None else sigma)
+
+
+def probe(denoise: Callable[[Tensor], Tensor], task: Task, estimate: Tensor, index: int) -> Tensor:
+    """What gives a method without recorruption its divergence (`Pass.divergence`), by one run more.
+
+    Monte-Carlo SURE (Ramani, Blu, Unser: A black-box optimization of denoising algorithms, TIP 2008): with unit noise b
+    the sum of sigma^2 / epsilon b (f(y + epsilon b) - f(y)) has the expectation sigma^2 tr(J) up to epsilon^2.
+
+    Args:
+        denoise: f, without any randomness of its own.
+        task: of the pass.
+        estimate: f(y), (B, C, H, W).
+        index: of the pass, for its random numbers.
+    """
+    b = task.field.unit(index)
+    epsilon = task.sigma / 10
+    return task.sigma**2 / epsilon * b * (denoise(task.noisy + epsilon * b) - estimate)
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,14 +119,14 @@ class Stage:
         share: its part of the job's budget, the shares sum to 1.
         loss: see `Loss`.
         trains: prefix or prefixes of the parameters that are updated, "" for all; the others are frozen.
-        rate: learning rate as a part of the job's.
+        rate: learning rate as a part of the job's, or what gives it for a network.
     """
 
     name: str
     share: float
     loss: Loss
     trains: str | tuple[str, ...] = ""
-    rate: float = 1.0
+    rate: float | Callable[[nn.Module], float] = 1.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -157,6 +176,8 @@ class Method(ABC):
     """Networks that this method brings along, by the id that checkpoints carry."""
     networks: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
     """Its networks by the name that `train --network` takes, the default first; empty for any of the shared ones."""
+    needs_pairs: ClassVar[bool] = False
+    """Whether its training takes `Batch.target`: for comparison only, never offered beside the self-supervised ones."""
 
     @abstractmethod
     def passes(self, network: nn.Module, task: Task) -> Iterator[Pass]:
@@ -184,6 +205,18 @@ class Method(ABC):
     def count(self, params: Any) -> int:
         """Passes that these parameters ask for (T)."""
         return getattr(params, "passes", 1)
+
+    def allows_correlation(self, params: Any) -> bool:
+        """Whether these parameters account for noise that correlates; else no PSNR is estimated where it does."""
+        return False
+
+    def settled(self, params: Any) -> Any:
+        """The parameters with those automatic values filled in that follow from the others; kept with a result."""
+        return params
+
+    def suggests(self, training: Any) -> Mapping[str, Any]:
+        """Values of `Params` that suit a network trained with these values; its checkpoint keeps them."""
+        return {}
 
     def stages(self, training: Any) -> Sequence[Stage]:
         """The training, in order, by values of `Training`; empty where this method cannot be trained here."""

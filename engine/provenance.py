@@ -18,6 +18,7 @@ class Provenance:
     Attributes:
         sigma: on the 0 to 255 scale of the picture's levels.
         params: the method's other parameters.
+        guard: kappa of the detail guard, 0 where it was off.
         tile: side that was used.
     """
 
@@ -31,6 +32,7 @@ class Provenance:
     sigma_automatic: bool
     params: dict[str, Any]
     strength: float
+    guard: float
     seed: int
     device: str
     precision: str

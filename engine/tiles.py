@@ -35,6 +35,10 @@ class Rect:
         """The same rectangle elsewhere."""
         return Rect(self.left + x, self.top + y, self.right + x, self.bottom + y)
 
+    def grown(self, pixels: int) -> Rect:
+        """With that many pixels more on every side."""
+        return Rect(self.left - pixels, self.top - pixels, self.right + pixels, self.bottom + pixels)
+
     def shared(self, other: Rect) -> Rect:
         """What lies in both; meaningful only where they meet."""
         return Rect(
