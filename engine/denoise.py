@@ -346,6 +346,7 @@ class Denoising:
             uncertainty=report.uncertainty if report and measured else 0.0,
             pairs=-(-passes // self.model.method.group),
             peak=peak,
+            dependence=report.dependence if report and accounted else 1.0,
         )
 
     def provenance(self, passes: int, strength: float, sigma_automatic: bool, guard: float = 0.0) -> Provenance:
@@ -364,8 +365,8 @@ class Denoising:
             sigma_automatic=sigma_automatic,
             params=made,
             strength=strength,
-            seed=self.seed,
             guard=guard,
+            seed=self.seed,
             device=str(self.model.device),
             precision=self.model.precision,
             tile=self._side,

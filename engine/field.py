@@ -26,14 +26,13 @@ class NoiseField:
         self._block = functools.lru_cache(maxsize=96)(self._draw)
 
     def _draw(self, index: int, row: int, column: int) -> np.ndarray:
-        planes = [
-            np.random.Generator(
-                np.random.Philox(key=[self._seed, index], counter=[0, column % 2**64, row % 2**64, channel])
-            )
-            .standard_normal(_SIDE * _SIDE, dtype=np.float32)
-            .reshape(_SIDE, _SIDE)
-            for channel in range(self._channels)
-        ]
+        planes = []
+        for channel in range(self._channels):
+            # As 64-bit words: numpy takes a list with a number above 2^63 for floats, and blocks left of 0 are that.
+            key = np.array([self._seed, index], np.uint64)
+            counter = np.array([0, column % 2**64, row % 2**64, channel], np.uint64)
+            generator = np.random.Generator(np.random.Philox(key=key, counter=counter))
+            planes.append(generator.standard_normal(_SIDE * _SIDE, dtype=np.float32).reshape(_SIDE, _SIDE))
         return np.stack(planes)
 
     def unit(self, index: int, top: int, left: int, height: int, width: int) -> np.ndarray:

@@ -108,7 +108,13 @@ class Estimate:
 
 
 def estimate_psnr(
-    sums: Sums, *, strength: float = 1.0, uncertainty: float = 0.0, pairs: int = 1, peak: float = 1.0
+    sums: Sums,
+    *,
+    strength: float = 1.0,
+    uncertainty: float = 0.0,
+    pairs: int = 1,
+    peak: float = 1.0,
+    dependence: float = 1.0,
 ) -> Estimate:
     """PSNR of the average of R2R passes from the noisy picture alone.
 
@@ -122,6 +128,7 @@ def estimate_psnr(
         uncertainty: relative standard error of the noise deviation; 0 where it is known.
         pairs: antithetic pairs that the divergence was averaged over.
         peak: data range there.
+        dependence: sum of a sample's squared correlations with all others and itself; 1 where the noise is white.
     """
     if sums.samples == 0:
         return Estimate(None, None, "no pass has been made yet")
@@ -134,7 +141,7 @@ def estimate_psnr(
     share, error = min(max(share, 0.0), 1.0), max(mse, 0.0)
     sampling = (2 * variance**2 + 4 * variance * error + 8 * variance**2 * share / pairs) / sums.samples
     level = abs(1 - 2 * share) * 2 * variance * uncertainty
-    spread = 1.96 * math.hypot(math.sqrt(sampling), level)
+    spread = 1.96 * math.hypot(math.sqrt(sampling * dependence), level)
     if mse <= 0:
         return Estimate(None, None, "the estimated error is not above zero, so it cannot be told from none")
     db = 10 * math.log10(peak**2 / mse)

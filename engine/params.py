@@ -31,6 +31,7 @@ class Spec:
         integer: whether values are whole numbers.
         choices: the words that can be chosen; the bounds then mean nothing.
         expert: shown under "Advanced" only.
+        usual: where setting by hand begins if nothing was measured; None for 0.
     """
 
     name: str
@@ -47,6 +48,7 @@ class Spec:
     integer: bool = False
     choices: tuple[str, ...] = ()
     expert: bool = False
+    usual: float | None = None
 
     def check(self, value: Any) -> float | int | str | None:
         """Return `value` as the parameter's type; ParamError says what was expected and what came."""

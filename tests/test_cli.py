@@ -109,7 +109,7 @@ def test_one_bad_file_does_not_stop_the_others(capsys, noisy, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (("--alpha", 9), "must be 0.05 to 2"),
+        (("--alpha", 90), "must be 0.05 to 20"),
         (("--sigma", "much"), "must be auto or a number"),
         (("--model", "none"), "There is no model 'none'"),
         (("--method", "none"), "There is no method 'none'"),

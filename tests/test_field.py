@@ -27,6 +27,24 @@ def test_passes_channels_blocks_and_seeds_are_independent():
     assert np.abs(correlation - np.eye(len(planes))).max() < 0.02
 
 
+def test_the_plane_goes_on_above_and_left_of_the_picture():
+    field = NoiseField(7, 1)
+    whole = field.unit(0, -300, -300, 600, 600)
+    assert np.array_equal(field.unit(0, -20, -260, 40, 10), whole[:, 280:320, 40:50])
+    blocks = [
+        whole[0, 44:300, 44:300],
+        whole[0, 44:300, 300:556],
+        whole[0, 300:556, 44:300],
+        whole[0, 300:556, 300:556],
+    ]
+    assert np.abs(np.corrcoef([block.ravel() for block in blocks]) - np.eye(4)).max() < 0.02
+
+
+def test_neighbouring_seeds_differ_also_at_the_upper_end():
+    near = [NoiseField(2**64 - offset, 1).unit(0, 0, 0, 64, 64).ravel() for offset in (1, 2, 3)]
+    assert np.abs(np.corrcoef(near) - np.eye(3)).max() < 0.1
+
+
 def test_the_noise_is_standard_normal():
     values = NoiseField(5, 1).unit(0, 0, 0, 512, 512)
     assert abs(values.mean()) < 0.01

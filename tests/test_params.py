@@ -16,7 +16,7 @@ def test_defaults_lie_in_their_ranges():
 @pytest.mark.parametrize(
     ("values", "said"),
     [
-        ({"alpha": 0}, "Recorruption (alpha) must be 0.05 to 2, not 0"),
+        ({"alpha": 0}, "Recorruption (alpha) must be 0.05 to 20, not 0"),
         ({"alpha": float("nan")}, "must be a number"),
         ({"alpha": "0.5"}, "must be a number"),
         ({"passes": 2.5}, "must be a whole number"),
