@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -105,6 +105,8 @@ class DnCNN(nn.Module):
             files are all "residual", also where their class subtracts it from the input by itself.
         bgr: the weights expect blue first.
         bias: every convolution has a bias and there is no batch norm (folded weights).
+        width: features between the convolutions.
+        widths: the same for each, where they differ; `depth` and `width` then mean nothing.
     """
 
     def __init__(
@@ -117,19 +119,21 @@ class DnCNN(nn.Module):
         bgr: bool = False,
         bias: bool = False,
         width: int = 64,
+        widths: Sequence[int] | None = None,
     ) -> None:
         super().__init__()
-        self.channels, self.depth, self.output, self.bgr = channels, depth, output, bgr
+        features = list(widths or [width] * (depth - 1))
+        self.channels, self.depth, self.output, self.bgr = channels, len(features) + 1, output, bgr
         layers: list[nn.Module] = [
-            nn.Conv2d(channels, width, 3, padding=1, bias=first_bias or bias),
+            nn.Conv2d(channels, features[0], 3, padding=1, bias=first_bias or bias),
             nn.ReLU(inplace=True),
         ]
-        for _ in range(depth - 2):
-            layers.append(nn.Conv2d(width, width, 3, padding=1, bias=bias))
+        for given, made in itertools.pairwise(features):
+            layers.append(nn.Conv2d(given, made, 3, padding=1, bias=bias))
             if not bias:
-                layers.append(nn.BatchNorm2d(width, eps=eps))
+                layers.append(nn.BatchNorm2d(made, eps=eps))
             layers.append(nn.ReLU(inplace=True))
-        layers.append(nn.Conv2d(width, channels, 3, padding=1, bias=bias))
+        layers.append(nn.Conv2d(features[-1], channels, 3, padding=1, bias=bias))
         self.dncnn = nn.Sequential(*layers)
         for layer in self.dncnn:
             if isinstance(layer, nn.Conv2d):

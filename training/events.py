@@ -47,6 +47,14 @@ class Validated:
 
 
 @dataclass(frozen=True)
+class HeldOut:
+    """Loss of the averaged weights on the pictures that were held out."""
+
+    step: int
+    loss: float
+
+
+@dataclass(frozen=True)
 class Saved:
     """The checkpoint in the run folder holds the averaged weights of `step`."""
 
@@ -62,7 +70,7 @@ class Ended:
     message: str = ""
 
 
-Event = Started | Staged | Step | Validated | Saved | Ended
+Event = Started | Staged | Step | HeldOut | Validated | Saved | Ended
 
 
 def append(event: Event, run: Path) -> None:

@@ -22,6 +22,9 @@ NETWORKS: Mapping[str, Mapping[str, Any]] = {
     "unet-tiny": {"network": "unet", "width": 8, "blocks": 1, "levels": 2},
     "dncnn17": {"network": "dncnn", "depth": 17, "output": "residual"},
     "dncnn20": {"network": "dncnn", "depth": 20, "output": "residual"},
+    # Of the published reproduction of R2R; see `study networks`.
+    "dncnn17-bias": {"network": "dncnn", "depth": 17, "first_bias": True, "eps": 1e-4, "output": "residual"},
+    "plain5": {"network": "dncnn", "widths": [32, 64, 128, 32], "bias": True, "output": "residual"},
 }
 """Networks that any method can train, by the name that `--network` takes; a method may bring others."""
 
@@ -39,6 +42,9 @@ class TrainJob:
             comparison only; None learns from the noisy pictures alone.
         clean: folder of other, clean pictures for stages that learn from them unpaired.
         teacher: checkpoint whose averaged result the network learns to give in one pass.
+        teacher_params: values of the teacher's method, fixed in the student.
+        domain: "picture"; or of camera mosaics "mosaic", their planes packed, or "developed", recorrupted before they
+            are developed to sRGB (R2R's recipe for camera pictures).
         sides: (least, most) of both sides of a picture in pixels; others are left out. None takes all.
         validate: folder of clean pictures whose PSNR is reported; never used to choose anything.
         validate_noise: what is put on them.
@@ -46,6 +52,13 @@ class TrainJob:
         start: checkpoint to begin from, None for random weights.
         minutes, steps: the budget, one of them; the learning rate falls to zero over it.
         batch, patch: patches a step and their side in pixels.
+        scales: each picture is taken at these sizes too (bicubic), and noise put on each of them; see `patches`.
+        stride: pixels between the patches of a grid, taken as they are; None cuts, flips and turns at random.
+        draws: "fresh" random numbers in the loss at every step, or "fixed": one draw for each patch for ever.
+        hold_out: share of the pictures that is not trained on, whose loss is reported.
+        schedule: of the learning rate: "cosine", or "milestones": a tenth from each of `milestones` on.
+        milestones: parts of the budget (of a stage), rising.
+        report_every: steps between reports; None reports by the clock.
         params: values of the method's `Training`.
     """
 
@@ -60,6 +73,8 @@ class TrainJob:
     target: str | None = None
     clean: str | None = None
     teacher: str | None = None
+    teacher_params: Mapping[str, Any] = field(default_factory=dict)
+    domain: str = "picture"
     sides: tuple[int, int] | None = None
     start: str | None = None
     minutes: float | None = None
@@ -67,6 +82,13 @@ class TrainJob:
     batch: int = 32
     patch: int = 64
     learning_rate: float = 1e-3
+    scales: tuple[float, ...] = (1.0,)
+    stride: int | None = None
+    draws: str = "fresh"
+    hold_out: float = 0.0
+    schedule: str = "cosine"
+    milestones: tuple[float, ...] = (0.6,)
+    report_every: int | None = None
     params: Mapping[str, Any] = field(default_factory=dict)
     seed: int = 0
     device: str = "auto"
@@ -78,12 +100,34 @@ class TrainJob:
             raise TrainError("Give a budget: either --minutes or --steps")
         if (self.minutes or 1) <= 0 or (self.steps or 1) <= 0:
             raise TrainError("The budget must be more than zero")
+        if self.domain not in ("picture", "mosaic", "developed"):
+            raise TrainError(f"A domain is picture, mosaic or developed, not {self.domain!r}")
+        if self.domain != "picture" and (self.noise or self.target or self.grey):
+            raise TrainError("Mosaics carry their own noise and colours: leave out --noise, --target and --grey")
         if self.target not in (None, "clean", "noisy"):
             raise TrainError(f"A target is clean or noisy, not {self.target!r}")
+        if self.target and self.teacher:
+            raise TrainError("A student learns from its teacher alone; give either a target or a teacher")
         if self.target and not self.noise:
             raise TrainError("Pairs are made from clean pictures: give the noise to put on them with --noise")
         if self.patch < 16 or self.patch % 8 or self.batch < 1:
             raise TrainError("Patches need a side of at least 16, a multiple of 8, and a batch at least one of them")
+        if not self.scales or not all(0.1 <= scale <= 1 for scale in self.scales):
+            raise TrainError("Scales must be from 0.1 to 1")
+        if self.scales != (1.0,) and not self.noise:
+            raise TrainError("Rescaling would correlate the pictures' own noise: --scales needs --noise")
+        if any(number is not None and number < 1 for number in (self.stride, self.report_every)):
+            raise TrainError("A stride and the steps between reports must be at least 1")
+        if self.draws not in ("fresh", "fixed"):
+            raise TrainError(f"Draws are fresh or fixed, not {self.draws!r}")
+        if self.draws == "fixed" and (self.stride is None or self.fresh or self.target == "noisy"):
+            raise TrainError("Fixed draws need patches that stay: give --stride, and noise that is put on once")
+        if not 0 <= self.hold_out < 1:
+            raise TrainError("The share to hold out must be from 0 to below 1")
+        if self.schedule not in ("cosine", "milestones"):
+            raise TrainError(f"A schedule is cosine or milestones, not {self.schedule!r}")
+        if not all(0 < part < 1 for part in self.milestones) or list(self.milestones) != sorted(self.milestones):
+            raise TrainError("Milestones must be rising parts of the budget, between 0 and 1")
 
 
 def write_job(job: TrainJob, run: Path) -> None:
@@ -95,7 +139,8 @@ def read_job(run: Path) -> TrainJob:
     """The job of a run folder; TrainError if it is not one."""
     try:
         values = json.loads((run / "job.json").read_text())
-        return TrainJob(**{**values, "sides": tuple(values["sides"]) if values.get("sides") else None})
+        tuples = {name: tuple(values[name]) for name in ("sides", "scales", "milestones") if values.get(name)}
+        return TrainJob(**{**values, **tuples})
     except FileNotFoundError:
         raise TrainError(f"{run} is not a training run: it has no job.json") from None
     except (json.JSONDecodeError, TypeError, AttributeError) as error:
