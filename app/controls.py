@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import re
 from pathlib import Path
+from typing import Any
 
 from PySide6.QtCore import QEvent, QObject, QSignalBlocker, Qt, Signal
+from PySide6.QtGui import QBrush, QColor
 from PySide6.QtWidgets import (
     QCheckBox,
     QComboBox,
@@ -23,7 +26,8 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
-from app.jobs import NOTHING_FOUND
+from app import theme
+from app.jobs import NOTHING_FOUND, SEEMS_CLEAN, MethodInfo
 from app.workspace import Workspace
 from engine.metrics import Estimate
 from engine.noise import NoiseReport
@@ -42,15 +46,28 @@ STRENGTH = Spec(
     "Nothing is computed anew.",
 )
 
+GUARD = Spec(
+    "guard",
+    None,
+    0.5,
+    4.0,
+    "Detail guard (kappa)",
+    step=0.1,
+    automatic=True,
+    usual=2.0,
+    help="Gives back what was taken away where it varies more than the noise does: structure. Smaller gives back more, "
+    "and some noise with it. Nothing is computed anew, but no PSNR can be estimated.",
+)
+"""None is off."""
+
 _MANY_STEPS = 500
 """From here on a slider is finer at its low end, where most values lie."""
 
 
-class ParamControl(QWidget):
-    """Label, slider and number of one parameter, and a tick for the automatic value where there is one.
+class Control(QWidget):
+    """Label and note of one parameter; its kinds add what the value is set by.
 
-    A double click on the label or the slider resets it. The wheel turns only what has the focus, so that the panel
-    can be scrolled.
+    A double click on the label resets it. The wheel turns only what has the focus, so that the panel can be scrolled.
     """
 
     value_changed = Signal(str, object)
@@ -61,17 +78,109 @@ class ParamControl(QWidget):
     def __init__(self, spec: Spec, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.spec = spec
-        self._value: float | int | None = spec.default
-        self._measured: float | None = None
-
         self.label = QLabel(spec.label)
-        self.slider = QSlider(Qt.Orientation.Horizontal)
-        self.spin = QDoubleSpinBox()
-        self.automatic = QCheckBox("Auto")
         self.note = QLabel()
         self.note.setObjectName("muted")
         _wrap(self.note)
         self.note.hide()
+        self._turned: tuple[QWidget, ...] = ()
+
+    @property
+    def value(self) -> Any:
+        """In engine units; None is automatic."""
+        raise NotImplementedError
+
+    @property
+    def tab_order(self) -> tuple[QWidget, ...]:
+        """What the focus goes through."""
+        raise NotImplementedError
+
+    def set_value(self, value: Any, measured: float | None = None) -> None:
+        """Show a value, and for the automatic one what was measured; emits nothing."""
+        raise NotImplementedError
+
+    def set_note(self, text: str) -> None:
+        """A line below, for example the same value in another unit; "" hides it."""
+        self.note.setText(text)
+        self.note.setVisible(bool(text))
+
+    def _lead(self, *turned: QWidget) -> None:
+        """Explain the label and these, and listen to them."""
+        self._turned = turned
+        tip = f"{self.spec.help}\n\nDouble click to reset." if self.spec.help else "Double click to reset."
+        for widget in (self.label, *turned):
+            widget.setToolTip(_wrapped(tip))
+            widget.installEventFilter(self)
+        for widget in turned:
+            widget.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
+
+    def eventFilter(self, watched: QObject, event: QEvent) -> bool:
+        """Reset on a double click; leave the wheel to the panel unless the control has the focus."""
+        if event.type() == QEvent.Type.MouseButtonDblClick and (watched is self.label or isinstance(watched, QSlider)):
+            self.reset.emit(self.spec.name)
+            return True
+        turned = next((widget for widget in self._turned if widget is watched), None)
+        if event.type() == QEvent.Type.Wheel and turned is not None and not turned.hasFocus():
+            event.ignore()
+            return True
+        return super().eventFilter(watched, event)
+
+
+class ChoiceControl(Control):
+    """Label and list of a parameter that is one of some words."""
+
+    def __init__(self, spec: Spec, parent: QWidget | None = None) -> None:
+        super().__init__(spec, parent)
+        self.choice = QComboBox()
+        for word in spec.choices:
+            self.choice.addItem(word[:1].upper() + word[1:].replace("_", " "), word)
+        self.choice.setAccessibleName(spec.label)
+        self.label.setBuddy(self.choice)
+        self._lead(self.choice)
+        layout = QGridLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.setVerticalSpacing(3)
+        layout.addWidget(self.label, 0, 0)
+        layout.addWidget(self.choice, 0, 1)
+        layout.addWidget(self.note, 1, 0, 1, 2)
+        layout.setColumnStretch(0, 1)
+        self.choice.activated.connect(self._chosen)
+        self.set_value(spec.default)
+
+    @property
+    def value(self) -> str:
+        """One of the words."""
+        return self.choice.currentData()
+
+    @property
+    def tab_order(self) -> tuple[QWidget, ...]:
+        """The list alone."""
+        return (self.choice,)
+
+    def set_value(self, value: Any, measured: float | None = None) -> None:
+        """Show a word; emits nothing."""
+        self.choice.setCurrentIndex(self.choice.findData(value))
+
+    def _chosen(self, index: int) -> None:
+        self.value_changed.emit(self.spec.name, self.choice.itemData(index))
+
+
+class ParamControl(Control):
+    """Label, slider and number of one parameter, and a tick for the value None where it may be that.
+
+    Args:
+        spec: of the parameter.
+        tick: what None is called.
+    """
+
+    def __init__(self, spec: Spec, parent: QWidget | None = None, tick: str = "Auto") -> None:
+        super().__init__(spec, parent)
+        self._value: float | int | None = spec.default  # pyright: ignore[reportAttributeAccessIssue]
+        self._measured: float | None = None
+
+        self.slider = QSlider(Qt.Orientation.Horizontal)
+        self.spin = QDoubleSpinBox()
+        self.automatic = QCheckBox(tick)
 
         shown_step = spec.step * spec.scale
         enough = (digits for digits in range(6) if abs(round(shown_step, digits) - shown_step) < 1e-9)
@@ -91,17 +200,12 @@ class ParamControl(QWidget):
         self.automatic.setVisible(spec.automatic)
 
         self.label.setBuddy(self.spin)
-        tip = f"{spec.help}\n\nDouble click to reset." if spec.help else "Double click to reset."
-        for widget in (self.label, self.slider, self.spin):
-            widget.setToolTip(_wrapped(tip))
-        self.automatic.setToolTip(_wrapped(f"{spec.label}: measured from the picture"))
+        self._lead(self.slider, self.spin)
+        if tick == "Auto":
+            self.automatic.setToolTip(_wrapped(f"{spec.label}: measured from the picture"))
         self.slider.setAccessibleName(spec.label)
         self.spin.setAccessibleName(f"{spec.label}, number")
-        self.automatic.setAccessibleName(f"{spec.label}, automatic")
-        for widget in (self.slider, self.spin):
-            widget.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
-        for widget in (self.label, self.slider, self.spin):
-            widget.installEventFilter(self)
+        self.automatic.setAccessibleName(f"{spec.label}, {'automatic' if tick == 'Auto' else tick.lower()}")
 
         layout = QGridLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
@@ -112,9 +216,6 @@ class ParamControl(QWidget):
         layout.addWidget(self.slider, 1, 0, 1, 3)
         layout.addWidget(self.note, 2, 0, 1, 3)
         layout.setColumnStretch(0, 1)
-        QWidget.setTabOrder(self.automatic, self.spin)
-        QWidget.setTabOrder(self.spin, self.slider)
-
         self.slider.valueChanged.connect(self._slid)
         self.spin.valueChanged.connect(self._typed)
         self.automatic.toggled.connect(self._ticked)
@@ -124,6 +225,11 @@ class ParamControl(QWidget):
     def value(self) -> float | int | None:
         """In engine units; None is automatic."""
         return self._value
+
+    @property
+    def tab_order(self) -> tuple[QWidget, ...]:
+        """The tick, the number, the slider."""
+        return self.automatic, self.spin, self.slider
 
     def set_value(self, value: float | int | None, measured: float | None = None) -> None:
         """Show a value, and for the automatic one what was measured; emits nothing."""
@@ -135,11 +241,6 @@ class ParamControl(QWidget):
             self.spin.setSpecialValueText("–" if shown is None else "")
             self.spin.setValue(self.spec.minimum * self.spec.scale if shown is None else shown * self.spec.scale)
             self.slider.setValue(self._position(self.spec.minimum if shown is None else shown))
-
-    def set_note(self, text: str) -> None:
-        """A line below, for example the same value in another unit; "" hides it."""
-        self.note.setText(text)
-        self.note.setVisible(bool(text))
 
     def _position(self, value: float) -> int:
         spec = self.spec
@@ -174,21 +275,10 @@ class ParamControl(QWidget):
             value = None
         else:
             # What was measured, as far as the number shows it, is where setting it by hand starts.
-            decimals = self.spin.decimals()
-            value = round((self._measured or 0.0) * self.spec.scale, decimals) / self.spec.scale
+            start = self._measured if self._measured is not None else self.spec.usual or self.spec.minimum
+            value = round(start * self.spec.scale, self.spin.decimals()) / self.spec.scale
         self.set_value(value, self._measured)
         self.value_changed.emit(self.spec.name, value)
-
-    def eventFilter(self, watched: QObject, event: QEvent) -> bool:
-        """Reset on a double click; leave the wheel to the panel unless the control has the focus."""
-        if event.type() == QEvent.Type.MouseButtonDblClick and watched is not self.spin:
-            self.reset.emit(self.spec.name)
-            return True
-        turned = next((widget for widget in (self.slider, self.spin) if widget is watched), None)
-        if event.type() == QEvent.Type.Wheel and turned is not None and not turned.hasFocus():
-            event.ignore()
-            return True
-        return super().eventFilter(watched, event)
 
 
 class ReferenceRow(QFrame):
@@ -256,18 +346,29 @@ class Controls(QWidget):
     def __init__(self, workspace: Workspace, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.workspace = workspace
-        self.params: dict[str, ParamControl] = {}
+        self.params: dict[str, Control] = {}
         self._drawn: object = None
 
-        self.method = _combo("Method", "How the picture is denoised.")
+        self.method = _combo("Method", "How the picture is denoised. Automatic goes by the noise of each picture.")
         self.model = _combo("Model", "The trained network. Automatic takes the one made for this kind of picture.")
         self.card = QToolButton()
         self.card.setText("About")
         self.card.setAccessibleName("About the model")
         self.card.setToolTip("What this model was trained on and what it reaches")
         self.strength = ParamControl(STRENGTH)
+        self.guard = ParamControl(GUARD, tick="Off")
+        self.proposal = QLabel()
+        self.proposal.setObjectName("muted")
+        self.use = QToolButton()
+        self.use.setText("Use")
+        self.use.setAccessibleName("Use what is proposed")
+        self.use.setToolTip(_wrapped("Choose the method automatically, for this picture and those opened next"))
         self._params_box = QVBoxLayout()
         self._params_box.setSpacing(12)
+        self.advanced = _Fold("Advanced")
+        self._advanced_box = QVBoxLayout(self.advanced.content)
+        self._advanced_box.setContentsMargins(0, 4, 0, 0)
+        self._advanced_box.setSpacing(12)
 
         self.number = QLabel("–")
         self.number.setObjectName("number")
@@ -277,10 +378,10 @@ class Controls(QWidget):
         self.noise = QLabel()
         self.noise_reason = QLabel()
         self.noise_reason.setObjectName("muted")
-        self.clean = QLabel(NOTHING_FOUND)
-        self.clean.setObjectName("warning")
-        self.clean.hide()
-        for label in (self.number, self.number_note, self.noise, self.noise_reason, self.clean):
+        self.notice = QLabel()
+        self.notice.setObjectName("warning")
+        self.notice.hide()
+        for label in (self.number, self.number_note, self.noise, self.noise_reason, self.notice, self.proposal):
             _wrap(label)
         self.reference = ReferenceRow()
         self.denoise = QPushButton("Denoise")
@@ -303,11 +404,18 @@ class Controls(QWidget):
         choice.addWidget(self.card, 1, 2)
         choice.setColumnStretch(1, 1)
         layout.addLayout(choice)
+        proposed = QHBoxLayout()
+        proposed.addWidget(self.proposal, 1)
+        proposed.addWidget(self.use, 0, Qt.AlignmentFlag.AlignTop)
+        layout.addLayout(proposed)
+        layout.addWidget(self.notice)
         layout.addWidget(_rule())
         layout.addWidget(self.strength)
         layout.addSpacing(4)
+        layout.addWidget(self.guard)
+        layout.addSpacing(4)
         layout.addLayout(self._params_box)
-        layout.addWidget(self.clean)
+        layout.addWidget(self.advanced)
         layout.addWidget(_rule())
         layout.addWidget(_heading("Quality"))
         layout.addWidget(self.number)
@@ -328,9 +436,13 @@ class Controls(QWidget):
 
         self.method.activated.connect(self._choose_method)
         self.model.activated.connect(self._choose_model)
+        self.use.clicked.connect(self._use_proposal)
+        self.advanced.toggled.connect(self._keep_fold)
         self.card.clicked.connect(self.card_asked)
         self.strength.value_changed.connect(self._set_strength)
         self.strength.reset.connect(self._reset_strength)
+        self.guard.value_changed.connect(self._set_guard)
+        self.guard.reset.connect(self._reset_guard)
         self.denoise.clicked.connect(self._press)
         self.save.clicked.connect(self.save_asked)
         self.reference.chosen.connect(workspace.set_reference)
@@ -357,21 +469,47 @@ class Controls(QWidget):
     def show_values(self) -> None:
         """Method, model and every parameter as the workspace has them."""
         workspace = self.workspace
-        method = workspace.method
-        self._fill(self.method, [(m.label, m.id, m.source) for m in workspace.catalog.methods], workspace.values.method)
-        leading = workspace.leading_model()
+        method, methods = workspace.method, workspace.catalog.methods
+        if methods:
+            items = [("Automatic", "", "What suits the noise of each picture"), *map(_method_item, methods)]
+            self._fill(self.method, items, workspace.values.method)
+            self._grey([not m.runs for m in methods])
+        leading, runs = workspace.leading_model(), workspace.models()
         known = [(f"Automatic ({leading.name})" if leading else "Automatic", "", "Made for this kind of picture")]
-        known += [(entry.name, entry.name, entry.card.title) for entry in workspace.models()]
-        self._fill(self.model, known, workspace.values.model)
+        known += [(entry.name, entry.name, entry.card.title) for entry in runs]
+        chosen = workspace.values.model
+        self._fill(self.model, known, chosen if any(entry.name == chosen for entry in runs) else "")
         self.card.setEnabled(workspace.model_in_force() is not None)
         if method is not self._drawn:
             self._draw(method.specs if method is not None else ())
             self._drawn = method
         self.strength.set_value(workspace.values.strength)
+        self.guard.set_value(workspace.values.guard or None)
         for name, control in self.params.items():
-            control.set_value(workspace.value(name), workspace.sigma if name == "sigma" else None)
+            measured = workspace.sigma if name == "sigma" else workspace.settled.get(name)
+            control.set_value(workspace.value(name), measured)
+        by_hand = workspace.by_hand
+        self.advanced.set_changed(sum(spec.expert and spec.name in by_hand for spec in workspace.specs))
+        self.advanced.set_open(workspace.settings.advanced)
+        self._show_proposal()
         self._show_sigma()
         self.show_state()
+
+    def _show_proposal(self) -> None:
+        """Why this method was taken, or that another is proposed; nothing where the chosen one is the proposed one."""
+        workspace, proposal = self.workspace, self.workspace.proposal
+        is_known = workspace.opened is not None and workspace.opened.is_measured
+        text, differs = "", False
+        if not workspace.values.method and not is_known:
+            text = "Chosen by the noise of each picture"
+        elif is_known and proposal is not None:
+            label = next((m.label for m in workspace.catalog.methods if m.id == proposal.method), proposal.method)
+            differs = workspace.values.method not in ("", proposal.method)
+            if differs or not workspace.values.method:
+                text = f"{'Proposed: ' if differs else ''}{label}, because {proposal.reason}"
+        self.proposal.setText(text)
+        self.proposal.setVisible(bool(text))
+        self.use.setVisible(differs)
 
     def _fill(self, combo: QComboBox, items: list[tuple[str, str, str]], chosen: str) -> None:
         if [(combo.itemText(i), combo.itemData(i)) for i in range(combo.count())] != [item[:2] for item in items]:
@@ -382,24 +520,38 @@ class Controls(QWidget):
         combo.setCurrentIndex(combo.findData(chosen))
         combo.setEnabled(bool(items))
 
+    def _grey(self, without: list[bool]) -> None:
+        """Show the methods without a model in another colour; they can be chosen, to read what is missing."""
+        for row, is_grey in enumerate(without, 1):
+            brush = QBrush(QColor(theme.colors().muted)) if is_grey else None
+            self.method.setItemData(row, brush, Qt.ItemDataRole.ForegroundRole)
+
     def _draw(self, specs: tuple[Spec, ...]) -> None:
-        """Draw the controls of a method."""
+        """Draw the controls of a method, those for experts in the fold."""
         for control in self.params.values():
-            self._params_box.removeWidget(control)
+            for box in (self._params_box, self._advanced_box):
+                box.removeWidget(control)
             control.deleteLater()
         self.params = {}
-        before: QWidget = self.strength.slider
-        for spec in specs:
-            control = self.params[spec.name] = ParamControl(spec)
-            control.value_changed.connect(self.workspace.set_value)
-            control.reset.connect(self.workspace.reset_value)
-            self._params_box.addWidget(control)
-            QWidget.setTabOrder(before, control.automatic)
-            before = control.slider
+        order: list[QWidget] = [self.guard.slider]
+        for is_expert, box in ((False, self._params_box), (True, self._advanced_box)):
+            if is_expert:
+                order.append(self.advanced.button)
+            for spec in (spec for spec in specs if spec.expert == is_expert):
+                control = self.params[spec.name] = (ChoiceControl if spec.choices else ParamControl)(spec)
+                control.value_changed.connect(self.workspace.set_value)
+                control.reset.connect(self.workspace.reset_value)
+                box.addWidget(control)
+                order += control.tab_order
+        for before, after in itertools.pairwise(order):
+            QWidget.setTabOrder(before, after)
+        self.advanced.setVisible(any(spec.expert for spec in specs))
 
     def _show_sigma(self) -> None:
         control, opened, sigma = self.params.get("sigma"), self.workspace.opened, self.workspace.sigma
-        self.clean.setVisible(opened is not None and self.workspace.is_left_alone and self.workspace.sigma_is_automatic)
+        notice = self._notice()
+        self.notice.setText(notice)
+        self.notice.setVisible(bool(notice))
         if control is None:
             return
         note = ""
@@ -412,6 +564,22 @@ class Controls(QWidget):
                 note = f"{sigma * (white - black) * 65535:.4g} of the file's 65535"
         control.set_note(note)
 
+    def _notice(self) -> str:
+        """What stands in the way, or what the method did in spite of."""
+        workspace, method = self.workspace, self.workspace.method
+        report = workspace.opened.report if workspace.opened is not None else None
+        if method is None or method.no_model:
+            return method.no_model if method is not None else ""
+        if report is None or not report.is_clean or not workspace.sigma_is_automatic:
+            return ""
+        return NOTHING_FOUND if workspace.is_left_alone else SEEMS_CLEAN.format(method.label)
+
+    def _use_proposal(self) -> None:
+        self.workspace.set_method("")
+
+    def _keep_fold(self, is_open: bool) -> None:
+        self.workspace.change_settings(advanced=is_open)
+
     def _choose_method(self, index: int) -> None:
         self.workspace.set_method(self.method.itemData(index))
 
@@ -423,6 +591,12 @@ class Controls(QWidget):
 
     def _reset_strength(self, name: str) -> None:
         self.workspace.set_strength(1.0)
+
+    def _set_guard(self, name: str, value: float | None) -> None:
+        self.workspace.set_guard(value or 0.0)
+
+    def _reset_guard(self, name: str) -> None:
+        self.workspace.set_guard(0.0)
 
     # What was found
 
@@ -520,6 +694,50 @@ def noise_text(report: NoiseReport) -> str:
 
 def _db(value: float) -> str:
     return "∞ dB" if math.isinf(value) else f"{value:.2f} dB"
+
+
+class _Fold(QWidget):
+    """A title that opens and closes what is below it."""
+
+    toggled = Signal(bool)
+
+    def __init__(self, title: str) -> None:
+        super().__init__()
+        self._title = title
+        self.button = QToolButton()
+        self.button.setCheckable(True)
+        self.button.setAutoRaise(True)
+        self.button.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextBesideIcon)
+        self.content = QWidget()
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.setSpacing(0)
+        layout.addWidget(self.button)
+        layout.addWidget(self.content)
+        self.button.toggled.connect(self.content.setVisible)
+        self.button.toggled.connect(self._point)
+        self.button.clicked.connect(self.toggled)
+        self.content.hide()
+        self._point(False)
+        self.set_changed(0)
+
+    def set_open(self, is_open: bool) -> None:
+        """Open or close it; emits nothing."""
+        self.button.setChecked(is_open)
+
+    def set_changed(self, count: int) -> None:
+        """Say how many values inside were set by hand: also a closed fold must not hide that."""
+        self.button.setText(f"{self._title} · {count} set by hand" if count else self._title)
+
+    def _point(self, is_open: bool) -> None:
+        self.button.setArrowType(Qt.ArrowType.DownArrow if is_open else Qt.ArrowType.RightArrow)
+
+
+def _method_item(method: MethodInfo) -> tuple[str, str, str]:
+    """Text, id and tooltip in the list of methods."""
+    if not method.no_model:
+        return method.label, method.id, method.source
+    return f"{method.label} – no model yet", method.id, _wrapped(f"{method.source}\n\n{method.no_model}")
 
 
 def _combo(name: str, tip: str) -> QComboBox:

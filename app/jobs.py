@@ -6,8 +6,9 @@ import logging
 import math
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +21,7 @@ from engine.image import Image, find_images, input_hash, load_image, save_image,
 from engine.metrics import Estimate, check_reference, psnr, ssim
 from engine.noise import NoiseError, NoiseReport
 from engine.pairs import find_reference, is_reference
+from engine.proposal import propose, settled_sigma
 from engine.provenance import Provenance, write_sidecar
 from engine.tiles import Rect, grid
 
@@ -42,33 +44,60 @@ _BAND = 512
 
 NOTHING_FOUND = "No noise worth removing was found; the picture is left as it is. Set sigma by hand to denoise anyway."
 
+SEEMS_CLEAN = "No noise worth removing was found. {} has no noise level to set: it denoises every picture."
+
 
 @dataclass(frozen=True)
 class Values:
     """What a user sets for one picture.
 
     Attributes:
-        method: its id.
+        method: its id, "" for the one that is proposed for the picture's noise.
         model: name or path of a checkpoint, "" for the one that leads.
-        params: only what was set by hand; the rest comes from the checkpoint or the method.
+        params: by method, only what was set by hand; the rest comes from the checkpoint or the method.
         strength: 0 leaves the picture, 1 denoises fully.
+        guard: kappa of the detail guard, 0 is off.
     """
 
-    method: str = "r2r"
+    method: str = ""
     model: str = ""
-    params: Mapping[str, Any] = field(default_factory=dict)
+    params: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     strength: float = 1.0
+    guard: float = 0.0
+
+    def by_hand(self, method: str, specs: Iterable[params.Spec]) -> dict[str, Any]:
+        """What was set for a method, without what its parameters do not allow: settings may be of another version."""
+        given, found = self.params.get(method, {}), {}
+        for spec in specs:
+            if spec.name in given:
+                with suppress(params.ParamError):
+                    found[spec.name] = spec.check(given[spec.name])
+        return found
 
 
 @dataclass(frozen=True)
 class MethodInfo:
-    """A method as far as the window shows it; `runs` are the names of the checkpoints that it can run."""
+    """A method as far as the window shows it.
+
+    Attributes:
+        runs: names of the checkpoints that it can run.
+        trains: whether a model for it can be trained here.
+    """
 
     id: str
     label: str
     source: str
     specs: tuple[params.Spec, ...]
     runs: frozenset[str] = frozenset()
+    trains: bool = False
+
+    @property
+    def no_model(self) -> str:
+        """What to do where it has no model; "" where it has one."""
+        if self.runs:
+            return ""
+        train = f"Train one on noisy pictures: pellucid train --method {self.id}. Or bring" if self.trains else "Bring"
+        return f"No model for {self.label} is installed. {train} one in: File, Import model."
 
 
 @dataclass(frozen=True)
@@ -106,12 +135,20 @@ class Stage:
 
 @dataclass(frozen=True)
 class Running:
-    """What was settled when a job began: the model, where it runs, and the parameters the checkpoint suggests."""
+    """What was settled when a job began.
+
+    Attributes:
+        model: name of the checkpoint.
+        device, precision: where and how it runs.
+        suggested: the parameters that the checkpoint sets in place of the method's defaults.
+        settled: all parameters, also those that follow from others.
+    """
 
     model: str
     device: str
     precision: str
     suggested: Mapping[str, Any]
+    settled: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -152,12 +189,13 @@ class Update:
 
 @dataclass(frozen=True, eq=False)
 class Request:
-    """What needs network passes: everything but T and strength.
+    """What needs network passes: everything but T, strength and guard.
 
     Attributes:
         picture: id of the picture in the list.
         sigma: in the trained range, settled.
-        values: the method's parameters set by hand, without passes and sigma.
+        values: the method's parameters set by hand or proposed, without passes and sigma.
+        report: the noise that was measured in the picture; None where that failed.
     """
 
     picture: int
@@ -168,6 +206,7 @@ class Request:
     sigma: float
     seed: int
     device: str
+    report: NoiseReport | None = None
 
     @property
     def key(self) -> tuple[Any, ...]:
@@ -189,6 +228,7 @@ class Look:
 
     passes: int | None = None
     strength: float = 1.0
+    guard: float = 0.0
     viewport: Rect | None = None
     reference: Reference | None = None
     report: NoiseReport | None = None
@@ -341,7 +381,8 @@ def _save(finished: Finished, target: Target) -> None:
 class Live:
     """One denoising and what of it is on the screen.
 
-    The screen is kept in cells; a cell is stale when what it shows is not what T, strength and the passes made say.
+    The screen is kept in cells; a cell is stale when what it shows is not what T, strength, guard and the passes made
+    say.
     """
 
     def __init__(self, denoising: Denoising) -> None:
@@ -362,9 +403,9 @@ class Live:
         """Bring everything to the screen again: another picture was there."""
         self._stale = {cell for cell, passes in self._passes.items() if passes}
 
-    def look_at(self, passes: int, strength: float, reference: Reference | None) -> None:
-        """Take over T, strength and reference."""
-        look = (passes, strength, id(reference))
+    def look_at(self, passes: int, strength: float, guard: float, reference: Reference | None) -> None:
+        """Take over T, strength, guard and reference."""
+        look = (passes, strength, guard, id(reference))
         if look == self._look:
             return
         self._look, self._reference, self._ssim = look, reference, None
@@ -377,6 +418,10 @@ class Live:
             self._passes[cell] = passes
             self._stale.add(cell)
         self._ssim = None
+        wanted, _, guard, _ = self._look
+        if guard and self.denoising.has(wanted):
+            # What is usual in the picture, by which the guard goes, is known only now.
+            self.show_all()
 
     def _cells_in(self, area: Rect) -> list[int]:
         rows = range(area.top // _CELL, -(-area.bottom // _CELL))
@@ -410,8 +455,8 @@ class Live:
     def _paint(self, cells: list[int]) -> tuple[int, int, np.ndarray]:
         first, last = self.cells[cells[0]], self.cells[cells[-1]]
         area = Rect(first.left, first.top, last.right, last.bottom)
-        passes, strength, _ = self._look
-        pixels = self.denoising.blended(passes, strength, area)
+        passes, strength, guard, _ = self._look
+        pixels = self.denoising.blended(passes, strength, area, guard)
         if self._reference is not None:
             twin = self._reference.image
             for cell in cells:
@@ -424,7 +469,7 @@ class Live:
 
     def numbers(self, report: NoiseReport | None) -> Numbers:
         """How good it is, as far as that is known."""
-        passes, strength, _ = self._look
+        passes, strength, guard, _ = self._look
         db = None
         if self._reference is not None and self._errors:
             samples = sum(self.cells[cell].width * self.cells[cell].height for cell in self._errors)
@@ -433,14 +478,15 @@ class Live:
         whole = self.denoising.has(passes) and not self._stale
         # While no tile has T passes yet, what is shown has fewer, and the estimate is of that.
         made = min(passes, max(self._passes.values()))
-        estimate = self.denoising.estimate(made, strength, report) if made or not self.denoising.sigma else None
+        is_known = made or not self.denoising.sigma
+        estimate = self.denoising.estimate(made, strength, report, guard) if is_known else None
         return Numbers(db, self._ssim, estimate, whole)
 
     def measure(self) -> Iterator[None]:
         """Find the SSIM of the whole result, in bands with a chance to stop after each."""
         if self._reference is None or self._ssim is not None:
             return
-        passes, strength, _ = self._look
+        passes, strength, guard, _ = self._look
         image, twin = self.denoising.image, self._reference.image
         if min(image.height, image.width) < 11:
             return
@@ -448,7 +494,7 @@ class Live:
         for top in range(5, image.height - 5, _BAND):
             bottom = min(top + _BAND, image.height - 5)
             area = Rect(0, top - 5, image.width, bottom + 5)
-            pixels = self.denoising.blended(passes, strength, area)
+            pixels = self.denoising.blended(passes, strength, area, guard)
             # SSIM leaves out 5 rows at each edge: the bands' inner rows are those of the whole picture.
             total += ssim(pixels, twin.pixels[area.slices], twin.peak) * (bottom - top)
             rows += bottom - top
@@ -477,9 +523,11 @@ class Computing:
         known = []
         for method in methods().values():
             runs = frozenset(entry.name for entry in models if method.accepts(entry.method))
-            known.append(MethodInfo(method.id, method.label, method.source, params.specs(method.Params), runs))
-        # What has parameters leads: there is something to choose.
-        known.sort(key=lambda method: (not method.specs, method.label))
+            trains = not method.needs_pairs and bool(method.stages(params.make(method.Training, {})))
+            specs = params.specs(method.Params)
+            known.append(MethodInfo(method.id, method.label, method.source, specs, runs, trains))
+        # What can run leads, and of that what has parameters: there is something to choose.
+        known.sort(key=lambda method: (not method.runs, not method.specs, method.label))
         return Catalog(tuple(known), models, available_devices())
 
     def bring_in(self, file: Path, convention: Mapping[str, Any]) -> Iterator[Any]:
@@ -498,7 +546,7 @@ class Computing:
         key = (name, method, channels, device)
         model = self._models.get(key)
         if model is None:
-            model = load_model(name or None, channels=channels, method=method, device=device)
+            model = load_model(name or None, channels=channels, method=method or None, device=device)
             # The last two: going back and forth between them is how people compare.
             while len(self._models) >= 2:
                 self._models.popitem(last=False)
@@ -512,11 +560,18 @@ class Computing:
         key = request.key
         live = self._lives.get(key)
         if live is None or live.denoising.image is not request.image:
-            values = params.make(model.method.Params, {**model.checkpoint.params, **request.values})
+            values = params.make(model.method.Params, request.values, model.checkpoint.params)
             self._make_room(request.image.pixels.nbytes)
-            budget = max(self.budget // 2, 1 << 28)
-            live = Live(Denoising(model, request.image, values, sigma=request.sigma, seed=request.seed, budget=budget))
-            self._lives[key] = live
+            denoising = Denoising(
+                model,
+                request.image,
+                values,
+                sigma=request.sigma,
+                seed=request.seed,
+                budget=max(self.budget // 2, 1 << 28),
+                report=request.report,
+            )
+            live = self._lives[key] = Live(denoising)
         self._lives.move_to_end(key)
         return live
 
@@ -548,7 +603,8 @@ class Computing:
             live.show_all()
         self._on_screen = live
         name = model.checkpoint.name
-        yield Running(name, str(model.device), model.precision, dict(model.checkpoint.params))
+        settled = asdict(live.denoising.params)
+        yield Running(name, str(model.device), model.precision, dict(model.checkpoint.params), settled)
         return (yield from _advance(live, model, request, look))
 
     def finish(
@@ -559,8 +615,8 @@ class Computing:
         model = self._model(request.model, request.method, request.image.channels, request.device)
         denoising, now = self._live(request, model).denoising, look()
         passes = _passes(model, request, now)
-        pixels = denoising.blended(passes, now.strength)
-        made = denoising.provenance(passes, now.strength, sigma_automatic)
+        pixels = denoising.blended(passes, now.strength, guard=now.guard)
+        made = denoising.provenance(passes, now.strength, sigma_automatic, now.guard)
         return Finished(replace(request.image, pixels=pixels), made)
 
     def copy(self, request: Request, look: Look) -> Iterator[Any]:
@@ -568,33 +624,47 @@ class Computing:
         yield Stage("Copying")
         model = self._model(request.model, request.method, request.image.channels, request.device)
         denoising = self._live(request, model).denoising
-        return to_screen(denoising.blended(_passes(model, request, look), look.strength), request.image.levels)
+        pixels = denoising.blended(_passes(model, request, look), look.strength, guard=look.guard)
+        return to_screen(pixels, request.image.levels)
 
     def batch(self, items: Sequence[BatchItem], seed: int, device: str) -> Iterator[Any]:
         """Denoise and save one picture after the other; one that fails is reported and the next starts."""
+        from engine.checkpoint import list_checkpoints
+
+        installed = list_checkpoints()
         for item in items:
             yield BatchStep(item.picture, "running")
             try:
-                yield from self._batch_one(item, seed, device)
+                yield from self._batch_one(item, installed, seed, device)
             except (ValueError, OSError, MemoryError) as error:
                 log.warning("%s: %s", item.path.name, error)
                 yield BatchStep(item.picture, "failed", str(error) or "There is not enough memory")
 
-    def _batch_one(self, item: BatchItem, seed: int, device: str) -> Iterator[Any]:
+    def _batch_one(
+        self, item: BatchItem, installed: Sequence[CheckpointEntry], seed: int, device: str
+    ) -> Iterator[Any]:
         from engine.denoise import Denoising
-        from engine.noise import measure_noise
 
         image = load_image(item.path)
-        model = self._model(item.values.model, item.values.method, image.channels, device)
-        values = params.make(model.method.Params, {**model.checkpoint.params, **item.values.params})
+        found = yield from measure(image)
+        report = found if isinstance(found, NoiseReport) else None
+        name, method, proposed = item.values.model, item.values.method, {}
+        if not method and (proposal := propose(report, installed, image.channels)):
+            name, method, proposed = proposal.model, proposal.method, proposal.params
+        model = self._model(name, method, image.channels, device)
+        specs = params.specs(model.method.Params)
+        chosen = {**proposed, **item.values.by_hand(model.method.id, specs)}
+        values = params.make(model.method.Params, chosen, model.checkpoint.params)
         by_hand = getattr(values, "sigma", None)
-        sigma = measure_noise(image).level if by_hand is None else by_hand
-        denoising = Denoising(model, image, values, sigma=sigma, seed=seed, keep=False)
+        sigma = settled_sigma(report, specs, by_hand)
+        if sigma is None:
+            raise found
+        denoising = Denoising(model, image, values, sigma=sigma, seed=seed, keep=False, report=report)
         passes = model.method.count(values)
         for step in denoising.run(passes):
             yield BatchStep(item.picture, "running", share=step.done / step.total)
-        made = denoising.provenance(passes, item.values.strength, by_hand is None)
-        pixels = denoising.finish(passes, item.values.strength)
+        made = denoising.provenance(passes, item.values.strength, by_hand is None, item.values.guard)
+        pixels = denoising.finish(passes, item.values.strength, item.values.guard)
         _save(Finished(replace(image, pixels=pixels), made), item.target)
         yield BatchStep(item.picture, "done", str(item.target.path), 1.0)
 
@@ -603,7 +673,7 @@ def _passes(model: Model, request: Request, look: Look) -> int:
     chosen = {} if look.passes is None else {"passes": look.passes}
     known = {spec.name for spec in params.specs(model.method.Params)}
     chosen = {name: value for name, value in chosen.items() if name in known}
-    values = params.make(model.method.Params, {**model.checkpoint.params, **request.values, **chosen})
+    values = params.make(model.method.Params, {**request.values, **chosen}, model.checkpoint.params)
     return model.method.count(values)
 
 
@@ -618,7 +688,7 @@ def _advance(live: Live, model: Model, request: Request, look: Callable[[], Look
     while True:
         now = look()
         passes = _passes(model, request, now)
-        live.look_at(passes, now.strength, now.reference)
+        live.look_at(passes, now.strength, now.guard, now.reference)
         is_finished = not now.may_run or live.denoising.has(passes)
         regions: list[tuple[int, int, np.ndarray]] = []
         if live.is_stale(now.viewport):
@@ -631,6 +701,11 @@ def _advance(live: Live, model: Model, request: Request, look: Callable[[], Look
             step = next(run, None)
             if step is None:
                 run = None
+                continue
+            if not step.passes:
+                # The picture is looked over: nothing is made yet that could be shown, and nothing tells how long it is.
+                began = time.monotonic()
+                yield Stage("Looking over the whole picture")
                 continue
             live.advanced(step.tile, step.passes)
             done, total = step.done, step.total

@@ -28,15 +28,17 @@ class Settings:
         seed: of the recorruptions.
         memory_mb: for the results of the last few pictures.
         denoise_on_open: whether a picture is denoised as soon as it is shown.
-        method, model: what new pictures start with; model "" is the automatic choice.
+        method, model: what new pictures start with; "" is the automatic choice.
         params: for each method what was set by hand, but no noise level: that belongs to a picture.
         strength: of the blend.
+        guard: kappa of the detail guard, 0 is off.
         sidecar: whether saving writes one.
         geometry, state: of the window, as Qt gives them, in hexadecimal.
         recent: files and folders, the last first.
         folder: where the last dialog was.
         view: how the comparison is shown.
         filmstrip, panel: whether they are shown.
+        advanced: whether the panel shows the parameters for experts.
     """
 
     theme: str = "dark"
@@ -44,10 +46,11 @@ class Settings:
     seed: int = 0
     memory_mb: int = 2048
     denoise_on_open: bool = True
-    method: str = "r2r"
+    method: str = ""
     model: str = ""
     params: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     strength: float = 1.0
+    guard: float = 0.0
     sidecar: bool = False
     geometry: str = ""
     state: str = ""
@@ -56,6 +59,7 @@ class Settings:
     view: str = "side"
     filmstrip: bool = True
     panel: bool = True
+    advanced: bool = False
 
     def with_recent(self, path: Path) -> Settings:
         """The same with this file or folder as the last one opened."""
@@ -69,6 +73,9 @@ _ALLOWED = {
     "device": ("auto", "cpu", "cuda", "mps"),
     "view": ("side", "stack", "wipe", "after"),
 }
+
+
+_MOST = {"strength": 1.2, "guard": 4.0}
 
 
 def load_settings(path: Path) -> Settings:
@@ -104,7 +111,7 @@ def _checked(item: tuple[str, Any]) -> tuple[str, Any]:
         if isinstance(value, dict) and all(isinstance(entry, dict) for entry in value.values()):
             return name, value
     elif isinstance(default, float):
-        if isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= 1.2:
+        if isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= _MOST[name]:
             return name, float(value)
     elif type(value) is type(default) and value in _ALLOWED.get(name, (value,)):
         is_number = isinstance(value, int) and not isinstance(value, bool)

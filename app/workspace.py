@@ -37,6 +37,7 @@ from engine import paths
 from engine.image import Image, denoised_path
 from engine.noise import NoiseReport
 from engine.params import Spec
+from engine.proposal import Proposal, leading, propose, settled_sigma
 from engine.tiles import Rect
 from engine.worker import Job, Kind, Worker
 
@@ -87,6 +88,11 @@ class Opened:
     reference: Reference | None = None
     report: NoiseReport | None = None
     no_report: str = ""
+
+    @property
+    def is_measured(self) -> bool:
+        """Whether the noise is known, or is known to be unknowable."""
+        return self.report is not None or bool(self.no_report)
 
 
 @dataclass(frozen=True)
@@ -184,10 +190,9 @@ class Workspace(QObject):
         self._shows_result = self._is_outdated = False
         self._done_passes: int | None = None
         self._suggested: dict[tuple[str, str], Mapping[str, Any]] = {}
-        self._leading: dict[tuple[int, str], CheckpointEntry | None] = {}
         self._visible_pass_s: float | None = None
         self._copied_values: Values | None = None
-        self._new_values = self._values_to_start_with(self.settings.method)
+        self._new_values = self._values_to_start_with()
 
         self._handlers: dict[int, Callable[[Kind, Any], None]] = {}
         self._live_job: Job | None = None
@@ -282,11 +287,11 @@ class Workspace(QObject):
         except OSError as error:
             log.warning("The settings cannot be written: %s", error)
 
-    def _values_to_start_with(self, method: str) -> Values:
-        kept = self.settings.params.get(method, {})
-        chosen = {name: value for name, value in kept.items() if name != "sigma" and isinstance(value, int | float)}
-        model = self.settings.model if method == self.settings.method else ""
-        return Values(method, model, chosen, self.settings.strength)
+    def _values_to_start_with(self) -> Values:
+        settings = self.settings
+        # A model without its method is no automatic choice any more.
+        model = settings.model if settings.method else ""
+        return Values(settings.method, model, settings.params, settings.strength, settings.guard)
 
     # ---- The list ----
 
@@ -391,7 +396,7 @@ class Workspace(QObject):
         if entry is not None:
             self._wants_thumbnail.pop(entry.id, None)
             cached = self._pictures.pop(entry.id, None)
-            if cached is not None and (cached.report or cached.no_report):
+            if cached is not None and cached.is_measured:
                 self.opened = self._pictures[entry.id] = cached
                 self.picture_ready.emit()
                 self.noise_ready.emit()
@@ -533,72 +538,133 @@ class Workspace(QObject):
         return self.current.values if self.current is not None else self._new_values
 
     @property
+    def proposal(self) -> Proposal | None:
+        """What is proposed for the current picture; before its noise is known, for pictures of its kind."""
+        opened = self.opened
+        return propose(opened.report if opened else None, self.catalog.models, self._channels)
+
+    @property
+    def _channels(self) -> int:
+        return self.opened.picture.image.channels if self.opened is not None else 3
+
+    @property
+    def _method_id(self) -> str:
+        """Of the method in force, "" where that is not known yet."""
+        if self.values.method:
+            return self.values.method
+        proposal = self.proposal
+        return proposal.method if proposal is not None else ""
+
+    @property
     def method(self) -> MethodInfo | None:
-        """The chosen method; None before the methods are known."""
-        return next((method for method in self.catalog.methods if method.id == self.values.method), None)
+        """The method in force, chosen or proposed; None before the methods are known."""
+        wanted = self._method_id
+        found = next((method for method in self.catalog.methods if method.id == wanted), None)
+        if found is None and not wanted:
+            # Nothing is installed: what could be is shown.
+            return next(iter(self.catalog.methods), None)
+        return found
 
     @property
     def specs(self) -> tuple[Spec, ...]:
-        """The parameters of the chosen method."""
+        """The parameters of the method in force."""
         return self.method.specs if self.method is not None else ()
 
     @property
+    def by_hand(self) -> Mapping[str, Any]:
+        """What was set by hand for the method in force."""
+        return self.values.by_hand(self._method_id, self.specs)
+
+    @property
+    def proposed(self) -> Mapping[str, Any]:
+        """What the automatic choice sets in place of the checkpoint's and the method's defaults."""
+        proposal = None if self.values.method else self.proposal
+        return proposal.params if proposal is not None else {}
+
+    @property
     def suggested(self) -> Mapping[str, Any]:
-        """What the chosen checkpoint sets in place of the method's defaults, once it is loaded."""
-        return self._suggested.get((self.values.method, self.values.model), {})
+        """What the checkpoint in force sets in place of the method's defaults, once it is loaded."""
+        entry = self.model_in_force()
+        return self._suggested.get((self._method_id, entry.name if entry is not None else ""), {})
+
+    @property
+    def settled(self) -> Mapping[str, Any]:
+        """All parameters as the last run had them: what an automatic one was."""
+        running, entry = self.running, self.model_in_force()
+        return running.settled if running is not None and entry is not None and running.model == entry.name else {}
 
     def value(self, name: str) -> Any:
         """The value in force; None for automatic."""
         spec = next(spec for spec in self.specs if spec.name == name)
-        return self.values.params.get(name, self.suggested.get(name, spec.default))
+        return {name: spec.default, **self.suggested, **self.proposed, **self.by_hand}[name]
 
     @property
     def sigma(self) -> float | None:
         """The noise level in force, in the trained range; None while it is not known."""
-        by_hand = self.values.params.get("sigma", self.suggested.get("sigma"))
-        if by_hand is not None:
-            return float(by_hand)
-        return self.opened.report.level if self.opened and self.opened.report else None
+        by_hand = self._sigma_by_hand
+        if by_hand is None and (self.opened is None or not self.opened.is_measured):
+            return None
+        return settled_sigma(self.opened.report if self.opened else None, self.specs, by_hand)
+
+    @property
+    def _sigma_by_hand(self) -> float | None:
+        return {**self.suggested, **self.proposed, **self.by_hand}.get("sigma")
 
     @property
     def sigma_is_automatic(self) -> bool:
         """Whether the noise level was measured."""
-        return self.values.params.get("sigma", self.suggested.get("sigma")) is None
+        return self._sigma_by_hand is None
 
     @property
     def is_left_alone(self) -> bool:
         """Whether nothing is denoised, because no noise was found."""
         return self.sigma == 0
 
-    def set_value(self, name: str, value: float | int | None) -> None:
-        """Set one parameter of the method; None is automatic."""
-        if self.values.params.get(name, _Missing) != value:
-            self._change_values(params={**self.values.params, name: value})
+    def set_value(self, name: str, value: float | int | str | None) -> None:
+        """Set one parameter of the method in force; None is automatic."""
+        own = self.values.params.get(self._method_id, {})
+        if own.get(name, _Missing) != value:
+            self._change_params({**own, name: value})
 
     def reset_value(self, name: str) -> None:
         """Give one parameter the checkpoint's or the method's default again."""
-        if name in self.values.params:
-            self._change_values(params={k: v for k, v in self.values.params.items() if k != name})
+        own = self.values.params.get(self._method_id, {})
+        if name in own:
+            self._change_params({kept: value for kept, value in own.items() if kept != name})
+
+    def _change_params(self, own: Mapping[str, Any]) -> None:
+        if self._method_id:
+            self._change_values(params={**self.values.params, self._method_id: own})
 
     def set_strength(self, strength: float) -> None:
         """0 leaves the picture, 1 denoises fully, up to 1.2."""
         if strength != self.values.strength:
             self._change_values(strength=strength)
 
+    def set_guard(self, guard: float) -> None:
+        """Kappa of the detail guard; 0 is off."""
+        if guard != self.values.guard:
+            self._change_values(guard=guard)
+
     def set_method(self, method: str) -> None:
-        """Choose a method; its parameters are those it had last."""
+        """Choose a method, "" for what is proposed for each picture; its parameters are those it had last."""
         if method != self.values.method:
-            kept = self._values_to_start_with(method)
-            self._change_values(method=method, model=kept.model, params=kept.params)
+            self._change_values(method=method, model="")
 
     def set_model(self, model: str) -> None:
-        """Choose a checkpoint by name, "" for the one that leads; a method that cannot run it makes way."""
+        """Choose a checkpoint by name, "" for the one that leads; a method that cannot run it makes way.
+
+        With it its method is chosen too: a checkpoint by name says more than the automatic choice.
+        """
         if model == self.values.model:
             return
+        if not model:
+            self._change_values(model="")
+            return
         entry = next((entry for entry in self.catalog.models if entry.name == model), None)
-        if entry is not None and self.method is not None and model not in self.method.runs:
-            self._change_values(method=entry.method, params=self._values_to_start_with(entry.method).params)
-        self._change_values(model=model)
+        if entry is not None:
+            runs = self.method is not None and model in self.method.runs
+            self._change_values(method=self._method_id if runs else entry.method, model=model)
 
     def copy_values(self) -> None:
         """Keep the current picture's settings for `paste_values`."""
@@ -619,18 +685,18 @@ class Workspace(QObject):
         self._take_values(dataclasses.replace(self.values, **changes))
 
     def _take_values(self, values: Values) -> None:
+        self._new_values = values
         if self.current is not None:
             self.current.values = values
         # A noise level belongs to its picture: the next one is measured again.
-        carried = {name: value for name, value in values.params.items() if name != "sigma"}
-        self._new_values = dataclasses.replace(values, params=carried)
+        method = self._method_id
+        own = {name: value for name, value in values.params.get(method, {}).items() if name != "sigma"}
+        kept = {**self.settings.params, method: own} if method else self.settings.params
+        self._new_values = dataclasses.replace(values, params=kept)
         self.change_settings(
-            method=values.method,
-            model=values.model,
-            strength=values.strength,
-            params={**self.settings.params, values.method: carried},
+            method=values.method, model=values.model, params=kept, strength=values.strength, guard=values.guard
         )
-        self._change_look(passes=values.params.get("passes"), strength=values.strength)
+        self._change_look(passes=self._passes, strength=values.strength, guard=values.guard)
         self.params_changed.emit()
         self._refresh()
 
@@ -687,10 +753,9 @@ class Workspace(QObject):
                 self._show_activity(Activity())
             if kind is Kind.DONE:
                 self.catalog = value
-                self._leading.clear()
                 if self.method is None and self.catalog.methods:
                     # Kept from a version that had another method.
-                    self.set_method(self.catalog.methods[0].id)
+                    self.set_method("")
                 self.models_changed.emit()
                 self.params_changed.emit()
                 if select is not None:
@@ -708,26 +773,15 @@ class Workspace(QObject):
 
     def leading_model(self) -> CheckpointEntry | None:
         """The checkpoint behind the automatic choice; None if there is none."""
-        if not self.catalog.models or self.method is None:
-            return None
-        channels = self.opened.picture.image.channels if self.opened is not None else 3
-        key = (channels, self.values.method)
-        if key not in self._leading:
-            # The engine is loaded: the catalog came from it.
-            from engine.checkpoint import CheckpointError, default_checkpoint
-
-            try:
-                self._leading[key] = default_checkpoint(*key)
-            except CheckpointError:
-                self._leading[key] = None
-        return self._leading[key]
+        if self.values.method:
+            return leading(self.models(), self._channels, (self.values.method,))
+        proposal = self.proposal
+        return next((e for e in self.catalog.models if proposal is not None and e.name == proposal.model), None)
 
     def model_in_force(self) -> CheckpointEntry | None:
-        """The chosen checkpoint, or the one that leads."""
-        name = self.values.model
-        if not name:
-            return self.leading_model()
-        return next((entry for entry in self.catalog.models if entry.name == name), None)
+        """The chosen checkpoint; the one that leads where none is, or where that one is gone."""
+        chosen = self.values.model
+        return next((entry for entry in self.models() if entry.name == chosen), None) or self.leading_model()
 
     def import_model(self, file: str | Path, convention: Mapping[str, Any] | None = None) -> None:
         """Bring in a checkpoint of others; `convention_needed` follows where its use cannot be read off the file."""
@@ -763,22 +817,23 @@ class Workspace(QObject):
 
     @property
     def can_denoise(self) -> bool:
-        """Whether `denoise` would start something; not while the noise level that it waits for is being measured."""
-        if self.opened is None or self.is_running or self._is_done:
+        """Whether `denoise` would start something; not while the noise that it waits for is being measured."""
+        if self.opened is None or self.is_running or self._is_done or self.model_in_force() is None:
             return False
-        return not (self._is_wanted and self.sigma is None and not self.opened.no_report)
+        return not (self._is_wanted and not self.opened.is_measured)
 
     @property
     def can_save(self) -> bool:
         """Whether the current picture's result can be made and saved."""
-        return self.opened is not None and self.sigma is not None and self._save_job is None
+        return self._make_request() is not None and self._save_job is None
 
     def denoise(self) -> None:
         """Denoise the current picture, going on from what has been computed."""
         if self.opened is None:
             return
-        if self.sigma is None and self.opened.no_report:
-            self.failed.emit(self.opened.no_report, "")
+        no_model = self.method.no_model if self.method is not None else ""
+        if no_model or (self.sigma is None and self.opened.no_report):
+            self.failed.emit(no_model or self.opened.no_report, "")
             return
         self._is_wanted = True
         self._change_look(may_run=True)
@@ -832,27 +887,38 @@ class Workspace(QObject):
         self._must_repaint = True
         self.result_cleared.emit()
 
+    @property
+    def _passes(self) -> int | None:
+        """T by hand or proposed; None for what the checkpoint or the method suggests."""
+        return {**self.proposed, **self.by_hand}.get("passes")
+
     def _make_request(self) -> Request | None:
-        """What would have to be computed now; None while it cannot be known."""
-        if self.current is None or self.opened is None or self.sigma is None or not self.catalog.methods:
+        """What would have to be computed now; None while it cannot be known, or where no model is installed."""
+        opened, sigma, entry = self.opened, self.sigma, self.model_in_force()
+        # Also a level by hand waits for the report: methods use more of it, and the result must not depend on haste.
+        if self.current is None or opened is None or not opened.is_measured or sigma is None or entry is None:
             return None
-        values = self.values
-        others = {name: value for name, value in values.params.items() if name not in ("passes", "sigma")}
+        chosen = {**self.proposed, **self.by_hand}
         return Request(
             self.current.id,
-            self.opened.picture.image,
-            values.method,
-            values.model,
-            others,
-            self.sigma,
+            opened.picture.image,
+            self._method_id,
+            entry.name,
+            {name: value for name, value in chosen.items() if name not in ("passes", "sigma")},
+            sigma,
             self.settings.seed,
             self.settings.device,
+            opened.report,
         )
 
     def _refresh(self, at_once: bool = False) -> None:
         """Start what the state asks for, unless it runs already."""
         request = self._make_request()
-        if request is None or self.is_closed:
+        if self.is_closed:
+            return
+        if request is None:
+            if self.opened is not None and self.opened.is_measured:
+                self._let_go()
             return
         is_same = self._request is not None and request.key == self._request.key
         if is_same and self._live_job is not None:
@@ -875,6 +941,18 @@ class Workspace(QObject):
         self.estimate_changed.emit()
         self.state_changed.emit()
 
+    def _let_go(self) -> None:
+        """A method without a model was chosen: nothing goes on, and what was made belongs to another one."""
+        self._stop_live()
+        self._request, self._is_done, self.numbers = None, False, Numbers()
+        self._clear_result()
+        if self.current is not None and self._batch_job is None and self.current.state in ("running", "queued"):
+            self._set_state(self.current, "")
+        if self._save_job is None and self._batch_job is None:
+            self._show_activity(Activity())
+        self.estimate_changed.emit()
+        self.state_changed.emit()
+
     def _start(self) -> None:
         request = self._make_request()
         if request is None:
@@ -882,14 +960,14 @@ class Workspace(QObject):
         entry, opened, repaint = self.current, self.opened, self._must_repaint
         assert entry is not None
         assert opened is not None
-        values = self.values
-        passes = values.params.get("passes")
-        # A new strength needs no passes: what is done stays done while it is shown.
+        values, passes = self.values, self._passes
+        # A new strength or guard needs no passes: what is done stays done while it is shown.
         self._is_done = self._is_done and passes == self._done_passes
         self._request, self._is_first, self._must_repaint = request, False, False
         self._change_look(
             passes=passes,
             strength=values.strength,
+            guard=values.guard,
             reference=opened.reference,
             report=opened.report,
             may_run=self._is_wanted,
@@ -931,11 +1009,12 @@ class Workspace(QObject):
         if isinstance(value, Stage):
             self._show_activity(Activity(value.text))
         elif isinstance(value, Running):
+            is_news = self.running is None or self.running.settled != value.settled
             self.running = value
             if self._look.may_run and not self._is_done:
                 self._show_activity(Activity("Denoising"))
             key = (request.method, request.model)
-            if self._suggested.get(key) != value.suggested:
+            if is_news or self._suggested.get(key) != value.suggested:
                 self._suggested[key] = value.suggested
                 self.params_changed.emit()
             self.state_changed.emit()
@@ -970,7 +1049,8 @@ class Workspace(QObject):
         if self._request is None or self._request.key != request.key:
             self._is_outdated = self._shows_result
         self._request = request
-        self._change_look(passes=self.values.params.get("passes"), strength=self.values.strength, may_run=True)
+        values = self.values
+        self._change_look(passes=self._passes, strength=values.strength, guard=values.guard, may_run=True)
         frozen, computing, repaint = self._look, self._computing, self._must_repaint
         self._must_repaint = False
 

@@ -355,6 +355,7 @@ def test_the_visible_region_is_computed_first(workspace, qtbot, tmp_path, calls)
 
 def test_cancel_answers_within_a_second_and_keeps_what_there_is(workspace, qtbot, tmp_path, calls):
     calls.pause = 0.1
+    qtbot.waitUntil(lambda: bool(workspace.catalog.methods), timeout=PATIENCE_MS)
     workspace.set_value("passes", 64)
     workspace.open([noisy_file(tmp_path / "noisy.tif", 140, 250)])
     qtbot.waitUntil(lambda: len(calls) > 3, timeout=PATIENCE_MS)
@@ -472,7 +473,7 @@ def test_a_sigma_by_hand_stays_with_its_picture(workspace, qtbot, tmp_path):
     third = noisy_file(tmp_path / "c.tif")
     workspace.open([third])
     qtbot.waitUntil(lambda: workspace.current.path == third, timeout=PATIENCE_MS)
-    assert workspace.values.params == {"alpha": 0.7}
+    assert workspace.values.params["r2r"] == {"alpha": 0.7}
     assert "sigma" not in workspace.settings.params["r2r"]
 
 
@@ -496,6 +497,7 @@ def test_a_grey_picture_takes_the_grey_model(workspace, qtbot, tmp_path):
 
 def test_a_model_that_cannot_run_is_told_in_one_sentence(workspace, qtbot, tmp_path, caplog):
     save_image(Image(noisy_pixels()[..., :1]), tmp_path / "grey.png")
+    qtbot.waitUntil(lambda: bool(workspace.catalog.methods), timeout=PATIENCE_MS)
     workspace.set_model("tiny")
     with caplog.at_level(logging.CRITICAL):
         workspace.open([tmp_path / "grey.png"])
@@ -744,7 +746,8 @@ def test_a_method_that_is_gone_makes_way(qtbot):
     install_models()
     workspace = Workspace(Settings(method="long gone"))
     qtbot.waitUntil(lambda: workspace.method is not None, timeout=PATIENCE_MS)
-    assert workspace.values.method == "r2r"
+    assert workspace.values.method == ""
+    assert workspace.method.id == "r2r"
     workspace.close()
 
 
