@@ -277,7 +277,8 @@ def read_foreign(path: Path, convention: Convention | None = None) -> Checkpoint
     _demand(path, reading, settled, given)
     arch, tensors = reading.finish(settled)
     method = method_of(settled.method or reading.method or "plain")
-    if not method.fits(arch):
+    # Of a network that another method brought along, `accepts` has answered.
+    if reading.method is None and not method.fits(arch):
         raise _cannot_run(path, reading, method)
     checkpoint = Checkpoint(
         known.name if known else path.stem,
