@@ -492,7 +492,7 @@ def _readings(path: Path, weights: Mapping[str, Tensor]) -> list[_Reading]:
         except spandrel_networks.SpandrelError as reason:
             raise ForeignError(f"{path.name} {reason}") from None
         if layout is not None:
-            return [_as_layout(layout, "plain")]
+            return [_as_layout(layout, None)]
     raise _unknown(path, weights)
 
 
@@ -506,7 +506,7 @@ def _shorter(weights: Mapping[str, Tensor]) -> Iterator[Mapping[str, Tensor]]:
         weights = {name.partition(".")[2]: tensor for name, tensor in weights.items()}
 
 
-def _as_layout(layout: Layout, method: str) -> _Reading:
+def _as_layout(layout: Layout, method: str | None) -> _Reading:
     def finish(settled: Convention) -> tuple[Mapping[str, Any], Mapping[str, Tensor]]:
         return (layout.settle(settled) if layout.settle else layout.arch), layout.weights
 

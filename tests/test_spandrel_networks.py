@@ -129,6 +129,18 @@ def test_tiles_nearly_fit_together(tmp_path: Path) -> None:
     assert np.abs(results[0] - results[1]).max() < 1e-3
 
 
+def test_a_network_that_is_told_the_level_runs_by_r2r_where_its_user_says_so(tmp_path: Path) -> None:
+    path = saved(tmp_path / "net.pth", state("DRUNet"))
+    assert read_foreign(path).method == "plain"
+    model = load_model(path, device="cpu", convention=Convention(method="r2r"))
+    assert model.method.id == "r2r"
+    image = Image(np.random.default_rng(0).random((45, 70, 3), dtype=np.float32))
+    work = Denoising(model, image, make(model.method.Params, {}), sigma=0.1)
+    for _ in work.run(2):
+        pass
+    assert np.isfinite(work.mean(2)).all()
+
+
 def test_half_precision_weights_and_prefixes_come_in(tmp_path: Path) -> None:
     weights = {f"module.netG.{name}": tensor.half() for name, tensor in state("NAFNet").items()}
     made = read_any(saved(tmp_path / "net.pth", weights))
