@@ -81,7 +81,7 @@ class Checkpoint:
 
     @property
     def channels(self) -> int:
-        """1 for grey, 3 for RGB."""
+        """1 for grey, 3 for RGB, 4 for the colour planes of a mosaic."""
         return int(self.arch.get("channels", 3))
 
     def build(self) -> nn.Module:
@@ -196,7 +196,11 @@ def find_checkpoint(name: str) -> Path:
 def default_checkpoint(channels: int, method: str | None = None) -> Entry:
     """The checkpoint that leads for a picture, see `proposal.leading`: of this method or of any."""
     accepts = method_of(method).accepts if method else lambda trained_for: True
-    entries = [entry for entry in list_checkpoints() if accepts(entry.method)]
+    entries = [
+        entry
+        for entry in list_checkpoints()
+        if accepts(entry.method) and (entry.channels <= 3 or entry.channels == channels)
+    ]
     found = leading(entries, channels, (method,)) if method else leading(entries, channels)
     if found is None:
         wanted = f"for method {method!r} " if method else ""
