@@ -467,6 +467,7 @@ class _Reading:
         moot: fields that may be given without any effect.
         method: that it was trained for; None where the layout does not say.
         params: values that suit it better than the method's defaults.
+        note: what else a reader of its card must know.
     """
 
     source: str
@@ -475,6 +476,7 @@ class _Reading:
     moot: tuple[str, ...] = ()
     method: str | None = None
     params: Mapping[str, Any] = field(default_factory=dict)
+    note: str = ""
 
 
 def _readings(path: Path, weights: Mapping[str, Tensor]) -> list[_Reading]:
@@ -492,7 +494,7 @@ def _readings(path: Path, weights: Mapping[str, Tensor]) -> list[_Reading]:
         except spandrel_networks.SpandrelError as reason:
             raise ForeignError(f"{path.name} {reason}") from None
         if layout is not None:
-            return [_as_layout(layout, None)]
+            return [replace(_as_layout(layout, None), note=spandrel_networks.NOTE)]
     raise _unknown(path, weights)
 
 
@@ -734,8 +736,8 @@ def _card(path: Path, known: _Known | None, reading: _Reading, given: Convention
         )
     said = " ".join(f"{_option(name)} {value}" for name, value in given.given.items())
     return Card(
-        title=f"Imported from {path.name}",
-        description=f"Read as {reading.source}; " + (f"run as its user said: {said}" if said else "nothing was asked."),
+        title=f"{reading.source[:1].upper()}{reading.source[1:]}, imported from {path.name}",
+        description=f"Run as {f'its user said: {said}' if said else 'its tensors say'}. {reading.note}".strip(),
         licence="unknown",
         trained_on="unknown",
         source=sha256,

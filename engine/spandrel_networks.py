@@ -31,6 +31,9 @@ How far these networks see is not known; many see everything, or windows at an e
 margin tiles fit together to the eye, not to the bit.
 """
 
+NOTE = "It is run by code of the package spandrel (MIT); tiles fit together to the eye, not to the bit."
+"""For a card."""
+
 _PURPOSES = {"FaceSR": "restores faces", "Inpainting": "fills holes"}
 
 

@@ -70,7 +70,9 @@ def test_networks_give_what_spandrel_gives_also_once_imported(name: str, tmp_pat
 
     assert read.method == kept.method == "plain"
     assert kept.arch == {"network": "spandrel", "channels": 3, "architecture": name}
-    assert name in kept.card.description
+    assert kept.card.title == f"{name}, imported from net.pth"
+    assert "spandrel (MIT)" in kept.card.description
+    assert kept.card.licence == "unknown"
     assert kept.weights.keys() == weights.keys()
     with torch.inference_mode():
         first, second = (checkpoint.build()(noisy(3), LEVEL) for checkpoint in (read, kept))
