@@ -216,6 +216,9 @@ class Denoising:
     ) -> None:
         if model.checkpoint.channels == 3 and image.channels == 1:
             raise DenoiseError(f"{model.checkpoint.name} is for colour and this picture is grey; choose a grey model")
+        if model.checkpoint.channels not in (1, image.channels):
+            takes = f"{model.checkpoint.channels} channels, as packed from a camera's mosaic"
+            raise DenoiseError(f"{model.checkpoint.name} takes {takes}, and this picture has {image.channels}")
         self.model, self.image, self.sigma, self.seed = model, image, sigma, seed
         self.params = model.method.settled(params)
         self._keep, self._budget, self._used = keep, budget, 0

@@ -237,6 +237,11 @@ def test_a_grey_network_takes_a_colour_picture_channel_by_channel():
     assert np.allclose(together[..., :1], denoise(grey, red, 2, sigma=0.05).mean(2), atol=1e-5)
 
 
+def test_a_network_for_packed_mosaics_refuses_other_pictures():
+    with pytest.raises(DenoiseError, match="takes 4 channels, as packed from a camera's mosaic, and this picture has 3"):
+        denoise(model(4, method="n2n"), noisy_image()[0], 1)
+
+
 def test_a_colour_network_refuses_a_grey_picture(tiny):
     with pytest.raises(DenoiseError, match="tiny is for colour and this picture is grey"):
         denoise(tiny, noisy_image(channels=1)[0], 2)
