@@ -104,6 +104,10 @@ class TrainJob:
             raise TrainError(f"A domain is picture, mosaic or developed, not {self.domain!r}")
         if self.domain != "picture" and (self.noise or self.target or self.grey):
             raise TrainError("Mosaics carry their own noise and colours: leave out --noise, --target and --grey")
+        if self.domain == "developed" and self.method != "r2r":
+            raise TrainError(
+                "Only r2r recorrupts mosaics before they are developed; choose --domain mosaic or --method r2r"
+            )
         if self.target not in (None, "clean", "noisy"):
             raise TrainError(f"A target is clean or noisy, not {self.target!r}")
         if self.target and self.teacher:

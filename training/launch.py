@@ -6,6 +6,8 @@ import logging
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from engine.method import Method
+from training.curves import Curves
 from training.events import Ended, Event, append
 from training.job import TrainError, TrainJob, read_job, write_job
 from training.loop import STATE, STOP, train
@@ -21,14 +23,19 @@ def begin(job: TrainJob, run: Path) -> None:
     write_job(job, run)
 
 
-def follow(run: Path, should_stop: Callable[[], bool] = lambda: False) -> Iterator[Event]:
-    """Train the job of a run folder, from where it was; every event is also a line of `events.jsonl`."""
+def follow(run: Path, should_stop: Callable[[], bool] = lambda: False, method: Method | None = None) -> Iterator[Event]:
+    """Train the job of a run folder, from where it was; every event is also a line of `events.jsonl`.
+
+    Where tensorboard is installed, the curves go to the folder `tensorboard` of the run, too. For `method` see `train`.
+    """
     job = read_job(run)
     (run / STOP).unlink(missing_ok=True)
     step = 0
+    curves = Curves(run)
     try:
-        for event in train(job, run, should_stop):
+        for event in train(job, run, should_stop, method):
             append(event, run)
+            curves.add(event)
             step = event.step
             yield event
     except Exception as error:
@@ -38,6 +45,8 @@ def follow(run: Path, should_stop: Callable[[], bool] = lambda: False) -> Iterat
         event = Ended(step, "failed", str(error))
         append(event, run)
         raise
+    finally:
+        curves.close()
 
 
 def can_resume(run: Path) -> bool:

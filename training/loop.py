@@ -6,6 +6,7 @@ import copy
 import math
 import platform
 import time
+import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import date
 from pathlib import Path
@@ -23,10 +24,11 @@ from engine.denoise import Denoising, Model
 from engine.device import autocast_dtype, pick_device
 from engine.files import replacing
 from engine.image import Image, find_images, load_image
-from engine.method import Batch, Method, Stage, build, method_of
-from training.events import Ended, Event, Saved, Staged, Started, Step, Validated
+from engine.method import Batch, Method, Stage, architectures, build, method_of, methods
+from training.distil import Teacher, load_teacher
+from training.events import Ended, Event, HeldOut, Saved, Staged, Started, Step, Validated
 from training.job import NETWORKS, TrainError, TrainJob
-from training.patches import Sampler, in_channels, load_clean, load_pictures
+from training.patches import Sampler, in_channels, load_clean, load_pictures, split
 
 CHECKPOINT = "checkpoint.safetensors"
 STATE = "state.pt"
@@ -35,27 +37,51 @@ _SAVE_EVERY_S = 55.0
 _REPORT_EVERY_S = 5.0
 _VALIDATE_EVERY_S = 300.0
 _EMA = 0.999
+_HELD_OUT_BATCHES = 4
 
 
-def train(job: TrainJob, run: Path, should_stop: Callable[[], bool] = lambda: False) -> Iterator[Event]:
+def train(
+    job: TrainJob, run: Path, should_stop: Callable[[], bool] = lambda: False, method: Method | None = None
+) -> Iterator[Event]:
     """Train and yield what happens; stop at any yield by closing, or by the file `stop` in the run folder.
 
     The run folder then holds `checkpoint.safetensors` (averaged weights) and `state.pt` (everything a resumed run
-    needs). TrainError for a job that cannot run; a loss that is not finite ends the run as failed.
+    needs). TrainError for a job that cannot run; a loss that is not finite ends the run as failed. A `method` takes the
+    place of the job's, for studies of its losses.
     """
-    method = method_of(job.method)
+    method = method or method_of(job.method)
     values = params.make(method.Training, job.params)
-    stages = method.stages(values)
+    if method.needs_pairs and not (job.target or job.teacher):
+        raise TrainError(
+            f"Method {job.method!r} learns from pairs only: give --target clean or noisy with clean pictures and --noise, "
+            "or choose a method that learns from noisy pictures alone, such as r2r"
+        )
+    if job.target and not method.needs_pairs:
+        raise TrainError(f"Method {job.method!r} learns from noisy pictures alone; --target is for --method plain")
+    teacher = load_teacher(job) if job.teacher else None
+    stages = teacher.stages(bool(job.clean)) if teacher else method.stages(values)
     if not stages:
         raise TrainError(f"Method {job.method!r} cannot be trained here; choose one that can, such as r2r")
     if job.threads:
         torch.set_num_threads(job.threads)
     device = pick_device(job.device)
-    pictures = load_pictures(job)
-    sampler = Sampler(pictures, job, load_clean(job))
+    examiner = None
+    if job.domain == "picture":
+        pictures, held_out = split(load_pictures(job), job.hold_out, job.seed)
+        clean = load_clean(job)
+        sampler = Sampler(pictures, job, clean)
+        examiner = Sampler(held_out, job, clean) if held_out else None
+    else:
+        from training.mosaics import MosaicSampler, load_mosaics
+
+        pictures = load_mosaics(job)
+        sampler = MosaicSampler(pictures, job)
+    count = len(pictures) // len(job.scales)
     torch.manual_seed(job.seed)
-    arch = {**network_named(job.network, method), "channels": 1 if job.grey else 3}
+    arch = {**network_named(job.network, method), "channels": 1 if job.grey else 4 if job.domain == "mosaic" else 3}
     start = load_checkpoint(find_checkpoint(job.start)) if job.start else None
+    if teacher and start is None:
+        start = teacher.start(arch if job.network else None)
     if start is not None and start.channels != arch["channels"]:
         raise TrainError(f"{start.name} is for {start.channels} channel(s), this job for {arch['channels']}")
     arch = dict(start.arch) if start else arch
@@ -95,15 +121,16 @@ def train(job: TrainJob, run: Path, should_stop: Callable[[], bool] = lambda: Fa
         }
         with replacing(run / STATE) as partial:
             torch.save(state, partial)
-        card = _card(job, step, spent, device, len(pictures), last_psnr)
-        checkpoint = Checkpoint(job.name, job.method, arch, average.state_dict(), card=card)
+        card = _card(job, arch, teacher, step, spent, device, count, last_psnr)
+        suggested = method.suggests(values)
+        checkpoint = Checkpoint(job.name, job.method, arch, average.state_dict(), params=suggested, card=card)
         save_checkpoint(checkpoint, run / CHECKPOINT)
 
-    yield Started(step, len(pictures), str(device), str(half or torch.float32).removeprefix("torch."))
+    yield Started(step, count, str(device), str(half or torch.float32).removeprefix("torch."))
     losses: list[float] = []
     last_psnr: float | None = None
     clock = saved = reported = validated = time.monotonic()
-    patches_since = 0
+    patches_since, examined = 0, -1
     reason = "finished"
     stage: Stage | None = None
     while progress() < 1.0:
@@ -118,11 +145,15 @@ def train(job: TrainJob, run: Path, should_stop: Callable[[], bool] = lambda: Fa
             for name, parameter in network.named_parameters():
                 parameter.requires_grad_(name.startswith(stage.trains))
             yield Staged(step, stage.name)
-        warm = min(1.0, (step + 1) / 200)
-        rate = job.learning_rate * stage.rate * warm * 0.5 * (1 + math.cos(math.pi * within))
+        part = stage.rate(network) if callable(stage.rate) else stage.rate
+        rate = part * _rate(job, step, within)
         for group in optimiser.param_groups:
             group["lr"] = rate
-        batch = _moved(sampler.batch(rng), device)
+        batch = sampler.batch(rng)
+        if job.draws == "fixed":
+            # The same patches, the same random numbers.
+            generator.manual_seed(zlib.crc32(batch.noisy.numpy()))
+        batch = _moved(batch, device)
         with torch.autocast(device.type, half or torch.bfloat16, enabled=half is not None):
             loss = stage.loss(network, batch, values, generator, within)
         optimiser.zero_grad(set_to_none=True)
@@ -139,17 +170,27 @@ def train(job: TrainJob, run: Path, should_stop: Callable[[], bool] = lambda: Fa
         _follow(average, network, min(_EMA, (1 + step) / (10 + step)))
         tick = time.monotonic()
         spent, clock = spent + tick - clock, tick
-        if tick - reported > _REPORT_EVERY_S:
-            yield Step(step, float(np.mean(losses)), rate, patches_since / (tick - reported), progress())
+        is_due = job.report_every is not None and step % job.report_every == 0
+        if is_due or (job.report_every is None and tick - reported > _REPORT_EVERY_S):
+            speed = patches_since / max(tick - reported, 1e-6)
+            yield Step(step, float(np.mean(losses)), rate, speed, progress())
             losses, patches_since, reported = [], 0, tick
-        if job.validate and tick - validated > _VALIDATE_EVERY_S:
-            last_psnr = validate(method, average, arch, job, device)
-            yield Validated(step, last_psnr)
+        if (job.validate or examiner) and (
+            is_due or (job.report_every is None and tick - validated > _VALIDATE_EVERY_S)
+        ):
+            if examiner:
+                examined = step
+                yield HeldOut(step, _examine(examiner, stage, average, values, device))
+            if job.validate:
+                last_psnr = validate(method, average, arch, job, device)
+                yield Validated(step, last_psnr)
             validated = clock = time.monotonic()
         if tick - saved > _SAVE_EVERY_S:
             save()
             yield Saved(step)
             saved = clock = time.monotonic()
+    if examiner and examined != step:
+        yield HeldOut(step, _examine(examiner, stage or stages[0], average, values, device))
     if job.validate:
         last_psnr = validate(method, average, arch, job, device)
         yield Validated(step, last_psnr)
@@ -181,8 +222,13 @@ def validate(
 
 def network_named(name: str | None, method: Method) -> Mapping[str, Any]:
     """The network that a job asks for by name, without its channels; TrainError lists the names."""
-    known = {**method.networks, **NETWORKS}
-    name = name or next(iter(known))
+    own = {**method.networks, **NETWORKS}
+    name = name or next(iter(own))
+    known = own
+    if method.needs_pairs:
+        # Whatever gives a picture for a picture can be compared or be a student.
+        known = {id: {"network": id} for id in architectures()}
+        known |= {name: arch for other in methods().values() for name, arch in other.networks.items()} | own
     if name not in known:
         raise TrainError(f"There is no network {name!r}; choose from {', '.join(known)}")
     return known[name]
@@ -196,6 +242,23 @@ def _stage_at(stages: Sequence[Stage], progress: float) -> tuple[int, float]:
             return number, min(max((progress - begin) / stage.share, 0.0), 1.0)
         begin += stage.share
     raise AssertionError("a method has stages")
+
+
+def _rate(job: TrainJob, step: int, within: float) -> float:
+    """The learning rate: warmed up and falling to zero over the stage, or falling in steps as published."""
+    if job.schedule == "milestones":
+        return job.learning_rate * 0.1 ** sum(within >= part for part in job.milestones)
+    warm = min(1.0, (step + 1) / 200)
+    return job.learning_rate * warm * 0.5 * (1 + math.cos(math.pi * within))
+
+
+@torch.no_grad()
+def _examine(sampler: Sampler, stage: Stage, network: nn.Module, values: Any, device: torch.device) -> float:
+    """Mean loss on pictures that were held out, the same patches and the same draws each time."""
+    rng = np.random.Generator(np.random.PCG64(sampler.job.seed))
+    generator = torch.Generator(device).manual_seed(sampler.job.seed)
+    batches = [_moved(sampler.batch(rng), device) for _ in range(_HELD_OUT_BATCHES)]
+    return float(np.mean([float(stage.loss(network, batch, values, generator, 1.0)) for batch in batches]))
 
 
 def _moved(batch: Batch, device: torch.device) -> Batch:
@@ -226,22 +289,61 @@ def _unpack(state: dict[str, Any]) -> dict[str, Any]:
     return {**state, "state": {key: int(value) for key, value in state["state"].items()}}
 
 
-def _card(job: TrainJob, step: int, spent: float, device: torch.device, pictures: int, psnr: float | None) -> Card:
-    noise = f"synthetic noise {job.noise}" if job.noise else "their own noise, its level estimated for each"
-    realisation = " drawn anew for each patch" if job.fresh else ", one fixed realisation a picture, no clean pixel"
-    colour = "grey" if job.grey else "colour"
+def _card(
+    job: TrainJob,
+    arch: Mapping[str, Any],
+    teacher: Teacher | None,
+    step: int,
+    spent: float,
+    device: torch.device,
+    pictures: int,
+    psnr: float | None,
+) -> Card:
+    method, colour = method_of(job.method), "grey" if job.grey else "colour"
+    title = f"{job.method}, {colour}, {job.network or arch['network']}"
+    trained_on = f"{pictures} {colour} pictures of {Path(job.data).name}"
+    if job.domain != "picture":
+        how = "packed" if job.domain == "mosaic" else "recorrupted by the sensor's noise and developed to sRGB"
+        trained_on = f"{pictures} noisy camera mosaics of {Path(job.data).name}, {how}"
+    if job.target:
+        pairs = "clean pictures" if job.target == "clean" else "two noisy copies of clean pictures"
+        title += f", trained on {pairs}, for comparison only"
+        trained_on += f", clean, with noise {job.noise} drawn anew for each patch; targets are "
+        trained_on += "the clean pixels" if job.target == "clean" else "a second draw of it"
+    elif job.noise:
+        trained_on += f" with synthetic noise {job.noise}"
+        trained_on += " drawn anew for each patch" if job.fresh else ", one fixed realisation a picture"
+        trained_on += "" if job.fresh or job.clean else ", no clean pixel"
+    elif job.domain == "picture":
+        trained_on += ", their own noise, its level estimated for each"
+    if job.clean:
+        trained_on += f"; and clean pictures of {Path(job.clean).name}, unpaired"
     results = {} if psnr is None else {f"middle 256x256 of {Path(job.validate or '').name}, {job.validate_noise}": psnr}
-    options = [f"--data {Path(job.data).name}", f"--method {job.method}", f"--network {job.network}"]
-    options += [f"--seed {job.seed}"]
+    options = [f"distil {Path(job.teacher).name}" if job.teacher else f"train --method {job.method}"]
+    options += [f"--data {Path(job.data).name}"]
+    options += [f"--network {job.network}"] if job.network else []
+    options += [f"--domain {job.domain}"] if job.domain != "picture" else []
     options += [f"--noise {job.noise}"] if job.noise else []
     options += ["--fresh"] if job.fresh else []
-    options += ["--grey"] if job.grey else []
+    options += [f"--target {job.target}"] if job.target else []
+    options += [f"--clean {Path(job.clean).name}"] if job.clean else []
+    options += [f"--sides {job.sides[0]}-{job.sides[1]}"] if job.sides else []
+    options += ["--grey"] if job.grey and not job.teacher else []
     options += [f"--start {Path(job.start).name}"] if job.start else []
     options += [f"--minutes {job.minutes:g}"] if job.minutes else [f"--steps {job.steps}"]
-    return Card(
-        title=f"{job.method}, {colour}, {job.network}",
-        trained_on=f"{pictures} {colour} pictures of {Path(job.data).name}, {noise}{realisation if job.noise else ''}",
-        command="python -m app train " + " ".join(options),
+    options += [f"--batch {job.batch} --patch {job.patch} --rate {job.learning_rate:g} --seed {job.seed}"]
+    options += [f"--scales {','.join(f'{scale:g}' for scale in job.scales)}"] if job.scales != (1.0,) else []
+    options += [f"--stride {job.stride}"] if job.stride else []
+    options += [f"--draws {job.draws}"] if job.draws != "fresh" else []
+    options += [f"--hold-out {job.hold_out:g}"] if job.hold_out else []
+    milestones = ",".join(f"{part:g}" for part in job.milestones)
+    options += [f"--schedule {job.schedule} --milestones {milestones}"] if job.schedule != "cosine" else []
+    options += _options(method.Training, job.params)
+    options += _options(teacher.model.method.Params, job.teacher_params) if teacher else []
+    card = Card(
+        title=title,
+        trained_on=trained_on,
+        command="python -m app " + " ".join(options),
         steps=step,
         minutes=round(spent / 60, 1),
         device=f"{device.type}, {platform.machine()}",
@@ -249,3 +351,13 @@ def _card(job: TrainJob, step: int, spent: float, device: torch.device, pictures
         versions={"pellucid": engine.__version__, "torch": torch.__version__, "numpy": np.__version__},
         results={name: round(value, 3) for name, value in results.items()},
     )
+    return teacher.describe(card, bool(job.clean)) if teacher else card
+
+
+def _options(kind: type, values: Mapping[str, Any]) -> list[str]:
+    """Values of parameters as the command line takes them."""
+    given = [(spec, values[spec.name]) for spec in params.specs(kind) if values.get(spec.name) is not None]
+    return [
+        f"--{spec.name.replace('_', '-')} {value if spec.choices else format(value * spec.scale, 'g')}"
+        for spec, value in given
+    ]

@@ -16,6 +16,7 @@ from engine.corruption import Corruption, rng_for
 from engine.image import ImageError, find_images, load_image
 from engine.method import Batch
 from engine.noise import NoiseError, NoiseReport, estimate_noise
+from engine.pairs import is_reference
 from training.job import TrainError, TrainJob
 
 
@@ -40,11 +41,16 @@ def load_pictures(job: TrainJob) -> list[Picture]:
     """All usable pictures of the job's folder; TrainError says why there are none.
 
     With `job.noise` and not `job.fresh`, the noise is added here, once: no later step can reach a clean pixel. Of
-    `job.scales` each makes a picture of its own, with noise of its own.
+    `job.scales` each makes a picture of its own, with noise of its own. Where the noise is the pictures' own, those
+    whose names say that they are clean twins (`pairs.is_reference`) are left out.
     """
     corruption = Corruption.parse(job.noise) if job.noise else None
     pictures, refused = [], []
     paths = find_images([Path(job.data)], recursive=True)
+    if corruption is None and paths:
+        paths = [path for path in paths if not is_reference(path)]
+        if not paths:
+            raise TrainError(f"All pictures in {job.data} are clean ones by their names; give the noisy ones")
     for path in paths:
         try:
             image = load_image(path)

@@ -18,6 +18,7 @@ from engine.methods.r2r import R2R
 
 NETWORKS = {"plain5": "5 layers", "dncnn17-bias": "DnCNN-17"}
 CROP = 40
+BATCH = 128
 
 Curves = Mapping[tuple[str, float], list[dict[str, Any]]]
 """The events of each network and sigma."""
@@ -32,7 +33,7 @@ def networks(choices: Choices) -> None:
     for name, sigma in itertools.product(NETWORKS, choices.sigmas):
         if choices.steps != 0:
             run = choices.out / "runs" / f"{name}-{sigma:g}"
-            crops = {"patch": CROP, "stride": 35, "draws": choices.draws, "batch": 128}
+            crops = {"patch": CROP, "stride": 35, "draws": choices.draws, "batch": BATCH}
             details = {"data": str(choices.train), "noise": f"gaussian:{sigma:g}", "grey": True, **crops}
             bench = train(choices, run, FixedAlpha(ALPHA), name, **details)
             curves[name, sigma] = [json.loads(line) for line in (run / "events.jsonl").read_text().splitlines()]
@@ -69,10 +70,10 @@ def _write(choices: Choices, scores: Scores, curves: Curves) -> None:
     drawn = "once for each crop, as in the report" if choices.draws == "fixed" else "anew at each step"
     report.text(
         "Training as in the report: grey crops of 40x40 at a step of 35, 25 of a picture of 180x180, in batches of "
-        f"128, alpha {ALPHA:g}, Adam at 0.001; here z is drawn {drawn}. From 60 % of the budget on the rate is a "
-        "tenth, as in the paper's code; the report sets a schedule up and never steps it. Here one picture in five is "
-        "held out; the report holds out a fifth of the crops, whose pictures it learns from. It trains 50 epochs of "
-        "8000 crops, 3150 steps.",
+        f"{choices.batch or BATCH}, alpha {ALPHA:g}, Adam at 0.001; here z is drawn {drawn}. From 60 % of the budget "
+        "on the rate is a tenth, as in the paper's code; the report sets a schedule up and never steps it. Here one "
+        "picture in five is held out; the report holds out a fifth of the crops, whose pictures it learns from. It "
+        "trains 50 epochs of 8000 crops, 3150 steps.",
         "By its log for sigma 50 the report's DnCNN-17 learns z by heart: the training loss ends at 306.98, below the "
         "307.57 that the noise of the target alone leaves, and the validation loss rises from 316.56 at epoch 29 to "
         "319.43.",
