@@ -140,7 +140,11 @@ def estimate_psnr(
     # tr(J^2) <= tr(J) bounds z'Jz of each pair. A wrong sigma enters with the weight 1 - 2 share.
     share, error = min(max(share, 0.0), 1.0), max(mse, 0.0)
     sampling = (2 * variance**2 + 4 * variance * error + 8 * variance**2 * share / pairs) / sums.samples
-    level = abs(1 - 2 * share) * 2 * variance * uncertainty
+    weight = abs(1 - 2 * share)
+    if dependence > 1:
+        # What is wrong with a measured correlation is more than its scale: it does not cancel at half of the trace.
+        weight = max(weight, 0.5)
+    level = weight * 2 * variance * uncertainty
     spread = 1.96 * math.hypot(math.sqrt(sampling * dependence), level)
     if mse <= 0:
         return Estimate(None, None, "the estimated error is not above zero, so it cannot be told from none")

@@ -50,6 +50,15 @@ def gamma(noisy: Tensor, looks: float | Tensor, alpha: float | Tensor, z: Tensor
     return noisy * (1 - taken) / (1 - share), target, noisy - target
 
 
+def _precise(values: Tensor) -> Tensor:
+    """In double precision, on the CPU where the device has none.
+
+    In single precision the sum of all chances can end below the distribution function to be reached, and how the
+    last place is rounded depends on where in a tile a pixel lies.
+    """
+    return (values.cpu() if values.device.type == "mps" else values).double()
+
+
 def _phi(z: Tensor) -> Tensor:
     return 0.5 * (1 + torch.erf(z / math.sqrt(2)))
 
@@ -64,7 +73,9 @@ def binomial(counts: Tensor, share: float | Tensor, z: Tensor) -> Tensor:
         share: above 0 and below 1, a number or (B, 1, 1, 1).
         z: shaped like counts.
     """
-    share = torch.as_tensor(share, dtype=counts.dtype, device=counts.device).expand_as(counts)
+    given = counts
+    counts, z = _precise(counts), _precise(z)
+    share = (_precise(share) if isinstance(share, Tensor) else counts.new_tensor(share)).expand_as(counts)
     # The rarer of taken and left: what is summed up stays short.
     is_rare = share <= 0.5
     p, z = torch.where(is_rare, share, 1 - share), torch.where(is_rare, z, -z)
@@ -73,7 +84,7 @@ def binomial(counts: Tensor, share: float | Tensor, z: Tensor) -> Tensor:
     few = variance < _FEW
     if few.any():
         found[few] = _summed(counts[few], p[few], _phi(z[few]))
-    return torch.where(is_rare, found, counts - found)
+    return torch.where(is_rare, found, counts - found).to(given)
 
 
 def _expanded(counts: Tensor, p: Tensor, variance: Tensor, z: Tensor) -> Tensor:
@@ -102,8 +113,10 @@ def _summed(counts: Tensor, p: Tensor, at: Tensor) -> Tensor:
 
 def beta(a: float | Tensor, b: float | Tensor, z: Tensor) -> Tensor:
     """The quantile at Phi(z) of a beta distribution with parameters a and b, numbers or (B, 1, 1, 1); shaped like z."""
+    given, z = z, _precise(z)
     shape = (z.shape[0], 1)
-    a, b = (torch.as_tensor(v, dtype=z.dtype, device=z.device).reshape(-1, 1).expand(shape) for v in (a, b))
+    a, b = (_precise(v) if isinstance(v, Tensor) else z.new_tensor(v) for v in (a, b))
+    a, b = a.reshape(-1, 1).expand(shape), b.reshape(-1, 1).expand(shape)
 
     # In t = log(w / (1 - w)) the density is smooth for any a and b: exp(a t) / (1 + exp t)^(a + b).
     def height(t: Tensor) -> Tensor:
@@ -127,6 +140,6 @@ def beta(a: float | Tensor, b: float | Tensor, z: Tensor) -> Tensor:
     at = _phi(z).reshape(shape[0], -1).contiguous()
     upper = torch.searchsorted(total, at).clamp(1, _GRID - 1)
     low, high = total.gather(1, upper - 1), total.gather(1, upper)
-    part = ((at - low) / (high - low).clamp_min(1e-12)).clamp(0, 1)
+    part = ((at - low) / (high - low).clamp_min(1e-300)).clamp(0, 1)
     place = t.gather(1, upper - 1) + part * (t.gather(1, upper) - t.gather(1, upper - 1))
-    return torch.sigmoid(place).reshape(z.shape)
+    return torch.sigmoid(place).reshape(z.shape).to(given)

@@ -33,15 +33,15 @@ def report(channels: int = 3, sigma: float = 0.1, **known: Any) -> NoiseReport:
     return replace(made, **known)
 
 
-def autocorrelation(width: float, reach: int = 6) -> tuple[tuple[float, ...], ...]:
-    """Of white noise blurred by a Gaussian of that standard deviation in pixels; half as wide again downwards."""
+def autocorrelation(width: float, tall: float = 1.5, reach: int = 6) -> tuple[tuple[float, ...], ...]:
+    """Of white noise blurred by a Gaussian of that standard deviation in pixels, `tall` times as much downwards."""
     lags = np.arange(-reach, reach + 1)
-    down, across = np.exp(-((lags / (1.5 * width)) ** 2) / 4), np.exp(-((lags / width) ** 2) / 4)
+    down, across = np.exp(-((lags / (tall * width)) ** 2) / 4), np.exp(-((lags / width) ** 2) / 4)
     return tuple(tuple(row) for row in np.outer(down, across).tolist())
 
 
 def correlated(channels: int = 3, sigma: float = 0.1, width: float = 0.6, shared: float = 0.5) -> NoiseReport:
-    """Noise that correlates with its neighbours and, by `shared`, with other channels; its level is its deviation."""
+    """Noise that correlates with its neighbours and, by `shared`, with other channels."""
     mixed = np.full((channels, channels), shared) + (1 - shared) * np.eye(channels)
     return report(
         channels,

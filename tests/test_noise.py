@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from dataclasses import replace
 from pathlib import Path
@@ -10,7 +11,7 @@ import cv2
 import numpy as np
 import pytest
 
-from engine.noise import NoiseError, chen, estimate_noise, flattest, quiet
+from engine.noise import NoiseError, chen, estimate_noise, flattest, is_jpeg, pooled, quiet
 
 DATA = Path(os.environ.get("PELLUCID_DATA", Path(__file__).parents[2] / "shared/data"))
 
@@ -256,3 +257,110 @@ def test_correlated_noise_asks_for_a_higher_level_than_it_measures():
     white = estimate_noise((0.5 + 10 / 255 * rng.standard_normal((256, 256, 3))).astype(np.float32))
     assert white.is_white
     assert white.level == white.sigma
+
+
+def test_autocorrelation_of_flat_patches_is_that_of_the_noise():
+    noise = coloured((256, 256, 3), 12 / 255)
+    found = np.array(flattest(0.5 + noise).autocorrelation)
+    middle = len(found) // 2
+    assert found[middle, middle] == 1
+    assert np.allclose(found, found[::-1, ::-1])
+    for down, across in ((0, 1), (1, 0), (1, 1), (0, 2), (3, 2), (0, 5)):
+        truth = float((noise[down:, across:] * noise[: 256 - down, : 256 - across]).mean() / (noise**2).mean())
+        assert found[middle + down, middle + across] == pytest.approx(truth, abs=0.05)
+
+
+def test_texture_hardly_reaches_the_autocorrelation():
+    clean = clean_picture(256)
+    noise = coloured(clean.shape, 12 / 255)
+    alone, textured = (np.array(flattest(base + noise).autocorrelation) for base in (0.5, clean))
+    assert np.abs(alone - textured).max() < 0.15
+
+
+def test_white_noise_has_no_correlation_but_with_itself():
+    report = estimate_noise(clean_picture() + white((192, 192, 3), 15 / 255))
+    assert report.autocorrelation == ((1.0,),)
+    assert report.is_independent
+    assert report.dependence == pytest.approx(1)
+    assert report.texture_gain == 0
+
+
+def test_dependence_counts_neighbours_and_channels():
+    report = estimate_noise(clean_picture() + coloured((192, 192, 3), 12 / 255))
+    assert report.dependence == pytest.approx(np.square(report.autocorrelation).sum(), rel=0.3)
+    same = estimate_noise(np.repeat(0.5 + coloured((192, 192, 1), 12 / 255), 3, axis=2))
+    assert same.dependence == pytest.approx(3 * np.square(same.autocorrelation).sum())
+
+
+def test_means_of_the_picture_are_those_of_its_samples():
+    noisy = clean_picture() + white((192, 192, 3), 15 / 255)
+    report = estimate_noise(noisy)
+    assert report.mean == pytest.approx(noisy.mean((0, 1)), rel=1e-4)
+    assert report.mean_square == pytest.approx((noisy**2).mean((0, 1)), rel=1e-4)
+
+
+def as_jpeg(picture: np.ndarray, quality: int) -> np.ndarray:
+    data = cv2.imencode(".jpg", np.clip(picture * 255, 0, 255).round(), [cv2.IMWRITE_JPEG_QUALITY, quality])[1]
+    return cv2.imdecode(data, cv2.IMREAD_UNCHANGED).reshape(picture.shape).astype(np.float32) / 255
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize(("top", "left"), [(0, 0), (3, 6)])
+def test_a_jpeg_is_known_by_its_grid_wherever_it_was_cut(channels, top, left):
+    noisy = clean_picture(256, channels) + coloured((256, 256, channels), 8 / 255)
+    assert not is_jpeg(noisy)
+    assert not is_jpeg(np.round(noisy * 255) / 255)
+    assert is_jpeg(as_jpeg(noisy, 75)[top:, left:])
+    assert not is_jpeg(as_jpeg(noisy, 75)[:20, :20])
+
+
+def test_variance_grows_with_texture_in_noisy_jpegs_alone():
+    noisy = clean_picture(256) + coloured((256, 256, 3), 8 / 255)
+    assert estimate_noise(noisy).texture_gain == 0
+    assert estimate_noise(as_jpeg(noisy, 75)).texture_gain > 0
+
+
+def test_reports_of_a_folder_are_pooled_as_covariances_are():
+    pictures = [0.5 + coloured((192, 192, 3), sigma / 255, seed=sigma) for sigma in (6, 12, 18)]
+    reports = [estimate_noise(picture) for picture in pictures]
+    found = pooled(reports)
+    assert found.sigma == pytest.approx(math.sqrt(np.mean([r.sigma**2 for r in reports])))
+    assert found.offset == pytest.approx(np.mean([r.offset for r in reports], axis=0))
+    assert not found.is_white
+    middle = len(found.autocorrelation) // 2
+    assert found.autocorrelation[middle][middle] == pytest.approx(1)
+    # A white picture among them pulls the correlation down, by its share of the variance.
+    mixed = pooled([reports[1], estimate_noise(0.5 + white((192, 192, 3), 12 / 255))])
+    assert mixed.autocorrelation[middle][middle + 1] == pytest.approx(
+        reports[1].autocorrelation[middle][middle + 1] / 2, rel=0.1
+    )
+    assert pooled(reports[:1]).sigma == pytest.approx(reports[0].sigma)
+
+
+def test_reports_that_cannot_be_pooled_are_refused():
+    grey = estimate_noise(0.5 + white((64, 64, 1), 12 / 255))
+    colour = estimate_noise(0.5 + white((64, 64, 3), 12 / 255))
+    for reports in ([], [grey, colour]):
+        with pytest.raises(ValueError, match="same number of channels"):
+            pooled(reports)
+
+
+def test_the_covariance_of_camera_jpegs_is_nearly_as_strong_as_their_noise():
+    import torch
+
+    from engine.covariance import CORRELATED, measured
+
+    found, plain = [], []
+    for path in photographs("real/polyu", "*_real.JPG", 6):
+        noisy = read(path)
+        noise = noisy - read(path.with_name(path.name.replace("_real", "_mean")))
+        noise = noise - noise.mean((0, 1))
+        report = estimate_noise(noisy)
+        if report.is_clean:
+            continue
+        planes = torch.from_numpy(noisy.transpose(2, 0, 1).copy())[None]
+        deviation = measured(CORRELATED, planes, report.level, [report]).deviation
+        found.append(float(deviation.square().mean().sqrt() / noise.std()))
+        plain.append(report.sigma / float(noise.std()))
+    assert 0.85 < np.mean(found) < 1.1
+    assert np.mean(np.abs(np.log(found))) < 0.8 * np.mean(np.abs(np.log(plain)))
