@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from engine import params
-from engine.checkpoint import CheckpointError, list_checkpoints
+from engine.checkpoint import CheckpointError, Entry, list_checkpoints
 from engine.color import to_grey
 from engine.corruption import Corruption, CorruptionError, rng_for
 from engine.denoise import DenoiseError, Denoising, Model, load_model
@@ -27,6 +27,7 @@ from engine.method import Method, MethodError, method_of, methods
 from engine.metrics import ReferenceMismatch, check_reference, psnr, ssim
 from engine.noise import NoiseError, NoiseReport, measure_noise
 from engine.pairs import by_stem, find_reference
+from engine.proposal import propose, settled_sigma
 from engine.provenance import write_sidecar
 
 FAULTS = (ImageError, CheckpointError, CorruptionError, DenoiseError, DeviceError, ForeignError, MethodError)
@@ -69,7 +70,7 @@ def _parser() -> argparse.ArgumentParser:
         return sub
 
     def shared(sub: argparse.ArgumentParser) -> None:
-        sub.add_argument("--method", help="id of the method; see `methods`")
+        sub.add_argument("--method", help="id of the method, see `methods`; by default what suits the noise")
         sub.add_argument("--model", help="name of an installed model, or a file; see `models`")
         sub.add_argument("--seed", type=_whole(0), default=0, help="of all random numbers (0)")
         sub.add_argument("--device", default="auto", help="auto, cpu, cuda or mps")
@@ -219,53 +220,73 @@ def _sigma(text: str | None) -> float | None:
 
 
 class _Models:
-    """The model for grey and the one for colour pictures, each loaded once for a whole command."""
+    """The model that was asked for or is proposed for a picture, each loaded once for a whole command."""
 
     def __init__(self, options: argparse.Namespace) -> None:
         self._options = options
-        self._loaded: dict[int, Model] = {}
+        self._loaded: dict[tuple[str | None, str | None, int], Model] = {}
+        self._entries = [] if options.model or options.method else self._suited(list_checkpoints())
 
-    def get(self, channels: int) -> Model:
+    def _suited(self, entries: list[Entry]) -> list[Entry]:
+        """Those whose method has the parameters that were given; all where none has."""
+        options = vars(self._options)
+        given = {key.removeprefix("set_") for key, text in options.items() if text and key.startswith("set_")}
+        suited = {m.id for m in methods().values() if given <= {spec.name for spec in params.specs(m.Params)}}
+        return [entry for entry in entries if entry.method in suited] or entries
+
+    def get(self, channels: int, report: NoiseReport | None) -> tuple[Model, Any, str | None]:
+        """The model, the parameters, and why it was proposed; None where one was asked for.
+
+        The command line's parameters count before those that are proposed, the checkpoint's and the method's.
+        """
         options = self._options
-        if channels not in self._loaded:
-            self._loaded[channels] = load_model(
-                options.model,
+        name, method, reason, values = options.model, options.method, None, {}
+        if proposal := propose(report, self._entries, channels):
+            name, method, reason, values = proposal.model, proposal.method, proposal.reason, proposal.params
+        key = name, method, channels
+        if key not in self._loaded:
+            self._loaded[key] = load_model(
+                name,
                 channels=channels,
-                method=options.method,
+                method=method,
                 device=options.device,
                 precision=options.precision,
                 convention=_stated(options),
             )
-        return self._loaded[channels]
-
-
-def _values(options: argparse.Namespace, model: Model) -> Any:
-    """The method's parameters: command line over checkpoint over method default."""
-    return params.make(model.method.Params, {**model.checkpoint.params, **_given(options, model.method, "Params")})
+        model = self._loaded[key]
+        given = {**values, **_given(options, model.method, "Params")}
+        return model, params.make(model.method.Params, given, model.checkpoint.params), reason
 
 
 class _Run:
     """One picture, denoised: what `denoise` and `evaluate` both report."""
 
-    def __init__(
-        self, image: Image, model: Model, values: Any, options: argparse.Namespace, sigma: float | None
-    ) -> None:
+    def __init__(self, image: Image, models: _Models, options: argparse.Namespace, sigma: float | None) -> None:
         began = time.monotonic()
-        self.image, self.model, self.values = image, model, values
+        self.image = image
         self.warnings: list[str] = []
-        self.automatic = sigma is None
         # Also measured where sigma is given: the estimate's assumptions are checked against it.
-        self.report: NoiseReport | None = None
+        self.report, unknown = None, None
         try:
             self.report = measure_noise(image)
-        except NoiseError:
-            if sigma is None:
-                raise
-        self.sigma = self.report.level if sigma is None and self.report else sigma or 0.0
+        except NoiseError as error:
+            unknown = error
+        model, values, self.reason = models.get(image.channels, self.report)
+        self.model, self.values = model, values
+        sigma = getattr(values, "sigma", None) if sigma is None else sigma
+        self.automatic = sigma is None
+        settled = settled_sigma(self.report, params.specs(model.method.Params), sigma)
+        if settled is None:
+            assert unknown is not None
+            raise unknown
+        self.sigma = settled
         if self.automatic and self.report is not None:
-            if self.report.is_clean:
+            if self.report.is_clean and not self.sigma:
                 self.warnings.append("No noise worth removing was found; the picture is left as it is")
-            elif not self.report.is_white:
+            elif self.report.is_clean:
+                what = f"{model.method.label} has no noise level to set and has denoised the picture all the same"
+                self.warnings.append(f"No noise worth removing was found; {what}")
+            elif not self.report.is_white and not model.method.allows_correlation(values):
                 treated = f"it measures {self.report.sigma * 255:.1f} and is treated as white of {self.sigma * 255:.1f}"
                 self.warnings.append(f"{self.report.reason} The noise is not white: {treated}.")
         self.passes = model.method.count(values)
@@ -296,6 +317,7 @@ class _Run:
             "noisy_psnr_db": None,
             "estimated_psnr_db": _rounded(self.estimate.psnr_db),
             "estimated_psnr_band_db": _rounded(self.estimate.band_db),
+            "reason": self.reason,
             "warnings": self.warnings,
             "seconds": round(self.seconds, 3),
             "device": str(self.model.device),
@@ -380,8 +402,7 @@ def _denoise_one(
         raise ImageError(f"{target} {what}; give another name or --overwrite")
     image = load_image(path)
     check_target(image, target)
-    model = models.get(image.channels)
-    run = _Run(image, model, _values(options, model), options, _sigma(options.set_sigma))
+    run = _Run(image, models, options, _sigma(options.set_sigma))
     record = {**run.record(), "output": str(target)}
     if reference is not None:
         _compare(record, run, reference, options, run.pixels)
@@ -479,11 +500,10 @@ def _evaluate(options: argparse.Namespace) -> int:
     records = []
     models = _Models(options)
     for noisy, reference, level in _pairs(options, corruption):
-        model = models.get(noisy.channels)
         sigma = _sigma(options.set_sigma)
         if sigma is None and options.set_sigma != "auto":
             sigma = level  # as the papers do: the noise that was added is known
-        run = _Run(noisy, model, _values(options, model), options, sigma)
+        run = _Run(noisy, models, options, sigma)
         pixels = np.rint(run.pixels.clip(0, 1) * 255) / 255 if options.round8 else run.pixels
         record = run.record()
         _compare(record, run, reference, options, pixels)

@@ -21,6 +21,7 @@ from PySide6.QtWidgets import (
     QPushButton,
     QSizePolicy,
     QSlider,
+    QStyledItemDelegate,
     QToolButton,
     QVBoxLayout,
     QWidget,
@@ -132,6 +133,7 @@ class ChoiceControl(Control):
     def __init__(self, spec: Spec, parent: QWidget | None = None) -> None:
         super().__init__(spec, parent)
         self.choice = QComboBox()
+        self.choice.setItemDelegate(QStyledItemDelegate(self.choice))  # as in `_combo`
         for word in spec.choices:
             self.choice.addItem(word[:1].upper() + word[1:].replace("_", " "), word)
         self.choice.setAccessibleName(spec.label)
@@ -531,6 +533,7 @@ class Controls(QWidget):
         for control in self.params.values():
             for box in (self._params_box, self._advanced_box):
                 box.removeWidget(control)
+            control.hide()  # until it is gone
             control.deleteLater()
         self.params = {}
         order: list[QWidget] = [self.guard.slider]
@@ -737,7 +740,7 @@ def _method_item(method: MethodInfo) -> tuple[str, str, str]:
     """Text, id and tooltip in the list of methods."""
     if not method.no_model:
         return method.label, method.id, method.source
-    return f"{method.label} – no model yet", method.id, _wrapped(f"{method.source}\n\n{method.no_model}")
+    return f"{method.label} · no model yet", method.id, _wrapped(f"{method.source}\n\n{method.no_model}")
 
 
 def _combo(name: str, tip: str) -> QComboBox:
@@ -749,6 +752,8 @@ def _combo(name: str, tip: str) -> QComboBox:
     combo.setPlaceholderText("Loading…")
     combo.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
     combo.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
+    # The list's own delegate leaves room for ticks and takes no colour from an entry.
+    combo.setItemDelegate(QStyledItemDelegate(combo))
     return combo
 
 

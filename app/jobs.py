@@ -96,7 +96,7 @@ class MethodInfo:
         """What to do where it has no model; "" where it has one."""
         if self.runs:
             return ""
-        train = f"Train one on noisy pictures: pellucid train --method {self.id}. Or bring" if self.trains else "Bring"
+        train = "Train one on noisy pictures with the command train, or bring" if self.trains else "Bring"
         return f"No model for {self.label} is installed. {train} one in: File, Import model."
 
 

@@ -78,6 +78,7 @@ def _additions(c: Colors) -> str:
 QPushButton {{ min-height: 24px; padding: 3px 12px; border-radius: 4px; }}
 QToolButton {{ min-height: 22px; padding: 2px 8px; }}
 QComboBox, QSpinBox, QDoubleSpinBox, QLineEdit {{ min-height: 22px; }}
+QComboBox QAbstractItemView::item {{ min-height: 24px; }}
 QPushButton:focus, QToolButton:focus, QCheckBox:focus {{ border: 1px solid {c.accent_hover}; }}
 QPushButton#primary {{
     background-color: {c.accent}; color: {c.on_accent}; border: 1px solid {c.accent};

@@ -946,7 +946,7 @@ class Workspace(QObject):
         self._stop_live()
         self._request, self._is_done, self.numbers = None, False, Numbers()
         self._clear_result()
-        if self.current is not None and self._batch_job is None and self.current.state in ("running", "queued"):
+        if self.current is not None and self._batch_job is None and self.current.state in ("running", "queued", "done"):
             self._set_state(self.current, "")
         if self._save_job is None and self._batch_job is None:
             self._show_activity(Activity())

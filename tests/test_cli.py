@@ -17,13 +17,18 @@ from engine.image import Image, load_image, save_image
 from models import checkpoint
 
 KEYS = ["input", "output", "method", "model", "passes", "alpha", "sigma", "psnr_db", "ssim", "noisy_psnr_db"]
-KEYS += ["estimated_psnr_db", "estimated_psnr_band_db", "warnings", "seconds", "device"]
+KEYS += ["estimated_psnr_db", "estimated_psnr_band_db", "reason", "warnings", "seconds", "device"]
 
 
 @pytest.fixture(autouse=True)
 def models():
     for channels, name in ((1, "grey"), (3, "color")):
         save_checkpoint(replace(checkpoint(channels), name=name), paths.models() / f"{name}.safetensors")
+
+
+def install(name, method, channels=3, **arch):
+    made = replace(checkpoint(channels, method, **arch), name=name)
+    save_checkpoint(made, paths.models() / f"{name}.safetensors")
 
 
 @pytest.fixture
@@ -71,6 +76,47 @@ def test_what_does_not_apply_is_null(capsys, noisy, tmp_path):
     assert record["passes"] == 1
     assert record["psnr_db"] is None
     assert record["estimated_psnr_db"] is None
+
+
+def test_without_method_and_model_what_suits_the_noise_is_taken_and_said(capsys, noisy, tmp_path, monkeypatch):
+    from test_proposal import PHONE
+
+    from engine.noise import measure_noise
+
+    install("strong", "apr-rd")
+    out = tmp_path / "out.tif"
+    given = ("denoise", noisy, "-o", out, "--overwrite", "--json")
+    _, (white,), _ = run(capsys, *given)
+    assert (white["method"], white["model"], white["reason"]) == ("r2r", "color", "the noise is white")
+    monkeypatch.setattr("app.cli.measure_noise", lambda image: replace(PHONE, mean=measure_noise(image).mean))
+    _, (phone,), _ = run(capsys, *given)
+    assert (phone["method"], phone["model"]) == ("apr-rd", "strong")
+    assert "correlates" in phone["reason"]
+    # What is said by hand is something that the method has.
+    _, (by_hand,), _ = run(capsys, *given, "--alpha", 0.4)
+    assert by_hand["method"] == "r2r"
+    for said in (("--method", "r2r"), ("--model", "color")):
+        _, (record,), _ = run(capsys, *given, *said)
+        assert (record["method"], record["reason"]) == ("r2r", None)
+
+
+def test_a_method_without_a_noise_level_runs_on_a_clean_picture_and_says_so(capsys, tmp_path):
+    flat = tmp_path / "flat.png"
+    save_image(Image(np.full((64, 64, 3), 0.5, np.float32)), flat)
+    install("blind", "dbsn", width=8, blocks=1)
+    for method, sigma in (("r2r", 0), ("dbsn", 1)):
+        given = ("denoise", flat, "-o", tmp_path / f"{method}.png", "--method", method, "--json")
+        _, (record,), _ = run(capsys, *given)
+        assert record["sigma"] == sigma
+        assert "No noise worth removing was found" in record["warnings"][0]
+        assert ("left as it is" in record["warnings"][0]) is (method == "r2r")
+
+
+def test_what_another_method_suggests_for_its_model_is_left_out(capsys, noisy, tmp_path):
+    save_checkpoint(replace(checkpoint(3), name="own", params={"alpha": 0.3}), paths.models() / "own.safetensors")
+    given = ("denoise", noisy, "-o", tmp_path / "o.tif", "--overwrite", "--model", "own", "--json")
+    assert run(capsys, *given)[1][0]["alpha"] == 0.3
+    assert run(capsys, *given, "--method", "plain")[0] == 0
 
 
 def test_the_same_command_gives_the_same_bytes_whatever_the_tile(capsys, noisy, tmp_path):
