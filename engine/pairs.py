@@ -1,28 +1,35 @@
-"""Noisy pictures and their clean twins, told by name: X_real / X_mean and X_noisy / X_clean."""
+"""Noisy pictures and their clean twins, told by name: X_real and X_mean, X_noisy and X_clean, and those of SIDD."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from pathlib import Path
 
 from engine.image import EXTENSIONS
 
 _ENDINGS = (("_real", "_mean"), ("_noisy", "_clean"))
+_SIDD = re.compile(r"(.*)_(NOISY|GT)(_(?:SRGB|RAW)_\d+)", re.IGNORECASE)
+"""How that data set names its pictures: `0001_NOISY_SRGB_010` and `0001_GT_SRGB_010`."""
 
 
 def find_reference(noisy: Path) -> Path | None:
     """The clean twin beside a noisy picture, in any format; None if there is none."""
-    for ending, twin in _ENDINGS:
-        if noisy.stem.lower().endswith(ending):
-            stem = noisy.stem[: -len(ending)] + twin
-            candidates = [noisy.with_name(stem + noisy.suffix), *sorted(noisy.parent.glob(f"{_literal(stem)}.*"))]
-            return next((path for path in candidates if path.suffix.lower() in EXTENSIONS and path.is_file()), None)
-    return None
+    sidd = _SIDD.fullmatch(noisy.stem)
+    twins = [noisy.stem[: -len(end)] + twin for end, twin in _ENDINGS if noisy.stem.lower().endswith(end)]
+    twins += [f"{sidd[1]}_GT{sidd[3]}"] if sidd and sidd[2].upper() == "NOISY" else []
+    if not twins:
+        return None
+    candidates = [noisy.with_name(twins[0] + noisy.suffix), *sorted(noisy.parent.glob(f"{_literal(twins[0])}.*"))]
+    return next((path for path in candidates if path.suffix.lower() in EXTENSIONS and path.is_file()), None)
 
 
 def is_reference(path: Path) -> bool:
     """Whether the name says that this is a clean twin."""
-    return any(path.stem.lower().endswith(twin) for _, twin in _ENDINGS)
+    sidd = _SIDD.fullmatch(path.stem)
+    return (sidd is not None and sidd[2].upper() == "GT") or any(
+        path.stem.lower().endswith(twin) for _, twin in _ENDINGS
+    )
 
 
 def by_stem(paths: Iterable[Path]) -> dict[str, Path]:
