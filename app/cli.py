@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from app.benchmark import BENCHMARKS
 from engine import params
 from engine.checkpoint import CheckpointError, Entry, list_checkpoints
 from engine.color import to_grey
@@ -34,7 +35,7 @@ FAULTS = (ImageError, CheckpointError, CorruptionError, DenoiseError, DeviceErro
 FAULTS += (NoiseError, ReferenceMismatch, params.ParamError, OSError)
 """What a user can cause: shown as one sentence; anything else is a defect and shows its traceback."""
 
-COMMANDS = ("denoise", "noise", "methods", "models", "import", "train", "evaluate")
+COMMANDS = ("denoise", "noise", "methods", "models", "import", "train", "evaluate", "benchmark")
 
 
 class UsageError(ValueError):
@@ -113,8 +114,15 @@ def _parser() -> argparse.ArgumentParser:
     evaluate.add_argument("--round8", action="store_true", help="round the result to 8 bits first")
     evaluate.add_argument("--shift-free", action="store_true", help="take out differences of mean brightness first")
 
+    benchmark = command("benchmark", _benchmark, "Score SIDD's validation blocks, or make a submission to SIDD or DND.")
+    benchmark.add_argument("set", choices=tuple(BENCHMARKS), help="the data set")
+    benchmark.add_argument("folder", type=Path, metavar="FOLDER", help="where the data set lies, at any depth")
+    benchmark.add_argument("-o", dest="out", type=Path, metavar="OUT", help="folder for the submission, or the scores")
+    shared(benchmark)
+    benchmark.add_argument("--strength", type=float, default=1.0, help="0 leaves the picture, 1 denoises fully")
+
     train = command("train", _train, "Train a network on noisy pictures, without clean ones.")
-    train.add_argument("--data", metavar="DIR", help="folder of pictures")
+    train.add_argument("--data", metavar="DIR", help="folder of pictures; of pairs that are named so, the noisy ones")
     train.add_argument("--noise", metavar="SPEC", help="put this noise on the pictures first, once for each")
     train.add_argument("--fresh", action="store_true", help="draw that noise anew for every patch")
     train.add_argument("--validate", metavar="DIR", help="clean pictures whose PSNR is reported, never used to choose")
@@ -349,9 +357,13 @@ def _compare(
         record["ssim"] = round(ssim(pixels, reference.pixels, peak), 5)
 
 
-def _denoise(options: argparse.Namespace) -> int:
+def _check_strength(options: argparse.Namespace) -> None:
     if not 0 <= options.strength <= 1.2:
         raise UsageError(f"--strength must be 0 to 1.2, not {options.strength:g}")
+
+
+def _denoise(options: argparse.Namespace) -> int:
+    _check_strength(options)
     paths, failed = _inputs(options.inputs)
     total = len(paths) + len(failed)
     many = len(options.inputs) > 1 or options.inputs[0].is_dir()
@@ -571,6 +583,18 @@ def _pairs(options: argparse.Namespace, corruption: Corruption | None) -> Iterat
 
 def _grey(image: Image) -> Image:
     return replace(image, pixels=to_grey(image.pixels))
+
+
+def _benchmark(options: argparse.Namespace) -> int:
+    _check_strength(options)
+    models = _Models(options)
+
+    def denoise(image: Image) -> np.ndarray:
+        return _Run(image, models, options, _sigma(options.set_sigma)).pixels
+
+    for record, line in BENCHMARKS[options.set](options.folder, options.out, denoise):
+        _say(record, options.json, line)
+    return 0
 
 
 def _train(options: argparse.Namespace) -> int:
