@@ -189,7 +189,7 @@ def test_sidecar_says_how_to_do_it_again(capsys, noisy, tmp_path):
     made = json.loads((tmp_path / "o.tif.json").read_text())
     assert made["input_sha256"] == hashlib.sha256(noisy.read_bytes()).hexdigest()
     assert made["model_sha256"] == hashlib.sha256((paths.models() / "color.safetensors").read_bytes()).hexdigest()
-    assert made["params"] == {"passes": 4, "alpha": 0.5}
+    assert made["params"] == {"passes": 4, "alpha": 0.5, "noise_model": "white", "gain": None, "ratio": 1.0}
     assert (made["seed"], made["method"], made["strength"]) == (3, "r2r", 1.0)
     assert made["sigma"] == pytest.approx(15)
     assert made["sigma_automatic"] is False

@@ -9,7 +9,9 @@ import torch
 
 from conftest import picture
 from engine.denoise import DenoiseError, Denoising, _blend
+from engine.field import NoiseField
 from engine.image import Image
+from engine.method import Task
 from engine.methods.r2r import R2RParams
 from engine.tiles import Rect
 from models import checkpoint, model
@@ -96,15 +98,13 @@ def test_running_mean_equals_mean_of_passes(tiny, passes):
     image, _ = noisy_image(40, 44)
     result = denoise(tiny, image, passes).mean(passes)
     noisy = torch.from_numpy(image.pixels.transpose(2, 0, 1)[None].copy())
-    from engine.field import NoiseField
 
-    field = NoiseField(0, 3)
-
-    def unit(index):
-        return torch.from_numpy(field.unit(index, 0, 0, 40, 44))[None]
+    class Field:
+        def unit(self, index, around=0):
+            return torch.from_numpy(NoiseField(0, 3).unit(index, 0, 0, 40, 44))[None]
 
     with torch.inference_mode():
-        run = tiny.method.passes(tiny.network, noisy, SIGMA, R2RParams(), 0, unit)
+        run = tiny.method.passes(tiny.network, Task(noisy, SIGMA, R2RParams(), 0, Field()))
         mean = torch.stack([next(run).estimate for _ in range(passes)]).mean(0)
     assert np.abs(result - mean[0].permute(1, 2, 0).numpy()).max() < 1e-6
 
@@ -302,7 +302,8 @@ def test_bf16_stays_within_a_hundredth_of_a_decibel():
 
 
 def test_folded_batch_norm_gives_the_same_picture():
-    from engine.networks import build, fold_batch_norm
+    from engine.method import build
+    from engine.networks import fold_batch_norm
 
     torch.manual_seed(0)
     network = build({"network": "dncnn", "channels": 1, "depth": 6}).train()
