@@ -17,8 +17,13 @@ from models import checkpoint
 def install_models() -> None:
     """A tiny colour and a tiny grey model in the user's folder."""
     for channels, name in ((3, "tiny"), (1, "tiny-grey")):
-        made = dataclasses.replace(checkpoint(channels), name=name)
-        save_checkpoint(made, paths.models() / f"{name}.safetensors")
+        install(name, channels=channels)
+
+
+def install(name: str, method: str = "r2r", channels: int = 3, **arch) -> None:
+    """A model of this method in the user's folder."""
+    made = dataclasses.replace(checkpoint(channels, method, **arch), name=name)
+    save_checkpoint(made, paths.models() / f"{name}.safetensors")
 
 
 def noisy_pixels(height: int = 120, width: int = 160, sigma: float = 25 / 255, seed: int = 0) -> np.ndarray:

@@ -3,17 +3,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import pytest
-from opened import install_models
+from opened import install_models, noisy_file
 from PySide6.QtCore import QPoint, QPointF, Qt
 from PySide6.QtGui import QWheelEvent
 from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QApplication
+from test_workspace import white_noise
 
-from app.controls import STRENGTH, Controls, ParamControl
+from app.controls import GUARD, STRENGTH, ChoiceControl, Controls, ParamControl
 from app.jobs import Catalog, MethodInfo
 from app.settings import Settings
 from app.workspace import Workspace
-from engine.params import param, specs
+from engine.params import choice, param, specs
 
 
 @dataclass(frozen=True)
@@ -26,12 +27,25 @@ class MadeUp:
 ROUNDS, GAIN, LEVEL = specs(MadeUp)
 
 
+@dataclass(frozen=True)
+class Wordy:
+    kind: str = choice("plain_one", ("plain_one", "fancy"), "Kind", help="Which.")
+    gain: float = param(0.5, 0.0, 2.0, "Gain", step=0.25)
+    start: float | None = param(None, 0.1, 2.0, "Start", usual=0.5)
+    secret: str = choice("a", ("a", "b"), "Secret", expert=True)
+    depth: int = param(3, 1, 9, "Depth", step=1, expert=True)
+
+
+KIND = specs(Wordy)[0]
+START = specs(Wordy)[2]
+
+
 @pytest.fixture
 def control(qtbot):
     """Makes a control and the list of what it emits."""
 
-    def make(spec):
-        made, emitted = ParamControl(spec), []
+    def make(spec, **details):
+        made, emitted = ChoiceControl(spec) if spec.choices else ParamControl(spec, **details), []
         qtbot.addWidget(made)
         made.value_changed.connect(lambda name, value: emitted.append((name, value)))
         made.reset.connect(lambda name: emitted.append((name, "reset")))
@@ -154,6 +168,62 @@ def test_strength_is_shown_in_percent(control):
     assert emitted == [("strength", 0.5)]
 
 
+def test_by_hand_begins_at_the_usual_value_where_nothing_was_measured(control):
+    made, emitted = control(START)
+    made.automatic.setChecked(False)
+    assert emitted == [("start", 0.5)]
+    made.set_value(None, 1.5)
+    assert made.spin.value() == 1.5
+    made.automatic.setChecked(False)
+    assert emitted[-1] == ("start", 1.5)
+
+
+def test_the_guard_is_off_by_a_click_and_on_by_its_slider(control):
+    made, emitted = control(GUARD, tick="Off")
+    assert made.automatic.isChecked()
+    assert made.spin.text() == "–"
+    made.slider.setValue(made.slider.maximum())
+    assert emitted == [("guard", 4.0)]
+    assert not made.automatic.isChecked()
+    made.automatic.setChecked(True)
+    assert emitted[-1] == ("guard", None)
+    made.automatic.setChecked(False)
+    assert emitted[-1] == ("guard", 2.0)
+
+
+def test_a_choice_shows_its_words_and_emits_the_one_that_is_chosen(control):
+    made, emitted = control(KIND)
+    assert [made.choice.itemText(row) for row in range(made.choice.count())] == ["Plain one", "Fancy"]
+    assert made.label.text() == "Kind"
+    assert made.choice.accessibleName() == "Kind"
+    assert "Which." in made.choice.toolTip()
+    assert made.value == "plain_one"
+    made.set_value("fancy")
+    assert emitted == []
+    QTest.keyClick(made.choice, Qt.Key.Key_Up)
+    assert emitted == [("kind", "plain_one")]
+    QTest.mouseDClick(made.label, Qt.MouseButton.LeftButton)
+    assert emitted[-1] == ("kind", "reset")
+
+
+def test_a_choice_is_not_changed_by_the_wheel_without_the_focus(control, qtbot):
+    made, emitted = control(KIND)
+    made.label.setFocus()
+    place = QPointF(made.choice.rect().center())
+    event = QWheelEvent(
+        place,
+        QPointF(made.choice.mapToGlobal(place.toPoint())),
+        QPoint(),
+        QPoint(0, -120),
+        Qt.MouseButton.NoButton,
+        Qt.KeyboardModifier.NoModifier,
+        Qt.ScrollPhase.NoScrollPhase,
+        False,
+    )
+    QApplication.sendEvent(made.choice, event)
+    assert emitted == []
+
+
 @pytest.fixture
 def controls(qtbot):
     install_models()
@@ -161,8 +231,16 @@ def controls(qtbot):
     panel = Controls(workspace)
     qtbot.addWidget(panel)
     qtbot.waitUntil(lambda: bool(workspace.catalog.methods), timeout=20_000)
-    methods = (MethodInfo("made", "Made up", "", specs(MadeUp)), MethodInfo("bare", "Bare", "", ()))
-    workspace.catalog = Catalog(methods)
+    runs = frozenset(entry.name for entry in workspace.catalog.models)
+    methods = (
+        MethodInfo("made", "Made up", "", specs(MadeUp), runs),
+        MethodInfo("bare", "Bare", "", (), runs),
+        MethodInfo("wordy", "Wordy", "", specs(Wordy), runs),
+        MethodInfo("r2r", "Proposed one", "", (), runs),
+        MethodInfo("lonely", "Lonely", "Somebody, 2001", (), trains=True),
+        MethodInfo("lost", "Lost", "", ()),
+    )
+    workspace.catalog = Catalog(methods, workspace.catalog.models)
     workspace.models_changed.emit()
     workspace.set_method("made")
     yield panel
@@ -204,3 +282,92 @@ def test_tab_goes_through_the_panel_from_top_to_bottom(controls):
     wanted += [controls.params["rounds"].spin, controls.params["gain"].spin, controls.params["level"].automatic]
     places = [order.index(widget) for widget in wanted]
     assert places == sorted(places)
+
+
+def test_words_are_held_by_the_workspace_like_numbers(controls):
+    controls.workspace.set_method("wordy")
+    control = controls.params["kind"]
+    control.choice.setCurrentIndex(1)
+    control.choice.activated.emit(1)
+    assert controls.workspace.value("kind") == "fancy"
+    QTest.mouseDClick(control.label, Qt.MouseButton.LeftButton)
+    assert controls.workspace.value("kind") == control.value == "plain_one"
+    assert "kind" not in controls.workspace.by_hand
+
+
+def test_parameters_for_experts_are_in_a_fold_that_stays_as_it_was_left(controls):
+    controls.show()
+    assert not controls.advanced.isVisible()  # this method has none
+    controls.workspace.set_method("wordy")
+    assert controls.advanced.isVisible()
+    QApplication.processEvents()  # what is new in a layout is shown then
+    assert controls.params["kind"].isVisible()
+    assert not controls.params["secret"].isVisible()
+    QTest.mouseClick(controls.advanced.button, Qt.MouseButton.LeftButton)
+    assert controls.params["secret"].isVisible()
+    assert controls.workspace.settings.advanced
+    controls.workspace.set_method("made")
+    controls.workspace.set_method("wordy")
+    QApplication.processEvents()
+    assert controls.params["depth"].isVisible()
+    QTest.mouseClick(controls.advanced.button, Qt.MouseButton.LeftButton)
+    assert not controls.params["depth"].isVisible()
+    assert not controls.workspace.settings.advanced
+
+
+def test_a_closed_fold_tells_how_many_values_in_it_were_set_by_hand(controls):
+    controls.workspace.set_method("wordy")
+    assert controls.advanced.button.text() == "Advanced"
+    controls.workspace.set_value("gain", 1.0)
+    controls.workspace.set_value("secret", "b")
+    assert controls.advanced.button.text() == "Advanced · 1 set by hand"
+    controls.workspace.reset_value("secret")
+    assert controls.advanced.button.text() == "Advanced"
+
+
+def test_a_method_without_a_model_is_listed_and_says_how_to_get_one(controls):
+    controls.show()
+    combo = controls.method
+    texts = [combo.itemText(row) for row in range(combo.count())]
+    assert texts[0] == "Automatic"
+    assert "Made up" in texts
+    row = texts.index("Lonely · no model yet")
+    assert "Train one" in combo.itemData(row, Qt.ItemDataRole.ToolTipRole)
+    assert "Somebody, 2001" in combo.itemData(row, Qt.ItemDataRole.ToolTipRole)
+    assert combo.itemData(row, Qt.ItemDataRole.ForegroundRole) is not None
+    assert combo.itemData(texts.index("Made up"), Qt.ItemDataRole.ForegroundRole) is None
+    assert not controls.notice.isVisible()
+    combo.activated.emit(row)
+    assert controls.notice.text().startswith("No model for Lonely is installed. Train one")
+    assert controls.notice.isVisible()
+    assert not controls.denoise.isEnabled()
+    controls.workspace.set_method("lost")
+    assert "Train" not in controls.notice.text()
+    assert "Import" in controls.notice.text()
+
+
+def test_another_method_than_the_proposed_one_can_be_given_up_by_a_click(controls, qtbot, tmp_path, monkeypatch):
+    monkeypatch.setattr("engine.noise.measure_noise", lambda image: white_noise(25 / 255))
+    workspace = controls.workspace
+    workspace.change_settings(denoise_on_open=False)
+    controls.show()
+    assert not controls.use.isVisible()
+    workspace.open([noisy_file(tmp_path / "a.tif")])
+    qtbot.waitUntil(lambda: workspace.opened is not None and workspace.opened.is_measured, timeout=20_000)
+    assert controls.proposal.text() == "Proposed: Proposed one, because the noise is white"
+    QTest.mouseClick(controls.use, Qt.MouseButton.LeftButton)
+    assert (workspace.values.method, controls.method.currentText()) == ("", "Automatic")
+    assert controls.proposal.text() == "Proposed one, because the noise is white"
+    assert not controls.use.isVisible()
+    workspace.set_method("r2r")
+    assert not controls.proposal.isVisible()  # it is what was chosen
+    assert not controls.use.isVisible()
+
+
+def test_a_blind_method_tells_that_the_picture_seemed_clean(controls, qtbot, tmp_path, monkeypatch):
+    monkeypatch.setattr("engine.noise.measure_noise", lambda image: white_noise(0.0))
+    controls.workspace.change_settings(denoise_on_open=False)
+    controls.workspace.open([noisy_file(tmp_path / "a.tif")])
+    qtbot.waitUntil(lambda: controls.notice.text() != "", timeout=20_000)
+    assert "Made up has no noise level to set: it denoises every picture" in controls.notice.text()
+    assert controls.workspace.sigma == pytest.approx(1 / 255)

@@ -14,7 +14,9 @@ def test_what_is_saved_is_loaded(tmp_path):
     settings = Settings(
         theme="light",
         seed=7,
-        params={"r2r": {"passes": 8, "alpha": 0.4}},
+        params={"r2r": {"passes": 8, "alpha": 0.4, "noise_model": "white"}},
+        guard=2.5,
+        advanced=True,
         strength=0.75,
         sidecar=True,
         recent=("/a/ä.png", "/b"),
@@ -57,6 +59,7 @@ def test_an_unreadable_file_is_kept_beside_and_named_in_the_log(tmp_path, caplog
         ("seed", 2**40),
         ("strength", 7),
         ("strength", "full"),
+        ("guard", 5),
         ("recent", "a.png"),
         ("recent", [1]),
         ("params", {"r2r": 3}),

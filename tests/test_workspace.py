@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from opened import install_models, noisy_file, noisy_pixels
+from opened import install, install_models, noisy_file, noisy_pixels
 
 from app.jobs import Target, to_screen
 from app.settings import Settings
@@ -141,7 +141,9 @@ def settle(workspace: Workspace, qtbot) -> None:
     qtbot.waitUntil(lambda: workspace._live_job is None and not workspace._rest.isActive(), timeout=PATIENCE_MS)
 
 
-def expected(workspace: Workspace, passes: int = 4, alpha: float = 0.5, strength: float = 1.0) -> np.ndarray:
+def expected(
+    workspace: Workspace, passes: int = 4, alpha: float = 0.5, strength: float = 1.0, guard: float = 0.0
+) -> np.ndarray:
     """The engine's own result, (H, W, C) in the picture's units."""
     from engine.denoise import load_model
     from engine.methods.r2r import R2RParams
@@ -151,7 +153,7 @@ def expected(workspace: Workspace, passes: int = 4, alpha: float = 0.5, strength
     denoising = Denoising(load_model(channels=image.channels), image, params, sigma=workspace.sigma, keep=False)
     for _ in denoising.run(passes):
         pass
-    return denoising.blended(passes, strength)
+    return denoising.blended(passes, strength, guard=guard)
 
 
 # ---- For the screen ----
@@ -522,6 +524,252 @@ def test_without_denoising_on_open_nothing_is_computed_until_asked(qtbot, tmp_pa
     workspace.close()
 
 
+# ---- Which method ----
+
+
+STRONG = dataclasses.replace(white_noise(25 / 255), correlation=0.5, is_white=False)
+
+
+def by_height(image: Image) -> NoiseReport:
+    """Noise that correlates in pictures of 130 rows, white noise in others."""
+    return STRONG if image.height == 130 else white_noise(25 / 255)
+
+
+@pytest.fixture
+def two_kinds(workspace, qtbot, tmp_path, monkeypatch):
+    """A picture with white noise and one with correlated noise, each with a model that suits it; the first is shown."""
+    monkeypatch.setattr("engine.noise.measure_noise", by_height)
+    install("strong", "apr-rd")
+    workspace.refresh_models()
+    workspace.open([noisy_file(tmp_path / "a.tif"), noisy_file(tmp_path / "b.tif", 130, 150)])
+    wait_done(workspace, qtbot)
+    return workspace
+
+
+def go(workspace: Workspace, qtbot, by: int) -> None:
+    """Show the next picture and wait until its noise is known."""
+    workspace.step(by)
+    qtbot.waitUntil(lambda: workspace.opened is not None and workspace.opened.is_measured, timeout=PATIENCE_MS)
+
+
+def test_automatic_takes_for_each_picture_what_its_noise_asks_for(two_kinds, qtbot):
+    assert (two_kinds.method.id, two_kinds.running.model) == ("r2r", "tiny")
+    go(two_kinds, qtbot, 1)
+    wait_done(two_kinds, qtbot)
+    assert (two_kinds.method.id, two_kinds.running.model) == ("apr-rd", "strong")
+    assert two_kinds.settings.method == ""
+
+
+def test_a_chosen_method_holds_for_the_pictures_opened_next(two_kinds, qtbot, tmp_path):
+    two_kinds.set_method("r2r")
+    third = noisy_file(tmp_path / "c.tif", 130, 140)
+    two_kinds.open([third])
+    qtbot.waitUntil(lambda: two_kinds.current.path == third and two_kinds.opened is not None, timeout=PATIENCE_MS)
+    assert two_kinds.method.id == two_kinds.settings.method == "r2r"
+    # Those opened before keep theirs.
+    go(two_kinds, qtbot, -1)
+    assert two_kinds.method.id == "apr-rd"
+
+
+def test_what_was_set_for_one_method_is_not_given_to_another(two_kinds, qtbot):
+    two_kinds.set_value("passes", 2)
+    assert two_kinds.value("passes") == 2
+    go(two_kinds, qtbot, 1)
+    two_kinds.set_value("shift", 3)
+    wait_done_again(two_kinds, qtbot)
+    two_kinds.set_method("r2r")
+    assert two_kinds.value("passes") == 4  # as it was when this picture was opened
+    two_kinds.set_method("")
+    assert two_kinds.value("shift") == 3
+
+
+def test_choosing_what_is_proposed_makes_no_pass(opened, qtbot, calls):
+    opened.set_method("r2r")
+    wait_done_again(opened, qtbot)
+    opened.set_model("tiny")
+    wait_done_again(opened, qtbot)
+    assert calls == []
+
+
+def test_a_model_is_chosen_with_its_method(workspace, qtbot, tmp_path):
+    workspace.open([noisy_file(tmp_path / "a.tif")])
+    wait_done(workspace, qtbot)
+    workspace.set_model("tiny-grey")
+    assert workspace.values.method == "r2r"
+    wait_done_again(workspace, qtbot)
+    assert workspace.running.model == "tiny-grey"
+
+
+def test_a_batch_takes_for_each_picture_what_its_noise_asks_for(two_kinds, qtbot, tmp_path):
+    two_kinds.change_settings(sidecar=True)
+    two_kinds.set_guard(2.0)
+    with qtbot.waitSignal(two_kinds.batch_finished, timeout=PATIENCE_MS) as finished:
+        two_kinds.save_all(tmp_path, overwrite=False)
+    assert finished.args == [2, 0]
+    made = [json.loads((tmp_path / f"{name}_denoised.tif.json").read_text()) for name in "ab"]
+    assert [(m["method"], m["model"], m["guard"]) for m in made] == [("r2r", "tiny", 2.0), ("apr-rd", "strong", 0.0)]
+
+
+def test_a_method_without_a_model_says_what_is_missing_and_computes_nothing(workspace, qtbot, tmp_path, calls, caplog):
+    screen = Screen(workspace)
+    calls.pause = 0.05
+    workspace.open([noisy_file(tmp_path / "noisy.tif", 140, 250)])
+    qtbot.waitUntil(lambda: screen.regions > 2, timeout=PATIENCE_MS)
+    workspace.set_method("n2n")
+    assert np.array_equal(screen.pixels, workspace.opened.picture.shown.pixels)
+    idle(workspace, qtbot)
+    made = len(calls)
+    assert not any((workspace.is_running, workspace.can_denoise, workspace.can_save))
+    assert workspace.current.state == ""
+    workspace.denoise()
+    assert workspace.errors.pop().startswith("No model for Neighbor2Neighbor is installed. Train one")
+    idle(workspace, qtbot)
+    assert len(calls) == made
+    calls.pause = 0
+    workspace.set_method("")
+    wait_done_again(workspace, qtbot)
+    assert np.array_equal(screen.pixels, to_screen(expected(workspace), workspace.opened.picture.image.levels))
+
+
+def test_a_batch_names_the_picture_whose_method_has_no_model(workspace, qtbot, tmp_path, caplog):
+    workspace.open([noisy_file(tmp_path / "a.tif")])
+    wait_done(workspace, qtbot)
+    workspace.set_method("n2n")
+    with caplog.at_level(logging.CRITICAL), qtbot.waitSignal(workspace.batch_finished, timeout=PATIENCE_MS) as finished:
+        workspace.save_all(tmp_path, overwrite=False)
+    assert finished.args == [0, 1]
+    assert "No model for method 'n2n' is installed" in workspace.entries[0].note
+
+
+def test_a_method_without_a_noise_level_runs_on_a_clean_picture_also_in_a_batch(
+    workspace, qtbot, tmp_path, calls, monkeypatch
+):
+    monkeypatch.setattr("engine.noise.measure_noise", lambda image: white_noise(0.0))
+    install("blind", "dbsn", width=8, blocks=1)
+    workspace.refresh_models()
+    workspace.open([noisy_file(tmp_path / "clean.tif")])
+    wait_done(workspace, qtbot)
+    assert workspace.is_left_alone
+    assert calls == []
+    workspace.set_method("dbsn")
+    wait_done_again(workspace, qtbot)
+    assert not workspace.is_left_alone
+    assert workspace.sigma == pytest.approx(1 / 255)
+    assert calls != []
+    with qtbot.waitSignal(workspace.batch_finished, timeout=PATIENCE_MS) as finished:
+        workspace.save_all(tmp_path, overwrite=False)
+    assert finished.args == [1, 0]
+    noisy, result = (load_image(tmp_path / name).pixels for name in ("clean.tif", "clean_denoised.tif"))
+    assert not np.array_equal(noisy, result)
+
+
+def test_what_was_measured_reaches_the_method_whatever_is_set_by_hand(workspace, qtbot, tmp_path, monkeypatch):
+    reports = []
+    original = Denoising.__init__
+
+    def noted(self, *args, **details):
+        reports.append(details["report"])
+        original(self, *args, **details)
+
+    monkeypatch.setattr(Denoising, "__init__", noted)
+    qtbot.waitUntil(lambda: bool(workspace.catalog.methods), timeout=PATIENCE_MS)
+    workspace.open([noisy_file(tmp_path / "a.tif")])
+    wait_done(workspace, qtbot)
+    workspace.set_value("sigma", 0.1)
+    wait_done_again(workspace, qtbot)
+    with qtbot.waitSignal(workspace.batch_finished, timeout=PATIENCE_MS):
+        workspace.save_all(tmp_path, overwrite=False)
+    assert len(reports) == 3
+    assert all(isinstance(report, NoiseReport) for report in reports)
+
+
+def test_settings_of_another_version_do_not_stop_a_method(qtbot, tmp_path):
+    install_models()
+    kept = {"r2r": {"passes": "many", "noise_model": "purple", "gone": 1, "alpha": 0.7, "ratio": [1]}, "gone": {"x": 1}}
+    workspace = Workspace(Settings(method="r2r", model="gone", params=kept))
+    workspace.errors = []
+    workspace.failed.connect(lambda sentence, details: workspace.errors.append(sentence + details))
+    workspace.open([noisy_file(tmp_path / "a.tif")])
+    wait_done(workspace, qtbot)
+    assert (workspace.value("passes"), workspace.value("alpha")) == (4, 0.7)
+    assert workspace.running.model == "tiny"
+    workspace.close()
+
+
+def test_a_word_is_kept_like_a_number(opened, qtbot, tmp_path):
+    from app.settings import load_settings
+
+    opened.set_value("noise_model", "per channel")
+    assert not opened.is_done
+    wait_done_again(opened, qtbot)
+    with qtbot.waitSignal(opened.saved, timeout=PATIENCE_MS):
+        opened.save(Target(tmp_path / "out.png", sidecar=True))
+    assert json.loads((tmp_path / "out.png.json").read_text())["params"]["noise_model"] == "per channel"
+    opened.close()
+    again = Workspace(load_settings(paths.settings_file()))
+    qtbot.waitUntil(lambda: bool(again.catalog.methods), timeout=PATIENCE_MS)
+    assert again.value("noise_model") == "per channel"
+    again.close()
+
+
+def test_while_a_picture_is_looked_over_nothing_is_painted_and_the_time_left_is_unknown(
+    opened, qtbot, calls, monkeypatch
+):
+    screen, said, lefts = Screen(opened), [], []
+    screen.begin()
+    before = screen.pixels = to_screen(expected(opened), opened.opened.picture.image.levels)
+    screen.pixels = before.copy()
+    opened.progress.connect(lambda: said.append((opened.activity.text, screen.regions)))
+    opened.progress.connect(lambda: lefts.append(opened.activity.seconds_left))
+    original = Denoising._look_over
+
+    def slow(self, rect):
+        time.sleep(0.02)
+        return original(self, rect)
+
+    monkeypatch.setattr("engine.methods.r2r.R2R.survey", lambda self, network, task: task.noisy)
+    monkeypatch.setattr(Denoising, "_look_over", slow)
+    opened.set_value("alpha", 0.8)
+    wait_done_again(opened, qtbot)
+    looked = [regions for text, regions in said if text == "Looking over the whole picture"]
+    assert looked
+    assert set(looked) == {0}
+    assert np.array_equal(screen.pixels, to_screen(expected(opened, alpha=0.8), opened.opened.picture.image.levels))
+    assert all(left is None or left < 60 for left in lefts)
+
+
+# ---- The detail guard ----
+
+
+def test_the_guard_makes_no_pass_and_gives_the_engines_result(opened, qtbot, calls):
+    screen = Screen(opened)
+    screen.begin()
+    opened.set_guard(1.0)
+    assert opened.is_done
+    wait_done_again(opened, qtbot)
+    assert calls == []
+    levels = opened.opened.picture.image.levels
+    assert np.array_equal(screen.pixels, to_screen(expected(opened, guard=1.0), levels))
+    assert not np.array_equal(screen.pixels, to_screen(expected(opened), levels))
+    assert opened.numbers.estimate.psnr_db is None
+    assert "guard" in opened.numbers.estimate.reason
+
+
+def test_a_guard_that_moves_while_it_is_computed_ends_at_its_last_value_everywhere(workspace, qtbot, tmp_path, calls):
+    calls.pause = 0.02
+    screen = Screen(workspace)
+    workspace.open([noisy_file(tmp_path / "noisy.tif", 140, 250)])
+    qtbot.waitUntil(lambda: len(calls) > 2, timeout=PATIENCE_MS)
+    for guard in (0.5, 3.0, 0.0, 1.5):
+        workspace.set_guard(guard)
+        made = len(calls)
+        qtbot.waitUntil(lambda made=made: len(calls) > made or workspace.is_done, timeout=PATIENCE_MS)
+    wait_done_again(workspace, qtbot)
+    assert len(calls) == 2 * TILES
+    levels = workspace.opened.picture.image.levels
+    assert np.array_equal(screen.pixels, to_screen(expected(workspace, guard=1.5), levels))
+
+
 # ---- Numbers ----
 
 
@@ -592,12 +840,15 @@ def test_the_window_saves_what_the_command_line_saves(workspace, real_noise, qtb
     wait_done(workspace, qtbot)
     workspace.set_value("passes", 6)
     workspace.set_value("alpha", 0.4)
+    workspace.set_value("noise_model", "signal-dependent")
     workspace.set_strength(0.8)
+    workspace.set_guard(1.5)
     target = tmp_path / f"window{suffix}"
     with qtbot.waitSignal(workspace.saved, timeout=PATIENCE_MS):
         workspace.save(Target(target))
     given = ["denoise", str(source), "-o", str(tmp_path / f"line{suffix}")]
-    assert cli.main([*given, "--passes", "6", "--alpha", "0.4", "--strength", "0.8"]) == 0
+    given += ["--passes", "6", "--alpha", "0.4", "--noise-model", "signal-dependent"]
+    assert cli.main([*given, "--strength", "0.8", "--guard", "1.5"]) == 0
     assert target.read_bytes() == (tmp_path / f"line{suffix}").read_bytes()
 
 
@@ -639,7 +890,7 @@ def test_the_sidecar_says_how_the_file_was_made(opened, qtbot, tmp_path):
         opened.save(Target(tmp_path / "out.png", sidecar=True))
     made = json.loads((tmp_path / "out.png.json").read_text())
     assert (made["method"], made["model"], made["output"]) == ("r2r", "tiny", "out.png")
-    assert made["params"] == {"passes": 4, "alpha": 0.5}
+    assert made["params"] == {"passes": 4, "alpha": 0.5, "noise_model": "white", "gain": None, "ratio": 1.0}
     assert made["sigma"] == pytest.approx(opened.sigma * 255)
     assert made["sigma_automatic"] is True
     assert len(made["input_sha256"]) == len(made["model_sha256"]) == 64
