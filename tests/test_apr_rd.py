@@ -15,6 +15,7 @@ from conftest import picture
 from engine import params
 from engine.checkpoint import Checkpoint, load_checkpoint
 from engine.denoise import Denoising, load_model_from
+from engine.foreign import Convention, ConventionNeeded, read_foreign
 from engine.image import Image, save_image
 from engine.method import Batch, MethodError, build
 from engine.methods import apr_rd
@@ -426,6 +427,21 @@ def test_both_parts_in_one_file_are_recognised():
     (layout,) = METHOD.recognise(weights)
     assert layout.asks == ("value_range",)
     build(layout.settle(SimpleNamespace(value_range=1))).load_state_dict(dict(layout.weights))
+
+
+def test_a_file_of_the_authors_is_read_as_it_lies_on_their_disk(tmp_path):
+    torch.manual_seed(0)
+    made = build({"network": "apr-rd", "student": "1.00", "parts": "student"})
+    path = tmp_path / "NBSN.pth"
+    weights = {f"module.{name}": tensor for name, tensor in made.student.state_dict().items()}
+    torch.save({"model_state_dict": weights}, path)
+    with pytest.raises(ConventionNeeded, match=r"--range 1\|255"):
+        read_foreign(path)
+    read = read_foreign(path, Convention(value_range=1))
+    assert read.method == "apr-rd"
+    x = torch.rand(1, 3, 32, 32)
+    with torch.no_grad():
+        assert torch.equal(read.build()(x), made(x))
 
 
 def test_other_tensors_are_not_taken_for_the_authors():
