@@ -10,7 +10,7 @@ import os
 import pickle
 import struct
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
@@ -26,7 +26,7 @@ from engine import denoise, foreign, paths, spandrel_networks
 from engine.checkpoint import Card, Checkpoint, CheckpointError, find_checkpoint, load_checkpoint, save_checkpoint
 from engine.foreign import Convention, ConventionNeeded, ForeignError, import_checkpoint, read_any, read_foreign
 from engine.image import Image
-from engine.method import MethodError
+from engine.method import Layout, Method, MethodError, Pass, Task, build, methods
 from engine.networks import DnCNN, fold_batch_norm
 from engine.params import make
 
@@ -210,7 +210,16 @@ def test_open_conventions_are_asked_for_and_only_those(
         assert (option in str(caught.value)) == (field in choices)
 
 
-@pytest.mark.parametrize("wrong", [{"output": "noise"}, {"channels_order": "grb"}, {"bn_eps": float("nan")}])
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"output": "noise"},
+        {"channels_order": "grb"},
+        {"bn_eps": float("nan")},
+        {"value_range": 256},
+        {"noise": "gaussian"},
+    ],
+)
 def test_impossible_conventions_are_refused(wrong: Mapping[str, Any]) -> None:
     with pytest.raises(ForeignError, match="--"):
         Convention(**wrong)
@@ -225,6 +234,12 @@ def test_unknown_method_is_refused(tmp_path: Path) -> None:
 def test_method_can_be_given_for_a_file_of_unknown_training(tmp_path: Path) -> None:
     path = saved(tmp_path / "a.pth", named(reference()))
     assert read_foreign(path, replace(GREY, method="r2r")).method == "r2r"
+
+
+def test_a_method_that_has_networks_of_its_own_is_not_given_another(tmp_path: Path) -> None:
+    path = saved(tmp_path / "a.pth", named(reference()))
+    with pytest.raises(ForeignError, match=r"a\.pth is read as DnCNN, which method apr-rd cannot run"):
+        read_foreign(path, replace(GREY, method="apr-rd"))
 
 
 def test_grey_network_trained_by_r2r_runs_by_r2r(tmp_path: Path) -> None:
@@ -353,6 +368,205 @@ def test_own_file_is_imported_with_its_own_card(tmp_path: Path) -> None:
     checkpoint = load_checkpoint(import_checkpoint(tmp_path / "anything.safetensors"))
 
     assert (checkpoint.name, checkpoint.method, checkpoint.card.licence) == ("mine", "r2r", "CC0")
+
+
+def part(weights: Mapping[str, Tensor], place: str, stem: str = "") -> dict[str, Tensor]:
+    """The tensors below a place, as a state dict of their own."""
+    return {stem + name.removeprefix(place): tensor for name, tensor in weights.items() if name.startswith(place)}
+
+
+def as_saved_by_dbsn(weights: Mapping[str, Tensor]) -> dict[str, Any]:
+    return {
+        "state_dict_dbsn": part(weights, "mu.", "module."),
+        "state_dict_sigma_mu": part(weights, "sigma_mu.", "module."),
+        "state_dict_sigma_n": part(weights, "sigma_n.", "module."),
+        "optimizer_dbsn": {"state": {0: {"exp_avg": torch.zeros(3)}}, "param_groups": [{"lr": 3e-4, "params": [0]}]},
+        "schedule_dbsn": {"last_epoch": 3},
+        "training_params": {"start_epoch": 3},
+        "args": argparse.Namespace(noise_type="gaussian", lr=3e-4, milestone=[30, 60]),
+    }
+
+
+def as_saved_by_apr_rd(weights: Mapping[str, Tensor]) -> dict[str, Any]:
+    return {"model_state_dict": part(weights, "student.")}
+
+
+# method, network, how its authors save its weights, what is asked, the answers
+METHODS = {
+    "n2n": ("n2n", {"network": "n2n"}, dict, (), Convention()),
+    "n2n, parallel": ("n2n", {"network": "n2n"}, lambda weights: part(weights, "", "module."), (), Convention()),
+    "n2n, Lightning": (
+        "n2n",
+        {"network": "n2n", "channels": 1},
+        lambda weights: {"state_dict": part(weights, "", "net._orig_mod.")},
+        (),
+        Convention(),
+    ),
+    "dbsn": (
+        "dbsn",
+        {"network": "dbsn", "channels": 3, "noise": "hg", "width": 8, "blocks": 1, "hidden": 32},
+        as_saved_by_dbsn,
+        ("noise",),
+        Convention(noise="hg"),
+    ),
+    "dbsn, blind alone": (
+        "dbsn",
+        {"network": "dbsn", "channels": 1, "width": 8, "blocks": 1, "estimates": False},
+        lambda weights: {"state_dict_dbsn": part(weights, "mu.", "module.")},
+        (),
+        Convention(),
+    ),
+    "apr-rd 1.02": (
+        "apr-rd",
+        {"network": "apr-rd", "parts": "student", "student": "1.02", "value_range": 1},
+        as_saved_by_apr_rd,
+        (),
+        Convention(),
+    ),
+    "at-bsn": (
+        "apr-rd",
+        {"network": "apr-rd", "parts": "student", "student": "1.00", "value_range": 255},
+        as_saved_by_apr_rd,
+        ("value_range",),
+        Convention(value_range=255),
+    ),
+}
+
+
+@pytest.mark.parametrize("case", METHODS)
+def test_files_of_every_method_come_in_exactly_and_are_run_by_it(case: str, tmp_path: Path) -> None:
+    method, arch, save, asked, convention = METHODS[case]
+    torch.manual_seed(0)
+    network = build(arch).eval()
+    path = saved(tmp_path / "theirs.pth", save(network.state_dict()))
+    if asked:
+        with pytest.raises(ConventionNeeded) as caught:
+            read_any(path)
+        assert caught.value.choices == asked
+
+    read = read_any(path, convention)
+    kept = load_checkpoint(import_checkpoint(path, convention))
+
+    assert read.method == kept.method == method
+    assert read.arch == kept.arch
+    x = torch.rand(1, arch.get("channels", 3), 64, 96)
+    level = torch.full((1, 1, 1, 1), 0.1)
+    with torch.inference_mode():
+        expected = network(x, level)
+        assert torch.equal(read.build()(x, level), expected)
+        assert torch.equal(kept.build()(x, level), expected)
+    model = denoise.load_model(kept.name, device="cpu", precision="float32")
+    assert model.method.id == method
+    make(model.method.Params, kept.params)
+
+
+def test_known_students_need_no_answer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    _, arch, save, _, _ = METHODS["at-bsn"]
+    path = saved(tmp_path / "theirs.pth", save(build(arch).state_dict()))
+    sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
+    table = {f"{sha256[:8]}...{sha256[-6:]}": foreign._KNOWN["42dc066b...26bc1f"]}
+    monkeypatch.setattr(foreign, "_KNOWN", table)
+    checkpoint = read_any(path)
+    assert (checkpoint.name, checkpoint.method, checkpoint.arch["value_range"]) == ("apr-rd-1.00m", "apr-rd", 1)
+    assert checkpoint.card.licence == "none given by its authors"
+    with pytest.raises(ForeignError, match="needs --range 1"):
+        read_any(path, Convention(value_range=255))
+
+
+@pytest.mark.parametrize("case", METHODS)
+def test_what_is_almost_a_file_of_a_method_is_refused(case: str, tmp_path: Path) -> None:
+    _, arch, _, _, convention = METHODS[case]
+    state = METHODS[case][2](build(arch).state_dict())
+
+    def change(value: Any, wanted: Callable[[Tensor], Tensor]) -> Any:
+        if isinstance(value, Mapping):
+            return {name: change(inner, wanted) for name, inner in value.items()}
+        return wanted(value) if isinstance(value, Tensor) else value
+
+    for wanted in (lambda _: torch.zeros(()), lambda tensor: tensor[..., None], lambda tensor: tensor[:0]):
+        path = saved(tmp_path / "a.pth", change(state, wanted))
+        with pytest.raises(ForeignError, match="No method recognises"):
+            read_any(path, convention)
+
+
+def test_files_of_methods_run_by_another_method_only_where_it_can(tmp_path: Path) -> None:
+    path = saved(tmp_path / "a.pth", build({"network": "n2n"}).state_dict())
+    plain = read_any(path, Convention(method="plain"))
+    assert (plain.method, plain.params) == ("plain", {})
+    with pytest.raises(ForeignError, match=r"a\.pth is read as Neighbor2Neighbor, which method r2r cannot run"):
+        read_any(path, Convention(method="r2r"))
+
+
+class Reader(Method):
+    """Recognises one tensor, as many times as it is told."""
+
+    id, label, source = "reader", "Reader", "a test"
+
+    def __init__(self, *layouts: Layout) -> None:
+        self.layouts = layouts
+
+    def passes(self, network: nn.Module, task: Task) -> Iterator[Pass]:
+        yield Pass(network(task.noisy, task.level()), None)
+
+    def recognise(self, weights: Mapping[str, Tensor]) -> Sequence[Layout]:
+        return self.layouts if "only" in weights else ()
+
+
+def read_by(monkeypatch: pytest.MonkeyPatch, *layouts: Layout) -> None:
+    known = {**methods(), "reader": Reader(*layouts)}
+    monkeypatch.setattr(foreign, "methods", lambda: known)
+    monkeypatch.setattr(foreign, "method_of", known.__getitem__)
+
+
+SMALL = {"network": "dncnn", "depth": 3, "width": 8, "eps": 0.0}
+
+
+def layout(source: str, **details: Any) -> Layout:
+    return Layout(source, SMALL, DnCNN(depth=3, width=8).state_dict(), **details)
+
+
+def test_where_several_layouts_fit_the_source_decides(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    read_by(
+        monkeypatch,
+        layout("One"),
+        layout("Other", asks=("value_range",), settle=lambda said: {**SMALL, "eps": said.value_range / 1000}),
+    )
+    path = saved(tmp_path / "a.pth", {"only": torch.zeros(1)})
+    with pytest.raises(
+        ConventionNeeded, match=r"a\.pth can be read as One or as Other; import it with --source"
+    ) as caught:
+        read_any(path)
+    assert caught.value.questions[0].values == ("One", "Other")
+    assert read_any(path, Convention(source="one")).arch == SMALL
+    with pytest.raises(ConventionNeeded, match=r"--range 1\|255") as caught:
+        read_any(path, Convention(source="Other"))
+    assert (caught.value.choices, caught.value.given) == (("value_range",), {"source": "Other"})
+    assert read_any(path, Convention(source="Other", value_range=255)).arch["eps"] == 0.255
+    with pytest.raises(ForeignError, match="can be read as One or as Other, not as 'third'"):
+        read_any(path, Convention(source="third"))
+
+
+def test_values_that_suit_a_file_go_with_its_own_method_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    read_by(monkeypatch, layout("One", params={"strange": 1}))
+    path = saved(tmp_path / "a.pth", {"only": torch.zeros(1)})
+    assert read_any(path).params == {"strange": 1}
+    assert read_any(path, Convention(method="plain")).params == {}
+
+
+def test_layout_whose_weights_do_not_fit_its_network_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read_by(monkeypatch, Layout("One", {**SMALL, "width": 9}, layout("One").weights))
+    with pytest.raises(CheckpointError, match="a does not fit its network"):
+        read_any(saved(tmp_path / "a.pth", {"only": torch.zeros(1)}))
+
+
+def test_options_that_would_have_no_effect_are_refused(tmp_path: Path) -> None:
+    path = saved(tmp_path / "a.pth", named(reference()))
+    assert read_any(path, replace(GREY, channels_order="bgr")).arch["bgr"] is False
+    for more, option in (({"value_range": 255}, "--range"), ({"noise": "hg"}, "--noise-kind")):
+        with pytest.raises(ForeignError, match=f"is read as DnCNN, where {option} has no effect"):
+            read_any(path, replace(GREY, **more))
 
 
 def refused(path: Path) -> str:
