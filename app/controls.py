@@ -221,7 +221,7 @@ class ParamControl(Control):
         self.slider.valueChanged.connect(self._slid)
         self.spin.valueChanged.connect(self._typed)
         self.automatic.toggled.connect(self._ticked)
-        self.set_value(spec.default)
+        self.set_value(self._value)
 
     @property
     def value(self) -> float | int | None:
@@ -655,7 +655,6 @@ def quality(workspace: Workspace) -> tuple[str, str]:
     numbers, reference = workspace.numbers, workspace.reference
     partly = "" if numbers.is_whole else " · the part done so far"
     estimate = numbers.estimate
-    is_estimated = estimate is not None and estimate.psnr_db is not None
     if workspace.opened is None:
         return "–", ""
     if reference is not None:
@@ -664,7 +663,7 @@ def quality(workspace: Workspace) -> tuple[str, str]:
         ssim = "" if numbers.ssim is None else f" · SSIM {numbers.ssim:.4f}"
         note = f"against {reference.name}{ssim} · noisy {_db(reference.noisy_psnr_db)}{partly}"
         # Beside the true number, so that one sees how far the estimate can be trusted.
-        if is_estimated:
+        if estimate is not None and estimate.psnr_db is not None:
             note += f"\n{_estimate(estimate)} without it"
         elif estimate is not None and not workspace.is_left_alone:
             note += f"\nnot estimated without it: {estimate.reason}"
@@ -673,7 +672,7 @@ def quality(workspace: Workspace) -> tuple[str, str]:
         return "–", "Nothing was removed, so there is nothing to estimate."
     if estimate is None:
         return "–", "The PSNR is estimated once the picture is denoised."
-    if not is_estimated:
+    if estimate.psnr_db is None:
         return "–", f"No PSNR is estimated: {estimate.reason}."
     return _estimate(estimate), f"PSNR without a reference{partly}"
 

@@ -644,10 +644,14 @@ class Computing:
         self, item: BatchItem, installed: Sequence[CheckpointEntry], seed: int, device: str
     ) -> Iterator[Any]:
         from engine.denoise import Denoising
+        from engine.noise import measure_noise
 
         image = load_image(item.path)
-        found = yield from measure(image)
-        report = found if isinstance(found, NoiseReport) else None
+        report, unknown = None, None
+        try:
+            report = measure_noise(image)
+        except NoiseError as error:
+            unknown = error
         name, method, proposed = item.values.model, item.values.method, {}
         if not method and (proposal := propose(report, installed, image.channels)):
             name, method, proposed = proposal.model, proposal.method, proposal.params
@@ -658,7 +662,8 @@ class Computing:
         by_hand = getattr(values, "sigma", None)
         sigma = settled_sigma(report, specs, by_hand)
         if sigma is None:
-            raise found
+            assert unknown is not None
+            raise unknown
         denoising = Denoising(model, image, values, sigma=sigma, seed=seed, keep=False, report=report)
         passes = model.method.count(values)
         for step in denoising.run(passes):

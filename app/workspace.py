@@ -647,7 +647,12 @@ class Workspace(QObject):
             self._change_values(guard=guard)
 
     def set_method(self, method: str) -> None:
-        """Choose a method, "" for what is proposed for each picture; its parameters are those it had last."""
+        """Choose a method, "" for what is proposed; its parameters are those it had last.
+
+        As with a camera's automatic exposure either choice holds until the other is made: automatic goes by the noise
+        of each picture, and a method (or a model, see `set_model`) chosen by hand is taken for the pictures opened
+        next, whatever their noise.
+        """
         if method != self.values.method:
             self._change_values(method=method, model="")
 

@@ -77,7 +77,7 @@ def propose(report: NoiseReport | None, entries: Iterable[Entry], channels: int)
     entries = list(entries)
     # Where texture is what correlates, `level` is no more than `sigma`, and a blind spot would take it all.
     correlates = report is not None and report.correlation > 0.1 and report.level > report.sigma
-    is_strong = correlates and report.sigma >= _STRONG
+    is_strong = correlates and report is not None and report.sigma >= _STRONG
     entry = leading(entries, channels, _CORRELATED if is_strong else _ANY)
     if entry is None:
         return None

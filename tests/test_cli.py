@@ -70,7 +70,7 @@ def test_denoise_prints_the_agreed_keys_and_writes_the_file(capsys, noisy, tmp_p
 
 
 def test_what_does_not_apply_is_null(capsys, noisy, tmp_path):
-    given = ("--method", "plain", "--sigma", 15)
+    given = ("--method", "plain", "--sigma", 15, "--estimate", "off")
     _, (record,), _ = run(capsys, "denoise", noisy, "-o", tmp_path / "o.tif", *given, "--json")
     assert record["alpha"] is None
     assert record["passes"] == 1
