@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from engine.method import Layout
+from engine.method import Layout, MethodError
 
 _TOLD = ("DRUNet",)
 """Architectures that take the noise level as one more channel."""
@@ -97,6 +97,12 @@ class SpandrelNetwork(nn.Module):
         """As that of any module, but for the layout in memory: the code inside may rely on the usual one."""
         named.pop("memory_format", None)
         return super().to(*given, **named) if given or named else self
+
+    def train(self, mode: bool = True) -> Any:
+        """Evaluation mode only: MethodError, as spandrel computes no gradients."""
+        if mode:
+            raise MethodError(f"{self.architecture} comes from spandrel, which runs networks and does not train them")
+        return super().train(mode)
 
     def forward(self, x: Tensor, sigma: Tensor) -> Tensor:
         """(B, C, H, W) in [0, 1] up to noise and sigma (B, 1, 1, 1) to the denoised picture, same shape."""

@@ -19,7 +19,7 @@ from engine.checkpoint import CheckpointError, load_checkpoint
 from engine.denoise import Denoising, load_model, load_model_from
 from engine.foreign import Convention, ForeignError, import_checkpoint, read_any, read_foreign
 from engine.image import Image
-from engine.method import build
+from engine.method import MethodError, build
 from engine.params import make
 
 if not spandrel_networks.is_installed():
@@ -184,6 +184,13 @@ def test_networks_that_fail_are_refused(tmp_path: Path) -> None:
     # Spandrel does not read off how wide the part is that finds the quality of a JPEG.
     weights = state("FBCNN", nc=[8, 16, 24, 32])
     assert refused(saved(tmp_path / "net.pth", weights)) == "net.pth holds FBCNN, but gave no picture when it was tried"
+
+
+def test_training_is_refused(tmp_path: Path) -> None:
+    made = read_foreign(saved(tmp_path / "net.pth", state("NAFNet"))).build()
+    assert not made.training
+    with pytest.raises(MethodError, match="NAFNet comes from spandrel, which runs networks and does not train them"):
+        made.train()
 
 
 def test_conventions_have_no_effect_and_are_refused(tmp_path: Path) -> None:
