@@ -116,7 +116,7 @@ def measured(
     scale = sigma / flat
     if kind == CORRELATED:
         scale = scale * each(lambda report: report.sigma / report.level if report.level else 1.0)
-    channels = each(lambda report: np.square(report.flat_channels) if report.flat else np.ones(len(report.channels)))
+    channels = each(lambda report: [(c if report.flat else 1.0) ** 2 for c in report.flat_channels])
     if kind == PER_CHANNEL:
         return Covariance(scale * channels.sqrt())
     pilot = _mean(noisy)

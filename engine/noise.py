@@ -353,8 +353,8 @@ def _report(windows: list[np.ndarray]) -> NoiseReport:
 
 def _over_windows(windows: list[np.ndarray], power: int) -> tuple[float, ...]:
     """Mean of the samples or of their squares, for each channel."""
-    total = sum(np.power(w, power).sum(axis=(0, 1), dtype=np.float64) for w in windows)
-    return tuple((total / sum(w.shape[0] * w.shape[1] for w in windows)).tolist())
+    totals = [np.power(w, power).sum(axis=(0, 1), dtype=np.float64) for w in windows]
+    return tuple((np.sum(totals, axis=0) / sum(w.shape[0] * w.shape[1] for w in windows)).tolist())
 
 
 def _rows(table: np.ndarray) -> tuple[tuple[float, ...], ...]:

@@ -30,7 +30,7 @@ def poisson(noisy: Tensor, gain: float | Tensor, alpha: float | Tensor, z: Tenso
         z: unit noise, shaped like y.
 
     Returns:
-        input, target, and y - target, whose mean over z is zero for every y; all shaped like y.
+        input, target, and what y (as whole counts) has more than the target, on average over z nothing; shaped like y.
     """
     share = alpha**2 / (1 + alpha**2)
     counts = (noisy / gain).round().clamp_min(0)

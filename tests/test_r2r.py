@@ -545,3 +545,10 @@ def test_training_with_the_covariance_removes_correlated_noise_that_white_noise_
         reached[kind] = np.mean(found)
     assert reached[CORRELATED] > reached["noisy"] + 3
     assert reached[CORRELATED] > reached["white"] + 1
+
+
+def test_the_band_of_a_measured_correlation_does_not_close_where_a_wrong_scale_would_cancel():
+    sums = Sums(10**6, residual=1e6 * 0.01, divergence=1e6 * 0.005, power=1e6 * 0.01)
+    white, measured_ = (estimate_psnr(sums, uncertainty=0.35, dependence=d).band_db for d in (1.0, 9.0))
+    assert white < 0.1
+    assert measured_ > 1

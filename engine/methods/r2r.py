@@ -279,7 +279,7 @@ def loss(network: nn.Module, batch: Batch, training: Any, generator: Generator, 
         z = torch.randn(size, generator=generator, device=noisy.device)
         spread, bz = covariance.pair(z, alpha)
         given, target = noisy + spread, noisy - bz
-        variance = sigma**2 if kind == WHITE else covariance.variance(noisy)
+        variance = torch.as_tensor(covariance.deviation) ** 2
     denoised = network(given, sigma * (1 + alpha**2).sqrt())
     variance = variance.mean((1, 2, 3), keepdim=True) * (1 + alpha**-2)
     # The floor is the squared error a good network leaves on almost clean patches; without it they would rule.
