@@ -17,12 +17,13 @@ import numpy as np
 
 from app.benchmark import BENCHMARKS
 from engine import params
-from engine.checkpoint import CheckpointError, Entry, list_checkpoints
+from engine.checkpoint import CheckpointError, Entry, find_checkpoint, list_checkpoints
 from engine.color import to_grey
 from engine.corruption import Corruption, CorruptionError, rng_for
 from engine.denoise import DenoiseError, Denoising, Model, load_model
 from engine.device import DeviceError
-from engine.foreign import QUESTIONS, Convention, ForeignError, import_checkpoint
+from engine.foreign import QUESTIONS, Convention, ForeignError, import_checkpoint, read_any
+from engine.guard import STRONGEST
 from engine.image import Image, ImageError, check_target, denoised_path, find_images, input_hash, load_image, save_image
 from engine.method import Method, MethodError, method_of, methods
 from engine.metrics import ReferenceMismatch, check_reference, psnr, ssim
@@ -35,7 +36,7 @@ FAULTS = (ImageError, CheckpointError, CorruptionError, DenoiseError, DeviceErro
 FAULTS += (NoiseError, ReferenceMismatch, params.ParamError, OSError)
 """What a user can cause: shown as one sentence; anything else is a defect and shows its traceback."""
 
-COMMANDS = ("denoise", "noise", "methods", "models", "import", "train", "evaluate", "benchmark")
+COMMANDS = ("denoise", "noise", "methods", "models", "import", "train", "distil", "evaluate", "study", "benchmark")
 
 
 class UsageError(ValueError):
@@ -77,6 +78,8 @@ def _parser() -> argparse.ArgumentParser:
         sub.add_argument("--device", default="auto", help="auto, cpu, cuda or mps")
         sub.add_argument("--precision", default="auto", choices=("auto", "float32"), help=argparse.SUPPRESS)
         sub.add_argument("--tile", type=_whole(16), metavar="N", help="side of a tile in pixels")
+        about = "detail guard: how often the usual variance may be taken away; 1.5 gives much back, 0 is off (0)"
+        sub.add_argument("--guard", type=_guard, default=0.0, metavar="K", help=about)
         sub.add_argument("--json", action="store_true", help="one JSON object a line")
         _declared(sub, "Params")
         _convention(sub)
@@ -131,6 +134,12 @@ def _parser() -> argparse.ArgumentParser:
     train.add_argument("--network", help="what to train; a wrong name lists the choices")
     train.add_argument("--target", choices=("clean", "noisy"), help="train on pairs, for comparison: method plain")
     train.add_argument("--clean", metavar="DIR", help="other, clean pictures, for stages that learn from them unpaired")
+    train.add_argument(
+        "--domain",
+        default="picture",
+        choices=("picture", "mosaic", "developed"),
+        help="what --data holds; see the README",
+    )
     train.add_argument("--sides", metavar="A-B", help="only pictures whose two sides have that many pixels")
     train.add_argument("--grey", action="store_true", help="train on luminance")
     train.add_argument("--start", metavar="MODEL", help="checkpoint to begin from")
@@ -138,6 +147,17 @@ def _parser() -> argparse.ArgumentParser:
     train.add_argument("--steps", type=int)
     train.add_argument("--batch", type=int, default=32)
     train.add_argument("--patch", type=int, default=64)
+    train.add_argument(
+        "--scales", type=_numbers, default=(1.0,), metavar="S,S", help="take each picture at these sizes"
+    )
+    train.add_argument("--stride", type=_whole(1), metavar="N", help="take the patches of a grid, N pixels apart")
+    train.add_argument("--draws", default="fresh", choices=("fresh", "fixed"), help="random numbers of a grid's patch")
+    train.add_argument(
+        "--hold-out", type=float, default=0.0, metavar="SHARE", help="of the pictures, to see the loss on"
+    )
+    train.add_argument("--schedule", default="cosine", choices=("cosine", "milestones"), help="of the learning rate")
+    train.add_argument("--milestones", type=_numbers, default=(0.6,), metavar="P,P", help="a tenth of it from there on")
+    train.add_argument("--report-every", type=_whole(1), metavar="N", help="steps between reports, not seconds")
     train.add_argument("--rate", type=float, default=1e-3, help="learning rate at the start")
     train.add_argument("--seed", type=_whole(0), default=0)
     train.add_argument("--device", default="auto")
@@ -146,6 +166,46 @@ def _parser() -> argparse.ArgumentParser:
     train.add_argument("-o", dest="out", type=Path, metavar="RUN", help="folder of the run")
     train.add_argument("--resume", type=Path, metavar="RUN", help="go on with a run")
     _declared(train, "Training")
+
+    distil = command("distil", _distil, "Train a network whose single pass gives what a model gives on average.")
+    distil.add_argument("model", metavar="MODEL", help="the teacher: an installed model, or a file; see `models`")
+    distil.add_argument("--data", metavar="DIR", required=True, help="folder of pictures")
+    distil.add_argument("-o", dest="out", type=Path, metavar="RUN", required=True, help="folder of the run")
+    distil.add_argument("--noise", metavar="SPEC", help="put this noise on the pictures first, once for each")
+    distil.add_argument("--clean", metavar="DIR", help="clean pictures to learn from, too, with the teacher's noise")
+    distil.add_argument("--network", help="the student; by default the teacher's own network, from its weights")
+    distil.add_argument("--start", metavar="MODEL", help="checkpoint to begin from")
+    distil.add_argument("--validate", metavar="DIR", help="clean pictures whose PSNR is reported, never used to choose")
+    distil.add_argument("--validate-noise", metavar="SPEC", default="gaussian:25")
+    distil.add_argument("--sides", metavar="A-B", help="only pictures whose two sides have that many pixels")
+    distil.add_argument("--minutes", type=float)
+    distil.add_argument("--steps", type=int)
+    distil.add_argument("--batch", type=int, default=32)
+    distil.add_argument("--patch", type=int, default=64)
+    distil.add_argument("--rate", type=float, default=3e-4, help="learning rate at the start")
+    distil.add_argument("--seed", type=_whole(0), default=0)
+    distil.add_argument("--device", default="auto")
+    distil.add_argument("--threads", type=_whole(1), help="CPU threads to use")
+    distil.add_argument("--name", help="what the model will be called (MODEL-one-pass)")
+    _declared(distil, "Params")
+
+    study = command("study", _study, "Repeat the report of a published reproduction of R2R, and what it got wrong.")
+    study.add_argument("name", nargs="?", metavar="NAME", help="which; see --list")
+    study.add_argument("--list", dest="listed", action="store_true", help="list the studies")
+    study.add_argument("-o", dest="out", type=Path, metavar="FOLDER", help="folder for report, scores and plots")
+    study.add_argument("--data", nargs="+", type=Path, default=(), metavar="DIR", help="pictures that are measured")
+    study.add_argument("--train", type=Path, metavar="DIR", help="clean pictures to learn from, for `networks`")
+    study.add_argument("--model", help="name of an installed model, or a file; see `models`")
+    study.add_argument("--limit", type=_whole(1), metavar="N", help="only the first N pictures")
+    study.add_argument("--sigmas", type=_numbers, default=(25.0, 50.0), metavar="S,S", help="of the noise (25,50)")
+    study.add_argument("--passes", type=_whole(1), default=50, metavar="T", help="independent ones (50)")
+    study.add_argument("--steps", type=_whole(0), help="of each training; 0 trains nothing")
+    study.add_argument("--minutes", type=float, help="for each training, in place of --steps")
+    study.add_argument("--batch", type=_whole(1), metavar="N", help="patches a step")
+    study.add_argument("--draws", default="fresh", choices=("fresh", "fixed"), help="recorruptions in training")
+    study.add_argument("--seed", type=_whole(0), default=0)
+    study.add_argument("--device", default="auto")
+    study.add_argument("--threads", type=_whole(1), help="CPU threads to train with")
     return parser
 
 
@@ -193,6 +253,28 @@ def _whole(least: int) -> Callable[[str], int]:
         return int(text)
 
     return read
+
+
+def _numbers(text: str) -> tuple[float, ...]:
+    """An argument that is a list of positive numbers: 1,0.9."""
+    try:
+        numbers = tuple(float(part) for part in text.split(","))
+    except ValueError:
+        numbers = ()
+    if not numbers or not all(0 < number < math.inf for number in numbers):
+        raise argparse.ArgumentTypeError(f"expected numbers above 0 with commas between them, not {text!r}")
+    return numbers
+
+
+def _guard(text: str) -> float:
+    """An argument that is a kappa of the detail guard, or 0."""
+    try:
+        kappa = float(text)
+    except ValueError:
+        kappa = math.nan
+    if not 0 <= kappa <= STRONGEST:
+        raise argparse.ArgumentTypeError(f"expected a number from 0 (off) to {STRONGEST:g}, not {text!r}")
+    return kappa
 
 
 def _convention(sub: argparse.ArgumentParser) -> None:
@@ -304,10 +386,11 @@ class _Run:
         for step in self.denoising.run(self.passes):
             _progress(step.done, step.total, step.seconds)
         self.strength = getattr(options, "strength", 1.0)
-        self.estimate = self.denoising.estimate(self.passes, self.strength, self.report)
-        if self.estimate.reason and model.method.group > 1 and self.sigma:
+        self.guard = options.guard
+        self.estimate = self.denoising.estimate(self.passes, self.strength, self.report, self.guard)
+        if self.estimate.reason and self.denoising.sums(self.passes).samples:
             self.warnings.append(f"No PSNR is estimated: {self.estimate.reason}")
-        self.pixels = self.denoising.finish(self.passes, self.strength)
+        self.pixels = self.denoising.finish(self.passes, self.strength, self.guard)
         self.seconds = time.monotonic() - began
 
     def record(self) -> dict[str, Any]:
@@ -318,7 +401,7 @@ class _Run:
             "method": self.model.method.id,
             "model": self.model.checkpoint.name,
             "passes": self.passes,
-            "alpha": getattr(self.values, "alpha", None),
+            "alpha": getattr(self.denoising.params, "alpha", None),
             "sigma": round(self.sigma * 255, 4),
             "psnr_db": None,
             "ssim": None,
@@ -420,7 +503,7 @@ def _denoise_one(
         _compare(record, run, reference, options, run.pixels)
     result = replace(image, pixels=run.pixels)
     # Nothing needs the noisy pixels any more; of 100 megapixels they are more than a gigabyte.
-    made = run.denoising.provenance(run.passes, run.strength, run.automatic)
+    made = run.denoising.provenance(run.passes, run.strength, run.automatic, run.guard)
     del image, run
     target.parent.mkdir(parents=True, exist_ok=True)
     save_image(result, target)
@@ -481,7 +564,7 @@ def _methods(options: argparse.Namespace) -> int:
             "source": method.source,
             "params": [asdict(spec) for spec in params.specs(method.Params)],
             "training": [asdict(spec) for spec in params.specs(method.Training)],
-            "trains": bool(method.stages(params.make(method.Training, {}))),
+            "trains": not method.needs_pairs and bool(method.stages(params.make(method.Training, {}))),
         }
         _say(record, options.json, f"{method.id:8} {method.label} ({method.source})")
     return 0
@@ -509,6 +592,8 @@ def _import(options: argparse.Namespace) -> int:
 
 def _evaluate(options: argparse.Namespace) -> int:
     corruption = Corruption.parse(options.noise) if options.noise else None
+    if options.draws > 1 and corruption is None:
+        raise UsageError("--draws repeats the noise that --noise puts on clean pictures: give --noise, too")
     records = []
     models = _Models(options)
     for noisy, reference, level in _pairs(options, corruption):
@@ -534,8 +619,6 @@ def _evaluate(options: argparse.Namespace) -> int:
         "draws": options.draws,
         "mean_psnr_db": _mean(records, "psnr_db"),
         "mean_ssim": _mean(records, "ssim"),
-    if options.draws > 1 and corruption is None:
-        raise UsageError("--draws repeats the noise that --noise puts on clean pictures: give --noise, too")
         "mean_noisy_psnr_db": _mean(records, "noisy_psnr_db"),
         "mean_estimated_psnr_db": _mean(records, "estimated_psnr_db"),
         "mean_estimate_error_db": sum(errors) / len(errors) if errors else None,
@@ -600,7 +683,7 @@ def _benchmark(options: argparse.Namespace) -> int:
 def _train(options: argparse.Namespace) -> int:
     # Loaded here: no other command needs the training code.
     from training.job import TrainError, TrainJob
-    from training.launch import begin, can_resume, follow
+    from training.launch import begin, can_resume
 
     try:
         if options.resume:
@@ -612,7 +695,8 @@ def _train(options: argparse.Namespace) -> int:
                 raise UsageError("train needs --data DIR and -o RUN, or --resume RUN")
             run = options.out
             names = ("noise", "fresh", "validate", "validate_noise", "method", "network", "grey", "start", "minutes")
-            names += ("steps", "batch", "patch", "seed", "device", "threads", "name", "target", "clean")
+            names += ("steps", "batch", "patch", "seed", "device", "threads", "name", "target", "clean", "domain")
+            names += ("scales", "stride", "draws", "hold_out", "schedule", "milestones", "report_every")
             job = TrainJob(
                 data=options.data,
                 learning_rate=options.rate,
@@ -621,25 +705,83 @@ def _train(options: argparse.Namespace) -> int:
                 **{name: getattr(options, name) for name in names},
             )
             begin(job, run)
-        stop = False
-
-        def ask(*_: object) -> None:
-            nonlocal stop
-            stop = True
-
-        # The first Ctrl-C ends the run between two steps and keeps it.
-        previous = signal.signal(signal.SIGINT, ask)
-        try:
-            failed = False
-            for event in follow(run, lambda: stop):
-                print(_told(event), flush=True)
-                failed = getattr(event, "reason", "") == "failed"
-        finally:
-            signal.signal(signal.SIGINT, previous)
+        return _follow(run)
     except TrainError as error:
         return _complain(error, 2)
+
+
+def _distil(options: argparse.Namespace) -> int:
+    from training.job import TrainError, TrainJob
+    from training.launch import begin
+
+    if options.set_sigma is not None:
+        raise UsageError(
+            "The student learns all levels of its pictures, known from --noise or measured; leave out --sigma"
+        )
+    teacher = read_any(find_checkpoint(options.model))
+    names = ("data", "noise", "clean", "network", "start", "validate", "validate_noise", "minutes", "steps", "batch")
+    names += ("patch", "seed", "device", "threads")
+    try:
+        job = TrainJob(
+            method="plain",
+            teacher=options.model,
+            teacher_params=_given(options, method_of(teacher.method), "Params"),
+            grey=teacher.channels == 1,
+            name=options.name or f"{teacher.name}-one-pass",
+            learning_rate=options.rate,
+            sides=_sides(options.sides),
+            **{name: getattr(options, name) for name in names},
+        )
+        begin(job, options.out)
+        if options.clean:
+            print(f"Clean pictures of {options.clean} are used beside the noisy ones", flush=True)
+        return _follow(options.out)
+    except TrainError as error:
+        return _complain(error, 2)
+
+
+def _follow(run: Path) -> int:
+    """Train the job of a run folder and print what happens; TrainError if it cannot."""
+    from training.launch import follow
+
+    stop = False
+
+    def ask(*_: object) -> None:
+        nonlocal stop
+        stop = True
+
+    # The first Ctrl-C ends the run between two steps and keeps it.
+    previous = signal.signal(signal.SIGINT, ask)
+    try:
+        failed = False
+        for event in follow(run, lambda: stop):
+            print(_told(event), flush=True)
+            failed = getattr(event, "reason", "") == "failed"
+    finally:
+        signal.signal(signal.SIGINT, previous)
     print(f"The model is {run / 'checkpoint.safetensors'}")
     return 1 if failed else 0
+
+
+def _study(options: argparse.Namespace) -> int:
+    from app.studies import STUDIES, Choices, StudyError, make
+    from training.job import TrainError
+
+    if options.listed:
+        for name, study in STUDIES.items():
+            print(f"{name:10} {(study.__doc__ or '').splitlines()[0]}")
+        return 0
+    if not options.name or not options.out:
+        raise UsageError("study needs a NAME, see --list, and -o FOLDER")
+    if options.steps and options.minutes:
+        raise UsageError("Give a budget: either --minutes or --steps")
+    given = {key: value for key, value in vars(options).items() if key in Choices.__dataclass_fields__}
+    try:
+        make(options.name, Choices(**given, say=lambda line: print(line, flush=True)))
+    except (StudyError, TrainError) as error:
+        return _complain(error, 2)
+    print(f"The report is {options.out / 'report.md'}")
+    return 0
 
 
 def _sides(text: str | None) -> tuple[int, int] | None:

@@ -78,7 +78,7 @@ def passes(choices: Choices) -> None:
         grid = figure.subplots(len(choices.sigmas), 2, squeeze=False)
         for (sigma, unit), axes in zip(itertools.product(choices.sigmas, units), grid.flat, strict=True):
             found = [scores.where(sigma=sigma, **kind, protocol="right") for kind in settings]
-            labels = [f"{kind['passes']} {kind['draws']}" for kind in settings]
+            labels = [f"{k['passes']} {'in ' * (k['draws'] == 'pairs')}{k['draws']}" for k in settings]
             axes.hist([[getattr(s, unit) for s in group] for group in found], label=labels)
             axes.set(title=f"sigma {sigma:g}", xlabel=units[unit], ylabel="pictures")
         grid[0, 0].legend(fontsize="small")
