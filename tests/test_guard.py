@@ -44,7 +44,7 @@ def guarded(noisy, denoised, kappa, usual=None):
 
 @pytest.mark.parametrize("channels", [1, 3])
 def test_it_is_the_published_formula(channels):
-    clean, noisy, denoised = erased(channels=channels)
+    _, noisy, denoised = erased(channels=channels)
     r = (noisy - denoised).astype(np.float64)
 
     def box(values, side):
@@ -109,7 +109,7 @@ def test_a_picture_from_which_nothing_was_taken_is_left_as_it_is():
 
 def test_clipped_parts_do_not_count_as_usual():
     # Half of the picture is white in both: the other half's noise must not look unusual for it.
-    clean, noisy, denoised = erased()
+    _, noisy, denoised = erased()
     smooth = usual_of(noisy[:60], denoised[:60])
     white = np.ones_like(noisy[:60])
     both = usual_of(np.concatenate((noisy[:60], white)), np.concatenate((denoised[:60], white)))

@@ -137,8 +137,8 @@ def test_a_network_that_does_not_exist_names_the_choices(job, tmp_path):
         list(train(replace(job, network="x"), tmp_path))
 
 
-def test_plain_networks_cannot_be_trained_here(job, tmp_path):
-    with pytest.raises(TrainError, match="Method 'plain' cannot be trained"):
+def test_plain_networks_cannot_be_trained_on_noisy_pictures_alone(job, tmp_path):
+    with pytest.raises(TrainError, match="Method 'plain' learns from pairs only"):
         list(train(replace(job, method="plain"), tmp_path))
 
 

@@ -53,8 +53,8 @@ def train(
     values = params.make(method.Training, job.params)
     if method.needs_pairs and not (job.target or job.teacher):
         raise TrainError(
-            f"Method {job.method!r} learns from pairs only: give --target clean or noisy with clean pictures and --noise, "
-            "or choose a method that learns from noisy pictures alone, such as r2r"
+            f"Method {job.method!r} learns from pairs only: give --target clean or noisy, clean pictures and --noise, or "
+            "choose a method that learns from noisy pictures alone, such as r2r"
         )
     if job.target and not method.needs_pairs:
         raise TrainError(f"Method {job.method!r} learns from noisy pictures alone; --target is for --method plain")
