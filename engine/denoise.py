@@ -332,12 +332,9 @@ class Denoising:
             return Estimate(None, None, "nothing was removed")
         if guard:
             return Estimate(None, None, "the detail guard changes the result in a way that the estimate does not know")
-        accounted = self.model.method.allows_correlation(self.params)
-        if report is not None and report.correlation > 0.1 and not accounted:
-            reason = f"the noise of neighbouring pixels correlates ({report.correlation:.2f}); it must be white"
+        reason = self.model.method.doubt(self.params, report) if report is not None else ""
+        if reason:
             return Estimate(None, None, reason)
-        if report is not None and report.clipped > 0.01:
-            return Estimate(None, None, f"{report.clipped:.1%} of the picture is clipped and its noise cut off there")
         sums = self.sums(passes)
         if not sums.samples:
             return Estimate(None, None, "this method leaves nothing to estimate from")
@@ -349,7 +346,7 @@ class Denoising:
             uncertainty=report.uncertainty if report and measured else 0.0,
             pairs=-(-passes // self.model.method.group),
             peak=peak,
-            dependence=report.dependence if report and accounted else 1.0,
+            dependence=report.dependence if report else 1.0,
         )
 
     def provenance(self, passes: int, strength: float, sigma_automatic: bool, guard: float = 0.0) -> Provenance:

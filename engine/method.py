@@ -208,8 +208,16 @@ class Method(ABC):
         return getattr(params, "passes", 1)
 
     def allows_correlation(self, params: Any) -> bool:
-        """Whether these parameters account for noise that correlates; else no PSNR is estimated where it does."""
+        """Whether these parameters account for noise that correlates, in place of treating it as white."""
         return False
+
+    def doubt(self, params: Any, report: NoiseReport) -> str:
+        """Why no PSNR can be estimated from passes with these parameters where the noise is like that; "" if it can."""
+        if report.correlation > 0.1 and not self.allows_correlation(params):
+            return f"the noise of neighbouring pixels correlates ({report.correlation:.2f}); it must be white"
+        if report.clipped > 0.01:
+            return f"{report.clipped:.1%} of the picture is clipped and its noise cut off there"
+        return ""
 
     def settled(self, params: Any) -> Any:
         """The parameters with those automatic values filled in that follow from the others; kept with a result."""

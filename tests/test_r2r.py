@@ -552,3 +552,15 @@ def test_the_band_of_a_measured_correlation_does_not_close_where_a_wrong_scale_w
     white, measured_ = (estimate_psnr(sums, uncertainty=0.35, dependence=d).band_db for d in (1.0, 9.0))
     assert white < 0.1
     assert measured_ > 1
+
+
+def test_pictures_with_black_where_no_photon_came_have_an_estimate_only_as_counts(tiny):
+    noisy = poisson_noise(0.2 * clean_batch(3), 5)[0].permute(1, 2, 0).numpy()
+    known = report(
+        sigma=math.sqrt(0.02 * noisy.mean()), mean=(float(noisy.mean()),) * 3, clipped=float((noisy == 0).mean())
+    )
+    assert known.clipped > 0.01
+    for kind, is_known in (("white", False), ("poisson", True)):
+        work = Denoising(tiny, Image(noisy), R2RParams(noise_model=kind), sigma=known.sigma, report=known)
+        list(work.run(2))
+        assert (work.estimate(2, report=known).psnr_db is not None) == is_known

@@ -13,7 +13,7 @@ from torch import Generator, Tensor, nn
 from engine import splits
 from engine.covariance import CORRELATED, KINDS, PILOT, SIGNAL_DEPENDENT, WHITE, measured
 from engine.method import Batch, Method, MethodError, Pass, Stage, Task
-from engine.noise import pooled
+from engine.noise import NoiseReport, pooled
 from engine.params import choice, param
 
 POISSON, GAMMA = SPLITS = "poisson", "gamma"
@@ -188,6 +188,10 @@ class R2R(Method):
     def allows_correlation(self, params: Any) -> bool:
         """With the covariance of correlated noise in use."""
         return params.noise_model == CORRELATED
+
+    def doubt(self, params: Any, report: NoiseReport) -> str:
+        """None of the black where no photon or no echo came: such noise is not cut off there."""
+        return super().doubt(params, replace(report, clipped=0.0) if params.noise_model in SPLITS else report)
 
     def stages(self, training: Any) -> Sequence[Stage]:
         """One stage; see `loss`."""
