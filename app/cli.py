@@ -759,8 +759,10 @@ def _follow(run: Path) -> int:
             failed = getattr(event, "reason", "") == "failed"
     finally:
         signal.signal(signal.SIGINT, previous)
+    if failed:
+        return 1
     print(f"The model is {run / 'checkpoint.safetensors'}")
-    return 1 if failed else 0
+    return 0
 
 
 def _study(options: argparse.Namespace) -> int:

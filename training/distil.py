@@ -90,7 +90,7 @@ class Teacher:
             if spec.name != "sigma" and not spec.expert and getattr(self.params, spec.name) is not None
         )
         title = f"{label}, one pass" + (f" (fixed: {fixed})" if fixed else "")
-        description = f"Gives in a single pass what {checkpoint.name} gives on average."
+        description = f"Gives in a single pass the result of {checkpoint.name}."
         if clean:
             title += ", clean pictures used"
             description += " Clean pictures were used beside the noisy ones."
