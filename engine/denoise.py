@@ -105,7 +105,8 @@ def load_model_from(
         )
     where = pick_device(device)
     network = fold_batch_norm(checkpoint.build()).requires_grad_(False)
-    shortened = precision == "auto" and not getattr(network, "foreign", False)
+    kept = getattr(network, "foreign", False) or getattr(network, "full_precision", False)
+    shortened = precision == "auto" and not kept
     dtype = (autocast_dtype(where) if shortened else None) or torch.float32
     if where.type != "cpu":
         _compare_with_cpu(checkpoint, where, dtype)
