@@ -145,6 +145,7 @@ def train(
             for name, parameter in network.named_parameters():
                 parameter.requires_grad_(name.startswith(stage.trains))
             yield Staged(step, stage.name)
+        assert stage is not None
         part = stage.rate(network) if callable(stage.rate) else stage.rate
         rate = part * _rate(job, step, within)
         for group in optimiser.param_groups:
@@ -152,7 +153,7 @@ def train(
         batch = sampler.batch(rng)
         if job.draws == "fixed":
             # The same patches, the same random numbers.
-            generator.manual_seed(zlib.crc32(batch.noisy.numpy()))
+            generator.manual_seed(zlib.crc32(batch.noisy.numpy().tobytes()))
         batch = _moved(batch, device)
         with torch.autocast(device.type, half or torch.bfloat16, enabled=half is not None):
             loss = stage.loss(network, batch, values, generator, within)
