@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 import pytest
 
+from conftest import picture
 from engine.noise import NoiseError, chen, estimate_noise, flattest, is_jpeg, pooled, quiet
 
 DATA = Path(os.environ.get("PELLUCID_DATA", Path(__file__).parents[2] / "shared/data"))
@@ -212,6 +213,15 @@ def test_same_picture_gives_the_same_report():
 def test_windows_of_a_large_picture_tell_what_all_of_it_does():
     noisy = clean_picture(768) + white((768, 768, 3), 15 / 255)
     assert estimate_noise(noisy, max_pixels=150_000).sigma == pytest.approx(15 / 255, rel=0.03)
+
+
+def test_one_deviation_of_noise_that_grows_with_brightness_is_uncertain():
+    clean = picture(192, 256)
+    rng = np.random.default_rng(4)
+    photons = (rng.poisson(clean * 30) / 30).astype(np.float32)
+    white = (clean + 30 / 255 * rng.standard_normal(clean.shape)).astype(np.float32)
+    assert estimate_noise(photons).uncertainty >= 0.1
+    assert estimate_noise(white).uncertainty < 0.05
 
 
 def test_uncertainty_grows_as_the_picture_shrinks():
