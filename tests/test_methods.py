@@ -37,7 +37,7 @@ def image():
 
 
 def test_all_methods_are_found_by_their_own_id():
-    assert {"r2r", "plain", "n2n", "dbsn", "apr-rd", "noise2void"} <= set(METHODS)
+    assert {"r2r", "plain", "n2n", "dbsn", "apr-rd", "n2v"} <= set(METHODS)
     assert all(method_of(name).id == name for name in METHODS)
 
 
