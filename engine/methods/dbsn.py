@@ -246,13 +246,12 @@ class _SigmaMu(nn.Module):
 
     def __init__(self, width: int, hidden: int, outputs: int) -> None:
         super().__init__()
-        self.conv = nn.Sequential(
-            nn.Conv2d(width, hidden, 1),
-            nn.ReLU(inplace=True),
-            *_pointwise(hidden),
-            nn.Conv2d(hidden, outputs, 1),
-        )
+        last = nn.Conv2d(hidden, outputs, 1)
+        self.conv = nn.Sequential(nn.Conv2d(width, hidden, 1), nn.ReLU(inplace=True), *_pointwise(hidden), last)
         _initialise(self)
+        # Almost sure to begin with, or noise would be taken for doubt.
+        with torch.no_grad():
+            last.weight.mul_(0.1)
 
     def forward(self, feature: Tensor) -> Tensor:
         return self.conv(feature).float()
