@@ -165,7 +165,8 @@ def test_a_failure_is_an_event_too(job, tmp_path):
     assert json.loads((tmp_path / "run/events.jsonl").read_text().splitlines()[-1])["reason"] == "failed"
 
 
-def test_dilated_convolutions_learn_in_half_precision(job, tmp_path):
+@pytest.mark.parametrize("grey", [False, True])
+def test_dilated_convolutions_learn_in_half_precision(job, tmp_path, grey):
     # On a CPU their gradients are not finite where the channels come last.
-    made = replace(job, method="dbsn", network="dbsn-small", steps=2, batch=2)
+    made = replace(job, method="dbsn", network="dbsn-small", steps=2, batch=2, grey=grey)
     assert list(train(made, tmp_path))[-1] == Ended(2, "finished")

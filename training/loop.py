@@ -276,7 +276,8 @@ def _layout(network: nn.Module, device: torch.device) -> torch.memory_format:
 
 def _moved(batch: Batch, device: torch.device, layout: torch.memory_format) -> Batch:
     def move(planes: Tensor | None) -> Tensor | None:
-        return None if planes is None else planes.to(device).contiguous(memory_format=layout)
+        # A clone: of one channel either order is "contiguous" already, and convolutions go by the strides.
+        return None if planes is None else planes.to(device).clone(memory_format=layout)
 
     noisy = move(batch.noisy)
     assert noisy is not None
