@@ -162,6 +162,53 @@ def test_a_network_that_cannot_be_says_why():
         build({**TINY, "noise": "x"})
 
 
+@pytest.mark.parametrize("channels", [1, 3])
+def test_the_layers_are_put_together_as_published(channels):
+    network = tiny(channels, "awgn", width=5, blocks=8)
+    torch.nn.init.normal_(network.sigma_n.conv_final.weight, 0, 0.1)
+    with torch.no_grad():
+        for parameter in network.parameters():
+            if parameter.ndim == 1:
+                parameter.normal_(0, 0.1)
+    weights = network.state_dict()
+
+    def conv(x, name, dilation=1, blind=False):
+        weight = weights[f"{name}.weight"].clone()
+        side = weight.shape[-1]
+        if blind:
+            weight[..., side // 2, side // 2] = 0
+        pad = dilation * (side // 2)
+        return torch.nn.functional.conv2d(x, weight, weights[f"{name}.bias"], padding=pad, dilation=dilation)
+
+    def chain(x, stem, *indices):
+        for index in indices:
+            x = conv(x, f"{stem}.{index}").relu()
+        return x
+
+    x = torch.rand(2, channels, 20, 22)
+    head = conv(x, "mu.dbsn_head.0").relu()
+    branches = []
+    for branch, dilation in (("mu.br1.branch", 2), ("mu.br2.branch", 3)):
+        feature = chain(conv(head, f"{branch}.0", blind=True).relu(), branch, 2, 4)
+        for index in range(6, 14):
+            block = f"{branch}.{index}"
+            arms = [chain(feature, f"{block}.{arm}", 0) for arm in ("inception_br1", "inception_br2", "inception_br3")]
+            arms[0] = conv(arms[0], f"{block}.inception_br1.2", dilation).relu()
+            arms[1] = conv(arms[1], f"{block}.inception_br2.2", dilation).relu()
+            feature = conv(torch.cat(arms, 1), f"{block}.concat").relu() + feature
+            feature = chain(feature, f"{block}.middle_1x1_convs", 0, 2)
+        branches.append(conv(feature, f"{branch}.14"))
+    feature = conv(torch.cat(branches, 1), "mu.concat")
+    mu = conv(chain(feature, "mu.dbsn_tail", 0, 2), "mu.dbsn_tail.4")
+    sigma_mu = conv(chain(feature, "sigma_mu.conv", 0, 2), "sigma_mu.conv.4") ** 2
+    z = conv(chain(x, "sigma_n.conv", 0, 2, 4, 6), "sigma_n.conv_final") + (3e-4 if channels == 1 else 0)
+    deviation = torch.nn.functional.softplus(z.mean((2, 3), keepdim=True) - 4) + 0.001
+    found = network.moments(x)
+    assert torch.allclose(found[0], mu, atol=1e-6)
+    assert torch.allclose(found[1], sigma_mu, atol=1e-6)
+    assert torch.allclose(found[2], deviation**2, rtol=1e-5, atol=0)
+
+
 def test_the_level_begins_at_5_of_255():
     network = tiny(1)
     assert network.noise_covariance(torch.rand(1, 1, 8, 8)).sqrt().item() == pytest.approx(0.01915, abs=1e-4)
@@ -204,6 +251,7 @@ def test_more_gamma_is_nearer_to_the_noisy_pixel_in_grey_and_in_colour():
 @pytest.mark.parametrize("strength", [0.3, 0.05, 0.004])
 def test_covariances_are_inverted_also_where_the_noise_is_weak(strength):
     sigma = covariances(6, 20, strength) + (0.2 * strength) ** 2 * np.eye(3)
+    sigma[0] = strength**2 * np.array([[1, 0.99, 0], [0.99, 1, 0], [0, 0, 0.1]])
     inverse, logarithm = _inverse(torch.from_numpy(sigma).float())
     assert np.allclose(inverse.numpy() @ sigma, np.eye(3), atol=1e-3)
     assert np.allclose(logarithm.numpy(), np.linalg.slogdet(sigma)[1], atol=1e-3)
@@ -563,6 +611,20 @@ def test_the_wavelets_are_orthonormal_and_never_trained():
     assert torch.allclose(bands[:, ::4], 2 * torch.nn.functional.avg_pool2d(x, 2))
     assert torch.allclose(network.IWT.inverse(bands), x, atol=1e-6)
     assert not any(name.startswith(("DWT", "IWT")) for name, _ in network.named_parameters())
+
+
+def test_the_student_has_its_shortcuts_at_every_level():
+    torch.manual_seed(0)
+    network, x = MWCNN(1, 4, 6).double(), torch.rand(1, 1, 16, 24, dtype=torch.float64)
+    levels = [(network.get_submodule(f"level{i}_prev"), network.get_submodule(f"level{i}_next")) for i in (1, 2, 3)]
+
+    def level(index, given):
+        if index == 3:
+            return given
+        down, up = levels[index]
+        return network.IWT.inverse(network.DWT(given) + up(level(index + 1, down(network.DWT(given)))))
+
+    assert torch.allclose(network(x), level(0, x))
 
 
 def test_the_student_sees_no_further_than_its_margin():
