@@ -12,7 +12,9 @@ TINY = {"network": "unet", "width": 8, "blocks": 1, "levels": 2}
 def checkpoint(channels: int = 3, method: str = "r2r", seed: int = 0, **arch) -> Checkpoint:
     """A checkpoint whose weights are random but tame: its estimate stays near the picture."""
     torch.manual_seed(seed)
-    own = next(iter(method_of(method).networks.values()), {})
+    own = dict(next(iter(method_of(method).networks.values()), {}))
+    if "width" in own:
+        own["width"] = 8
     base = own if own and "network" not in arch else TINY if arch.get("network", "unet") == "unet" else {}
     arch = {**base, "channels": channels, **arch}
     network = build(arch)
