@@ -32,7 +32,8 @@ class Pass(NamedTuple):
         bz: the recorruption's target part y - target, whose product with the estimate gives the divergence; None
             where the method has none, and then no PSNR is estimated.
         variance: of the noise in each pixel as the method took it, shaped like the estimate; None for sigma^2.
-        divergence: where there is no `bz`: what stands for estimate x bz, see `probe`; None where no PSNR is estimated.
+        divergence: where there is no `bz`: what stands for estimate x bz, see `one_pass.probe`; None where no PSNR is
+            estimated.
     """
 
     estimate: Tensor
@@ -67,24 +68,6 @@ class Task:
     def level(self, sigma: float | None = None) -> Tensor:
         """A standard deviation, by default `sigma`, as a network takes it: (B, 1, 1, 1)."""
         return self.noisy.new_full((self.noisy.shape[0], 1, 1, 1), self.sigma if sigma is None else sigma)
-
-
-def probe(denoise: Callable[[Tensor], Tensor], task: Task, estimate: Tensor, index: int) -> Tensor:
-    """What gives a method without recorruption its divergence (`Pass.divergence`), by one run more.
-
-    Monte-Carlo SURE (Ramani, Blu, Unser: A black-box optimization of denoising algorithms, TIP 2008): with unit noise b
-    the sum of sigma^2 / epsilon b (f(y + epsilon b) - f(y)) has the expectation sigma^2 tr(J) up to epsilon^2.
-
-    Args:
-        denoise: f, without any randomness of its own.
-        task: of the pass.
-        estimate: f(y), (B, C, H, W).
-        index: of the pass, for its random numbers.
-    """
-    b = task.field.unit(index)
-    # A tenth of sigma is 0.13 dB off where the network bends; a hundredth drowns in the rounding of bf16.
-    epsilon = task.sigma / 20
-    return task.sigma**2 / epsilon * b * (denoise(task.noisy + epsilon * b) - estimate)
 
 
 @dataclass(frozen=True, eq=False)

@@ -15,6 +15,7 @@ TORCH_ALLOWED = {
     "app.__main__",  # inside a function, for Windows alone: there torch must be loaded before Qt
     "engine.method",
     "engine.networks",
+    "engine.one_pass",
     "engine.checkpoint",
     "engine.covariance",
     "engine.splits",

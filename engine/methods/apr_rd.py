@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import itertools
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -13,12 +13,13 @@ import torch
 from torch import Generator, Tensor, nn
 from torch.nn import functional as F
 
-from engine.method import Batch, Layout, Method, MethodError, Pass, Stage, Task
+from engine.method import Batch, Layout, MethodError, Stage, Task
+from engine.one_pass import OnePass, OnePassParams
 from engine.params import choice, param
 
 
 @dataclass(frozen=True)
-class AprRdParams:
+class AprRdParams(OnePassParams):
     """What a user adjusts."""
 
     part: str = choice(
@@ -38,16 +39,6 @@ class AprRdParams:
         help="The teacher leaves out 2s - 1 pixels across. 1 is sharpest, 5 ignores noise that spreads over several "
         "pixels. Means nothing to the student.",
         expert=True,
-    )
-    sigma: float | None = param(
-        None,
-        0.0,
-        1.0,
-        "Noise level (sigma)",
-        scale=255.0,
-        step=0.1 / 255,
-        help="Standard deviation of the noise on a scale of 0 to 255. The networks find it by themselves: it only "
-        "decides whether the picture is denoised, which it is not at 0.",
     )
 
 
@@ -519,7 +510,7 @@ class _StudentAtBsn(_Student):
         return self.dec1(torch.cat((feature, x), 1))
 
 
-class AprRd(Method):
+class AprRd(OnePass):
     """Kim, Cho: Adjacent pixel replacer and recharged distillation (APR-RD), AAAI 2025.
 
     A blind-spot network predicts each pixel from its surroundings, without those so near that their noise goes with
@@ -541,15 +532,13 @@ class AprRd(Method):
         "apr-rd-small": {"network": "apr-rd", "width": 16, "levels": 3},
     }
 
-    def passes(self, network: nn.Module, task: Task) -> Iterator[Pass]:
-        """The same estimate each time; there is nothing random in it."""
+    def denoiser(self, network: nn.Module, task: Task) -> Callable[[Tensor], Tensor]:
+        """The student, or the teacher with the chosen blind spot."""
         network, params = _own(network), task.params
         network.part(params.part)
-        by_student = params.part == "student" and network.student is not None
-        while True:
-            yield Pass(
-                network.by_student(task.noisy) if by_student else network.by_teacher(task.noisy, params.shift), None
-            )
+        if params.part == "student" and network.student is not None:
+            return network.by_student
+        return lambda noisy: network.by_teacher(noisy, params.shift)
 
     def margin(self, network: nn.Module, params: Any) -> int:
         """Of the part that is used; the teacher's reaches twice as far."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -10,24 +10,9 @@ import torch
 from torch import Generator, Tensor, nn
 from torch.nn import functional as F
 
-from engine.method import Batch, Layout, Method, MethodError, Pass, Stage, Task
+from engine.method import Batch, Layout, MethodError, Stage
+from engine.one_pass import OnePass
 from engine.params import param
-
-
-@dataclass(frozen=True)
-class Neighbor2NeighborParams:
-    """What a user adjusts."""
-
-    sigma: float | None = param(
-        None,
-        0.0,
-        1.0,
-        "Noise level (sigma)",
-        scale=255.0,
-        step=0.1 / 255,
-        help="Standard deviation of the noise on a scale of 0 to 255. Automatic measures it in the picture. The "
-        "method's own network finds the level by itself; others are told it. At 0 the picture is left as it is.",
-    )
 
 
 @dataclass(frozen=True)
@@ -116,7 +101,7 @@ class _Up(nn.Module):
         return torch.cat((self.deconv(x), skip), 1)
 
 
-class Neighbor2Neighbor(Method):
+class Neighbor2Neighbor(OnePass):
     """Huang, Li, Jia, Lu, Liu: Neighbor2Neighbor, CVPR 2021.
 
     Two pictures of half the side are drawn from a noisy one, so that the pixels at one place of them are neighbours.
@@ -127,15 +112,9 @@ class Neighbor2Neighbor(Method):
     id = "n2n"
     label = "Neighbor2Neighbor"
     source = "Huang, Li, Jia, Lu, Liu: Neighbor2Neighbor, CVPR 2021"
-    Params = Neighbor2NeighborParams
     Training = Neighbor2NeighborTraining
     architectures: ClassVar = {"n2n": NeighborUNet}
     networks: ClassVar = {"n2n": {"network": "n2n"}}
-
-    def passes(self, network: nn.Module, task: Task) -> Iterator[Pass]:
-        """The picture at full resolution, once; there is nothing random in it."""
-        while True:
-            yield Pass(network(task.noisy, task.level()), None)
 
     def stages(self, training: Any) -> Sequence[Stage]:
         """One stage; see `loss`."""

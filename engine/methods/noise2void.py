@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import Generator, Tensor, nn
 
-from engine.method import Batch, Method, Pass, Stage, Task
+from engine.method import Batch, Stage
+from engine.one_pass import OnePass
 
 SHARE = 0.002
 """Of the pixels that are masked in a step."""
@@ -17,17 +18,12 @@ RADIUS = 5
 """Of the square that replacements are taken from."""
 
 
-class Noise2Void(Method):
+class Noise2Void(OnePass):
     """Krull, Buchholz, Jug: Noise2Void, CVPR 2019. The noise must not be correlated between pixels."""
 
     id = "n2v"
     label = "Noise2Void"
     source = "Krull, Buchholz, Jug: Noise2Void, CVPR 2019"
-
-    def passes(self, network: nn.Module, task: Task) -> Iterator[Pass]:
-        """The picture as it is, nothing masked; the same estimate each time."""
-        while True:
-            yield Pass(network(task.noisy, task.level()), None)
 
     def stages(self, training: Any) -> Sequence[Stage]:
         """One stage; see `loss`."""
