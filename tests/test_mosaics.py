@@ -199,3 +199,9 @@ def test_only_r2r_recorrupts_before_developing():
 def test_mosaics_take_no_noise_of_ours():
     with pytest.raises(TrainError, match="carry their own noise"):
         TrainJob(data="x", domain="mosaic", noise="gaussian:5", steps=1)
+
+
+@pytest.mark.parametrize("given", [{"stride": 8}, {"hold_out": 0.2}, {"sides": (64, 512)}, {"validate": "x"}])
+def test_what_has_no_effect_on_mosaics_is_refused(given):
+    with pytest.raises(TrainError, match=f"--{next(iter(given)).replace('_', '-')} has no effect on mosaics"):
+        job("mosaic", **given)

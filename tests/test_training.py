@@ -1,6 +1,7 @@
 """Training learns without clean pixels, stops and resumes, and leaves whole files."""
 
 import json
+import shlex
 from dataclasses import replace
 
 import numpy as np
@@ -73,6 +74,21 @@ def test_a_resumed_run_is_the_same_run(job, tmp_path):
     assert all(torch.allclose(first[key], second[key], atol=1e-6) for key in first)
 
 
+def test_a_run_stopped_between_two_stages_goes_on_with_averaged_weights(job, tmp_path):
+    # The first of its stages ends after six of ten steps.
+    made = replace(job, method="dbsn", network="dbsn-small", steps=10, batch=2, patch=16)
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    whole.mkdir()
+    parts.mkdir()
+    list(train(made, whole))
+    steps = iter(range(100))
+    list(train(made, parts, lambda: next(steps) >= 6))
+    assert torch.load(parts / STATE, weights_only=True)["step"] == 6  # noqa: TID251
+    list(train(made, parts))
+    first, second = weights(whole), weights(parts)
+    assert all(torch.allclose(first[key], second[key], atol=1e-6) for key in first)
+
+
 def test_the_stop_file_ends_the_run_and_keeps_it(job, tmp_path):
     (tmp_path / STOP).touch()
     events = list(train(job, tmp_path))
@@ -118,6 +134,8 @@ def test_a_loss_that_is_not_finite_ends_the_run_as_failed(job, tmp_path, monkeyp
         ({"target": "x", "noise": "gaussian:5"}, "clean or noisy"),
         ({"target": "clean", "noise": None}, "give the noise"),
         ({"patch": 30}, "a multiple of 8"),
+        ({"noise": None, "fresh": True}, "Only noise that is put on"),
+        ({"clean": "elsewhere"}, "give --clean to distil"),
     ],
 )
 def test_a_job_that_cannot_run_says_why(job, change, said):
@@ -130,6 +148,32 @@ def test_a_folder_without_pictures_says_so(job, tmp_path):
     empty.mkdir()
     with pytest.raises(TrainError, match="None of the 0 pictures"):
         list(train(replace(job, data=str(empty)), tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [({"validate": "nowhere"}, "no picture in nowhere"), ({"validate_noise": "loud"}, "must read gaussian")],
+)
+def test_what_cannot_be_validated_on_is_refused_before_the_training(job, tmp_path, change, said):
+    with pytest.raises(ValueError, match=said):
+        next(train(replace(job, **{"validate": job.data, **change}), tmp_path))
+
+
+def test_a_checkpoint_to_begin_from_and_another_network_are_not_both_taken(job, tmp_path):
+    list(train(job, tmp_path))
+    again = replace(job, start=str(tmp_path / CHECKPOINT), steps=1)
+    (tmp_path / "again").mkdir()
+    assert list(train(again, tmp_path / "again"))[-1] == Ended(1, "finished")
+    with pytest.raises(TrainError, match="leave --network out"):
+        list(train(replace(again, network="dncnn17"), tmp_path / "again"))
+
+
+def test_the_command_of_a_card_can_be_typed(folder, job, tmp_path):
+    spaced = folder.rename(folder.with_name("my pictures"))
+    list(train(replace(job, data=str(spaced), noise=None, params={"noise_model": "per channel"}, steps=1), tmp_path))
+    words = shlex.split(load_checkpoint(tmp_path / CHECKPOINT).card.command)
+    assert words[words.index("--data") + 1] == "my pictures"
+    assert words[words.index("--noise-model") + 1] == "per channel"
 
 
 def test_a_network_that_does_not_exist_names_the_choices(job, tmp_path):

@@ -108,6 +108,16 @@ class TrainJob:
             raise TrainError(
                 "Only r2r recorrupts mosaics before they are developed; choose --domain mosaic or --method r2r"
             )
+        ignored = {"fresh": self.fresh, "sides": self.sides, "stride": self.stride, "hold-out": self.hold_out}
+        ignored |= {"validate": self.validate if self.domain == "mosaic" else None}
+        if self.domain != "picture" and any(ignored.values()):
+            raise TrainError(
+                f"--{next(name for name in ignored if ignored[name])} has no effect on mosaics; leave it out"
+            )
+        if self.fresh and not self.noise:
+            raise TrainError("Only noise that is put on the pictures can be fresh: give it with --noise")
+        if self.clean and not self.teacher:
+            raise TrainError("Only a student learns from other, clean pictures, too: give --clean to distil")
         if self.target not in (None, "clean", "noisy"):
             raise TrainError(f"A target is clean or noisy, not {self.target!r}")
         if self.target and self.teacher:

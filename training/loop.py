@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import math
 import platform
+import shlex
 import time
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -79,11 +80,14 @@ def train(
     count = len(pictures) // len(job.scales)
     torch.manual_seed(job.seed)
     arch = {**network_named(job.network, method), "channels": 1 if job.grey else 4 if job.domain == "mosaic" else 3}
+    _check_validation(job, arch["channels"])
     start = load_checkpoint(find_checkpoint(job.start)) if job.start else None
     if teacher and start is None:
         start = teacher.start(arch if job.network else None)
     if start is not None and start.channels != arch["channels"]:
         raise TrainError(f"{start.name} is for {start.channels} channel(s), this job for {arch['channels']}")
+    if start is not None and job.start and job.network and dict(start.arch) != arch:
+        raise TrainError(f"{start.name} brings a network of its own, which is not {job.network!r}; leave --network out")
     arch = dict(start.arch) if start else arch
     if not method.fits(arch):
         raise TrainError(f"Method {job.method!r} cannot train network {arch['network']!r}; leave --network out")
@@ -98,6 +102,7 @@ def train(
     if half is torch.float16:
         half = None  # its small gradients would vanish without loss scaling
     step, spent = 0, 0.0
+    number: int | None = None  # of the stage that the last step belonged to
     if (run / STATE).exists():
         state = torch.load(run / STATE, map_location="cpu", weights_only=True)  # noqa: TID251
         network.load_state_dict(state["network"])
@@ -105,7 +110,7 @@ def train(
         optimiser.load_state_dict(state["optimiser"])
         generator.set_state(state["generator"])
         rng.bit_generator.state = _unpack(state["rng"])
-        step, spent = state["step"], state["spent"]
+        step, spent, number = state["step"], state["spent"], state.get("stage")
 
     def progress() -> float:
         done = step / job.steps if job.steps else spent / 60 / (job.minutes or 1)
@@ -120,6 +125,7 @@ def train(
             "rng": _pack(dict(rng.bit_generator.state)),
             "step": step,
             "spent": spent,
+            "stage": number,
         }
         with replacing(run / STATE) as partial:
             torch.save(state, partial)
@@ -139,11 +145,11 @@ def train(
         if should_stop() or (run / STOP).exists():
             reason = "stopped"
             break
-        number, within = _stage_at(stages, progress())
-        if stage is not stages[number]:
-            if stage is not None:
+        present, within = _stage_at(stages, progress())
+        if stage is not stages[present]:
+            if number not in (None, present):
                 network.load_state_dict(average.state_dict())
-            stage = stages[number]
+            number, stage = present, stages[present]
             for name, parameter in network.named_parameters():
                 parameter.requires_grad_(name.startswith(stage.trains))
             yield Staged(step, stage.name)
@@ -200,6 +206,15 @@ def train(
     save()
     yield Saved(step)
     yield Ended(step, reason)
+
+
+def _check_validation(job: TrainJob, channels: int) -> None:
+    """Refuse pictures to validate on that cannot be used, before hours are spent; TrainError or CorruptionError."""
+    if not job.validate:
+        return
+    if not any(path.is_file() for path in find_images([Path(job.validate)])):
+        raise TrainError(f"There is no picture in {job.validate} to validate on")
+    Corruption.parse(job.validate_noise).apply(np.zeros((1, 1, channels)), rng_for(job.seed, ""))
 
 
 def validate(
@@ -333,17 +348,17 @@ def _card(
     if job.clean:
         trained_on += f"; and clean pictures of {Path(job.clean).name}, unpaired"
     results = {} if psnr is None else {f"middle 256x256 of {Path(job.validate or '').name}, {job.validate_noise}": psnr}
-    options = [f"distil {Path(job.teacher).name}" if job.teacher else f"train --method {job.method}"]
-    options += [f"--data {Path(job.data).name}"]
+    options = [f"distil {_named(job.teacher)}" if job.teacher else f"train --method {job.method}"]
+    options += [f"--data {_named(job.data)}"]
     options += [f"--network {job.network}"] if job.network else []
     options += [f"--domain {job.domain}"] if job.domain != "picture" else []
     options += [f"--noise {job.noise}"] if job.noise else []
     options += ["--fresh"] if job.fresh else []
     options += [f"--target {job.target}"] if job.target else []
-    options += [f"--clean {Path(job.clean).name}"] if job.clean else []
+    options += [f"--clean {_named(job.clean)}"] if job.clean else []
     options += [f"--sides {job.sides[0]}-{job.sides[1]}"] if job.sides else []
     options += ["--grey"] if job.grey and not job.teacher else []
-    options += [f"--start {Path(job.start).name}"] if job.start else []
+    options += [f"--start {_named(job.start)}"] if job.start else []
     options += [f"--minutes {job.minutes:g}"] if job.minutes else [f"--steps {job.steps}"]
     options += [f"--batch {job.batch} --patch {job.patch} --rate {job.learning_rate:g} --seed {job.seed}"]
     options += [f"--scales {','.join(f'{scale:g}' for scale in job.scales)}"] if job.scales != (1.0,) else []
@@ -368,10 +383,16 @@ def _card(
     return teacher.describe(card, bool(job.clean)) if teacher else card
 
 
+def _named(path: str) -> str:
+    """The last part of a path, as a command line takes it."""
+    return shlex.quote(Path(path).name)
+
+
 def _options(kind: type, values: Mapping[str, Any]) -> list[str]:
     """Values of parameters as the command line takes them."""
     given = [(spec, values[spec.name]) for spec in params.specs(kind) if values.get(spec.name) is not None]
     return [
-        f"--{spec.name.replace('_', '-')} {value if spec.choices else format(value * spec.scale, 'g')}"
+        f"--{spec.name.replace('_', '-')} "
+        + (shlex.quote(str(value)) if spec.choices else format(value * spec.scale, "g"))
         for spec, value in given
     ]
