@@ -133,7 +133,6 @@ def _parser() -> argparse.ArgumentParser:
     train.add_argument("--method", default="r2r")
     train.add_argument("--network", help="what to train; a wrong name lists the choices")
     train.add_argument("--target", choices=("clean", "noisy"), help="train on pairs, for comparison: method plain")
-    train.add_argument("--clean", metavar="DIR", help="other, clean pictures, for stages that learn from them unpaired")
     train.add_argument(
         "--domain",
         default="picture",
@@ -173,7 +172,8 @@ def _parser() -> argparse.ArgumentParser:
     distil.add_argument("-o", dest="out", type=Path, metavar="RUN", required=True, help="folder of the run")
     distil.add_argument("--noise", metavar="SPEC", help="put this noise on the pictures first, once for each")
     distil.add_argument("--clean", metavar="DIR", help="clean pictures to learn from, too, with the teacher's noise")
-    distil.add_argument("--network", help="the student; by default the teacher's own network, from its weights")
+    about = "the student; by default the teacher's own network, from its weights, or unet where only its method runs that"
+    distil.add_argument("--network", help=about)
     distil.add_argument("--start", metavar="MODEL", help="checkpoint to begin from")
     distil.add_argument("--validate", metavar="DIR", help="clean pictures whose PSNR is reported, never used to choose")
     distil.add_argument("--validate-noise", metavar="SPEC", default="gaussian:25")
@@ -388,7 +388,7 @@ class _Run:
         self.strength = getattr(options, "strength", 1.0)
         self.guard = options.guard
         self.estimate = self.denoising.estimate(self.passes, self.strength, self.report, self.guard)
-        if self.estimate.reason and self.denoising.sums(self.passes).samples:
+        if self.estimate.reason and self.sigma and getattr(values, "estimate", "on") == "on":
             self.warnings.append(f"No PSNR is estimated: {self.estimate.reason}")
         self.pixels = self.denoising.finish(self.passes, self.strength, self.guard)
         self.seconds = time.monotonic() - began
@@ -695,7 +695,7 @@ def _train(options: argparse.Namespace) -> int:
                 raise UsageError("train needs --data DIR and -o RUN, or --resume RUN")
             run = options.out
             names = ("noise", "fresh", "validate", "validate_noise", "method", "network", "grey", "start", "minutes")
-            names += ("steps", "batch", "patch", "seed", "device", "threads", "name", "target", "clean", "domain")
+            names += ("steps", "batch", "patch", "seed", "device", "threads", "name", "target", "domain")
             names += ("scales", "stride", "draws", "hold_out", "schedule", "milestones", "report_every")
             job = TrainJob(
                 data=options.data,

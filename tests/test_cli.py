@@ -112,6 +112,18 @@ def test_a_method_without_a_noise_level_runs_on_a_clean_picture_and_says_so(caps
         assert ("left as it is" in record["warnings"][0]) is (method == "r2r")
 
 
+def test_a_method_of_one_pass_says_why_it_estimates_no_psnr(capsys, noisy, tmp_path):
+    dark = load_image(noisy)
+    save_image(replace(dark, pixels=dark.pixels - 0.4, bits=8, is_float=False), tmp_path / "dark.png")
+    install("blind", "n2n", features=4)
+    given = ("denoise", tmp_path / "dark.png", "-o", tmp_path / "o.png", "--overwrite", "--sigma", 15, "--json")
+    _, (record,), _ = run(capsys, *given, "--method", "n2n")
+    assert record["estimated_psnr_db"] is None
+    assert "is clipped" in record["warnings"][-1]
+    _, (record,), _ = run(capsys, *given, "--method", "n2n", "--estimate", "off")
+    assert record["warnings"] == []
+
+
 def test_what_another_method_suggests_for_its_model_is_left_out(capsys, noisy, tmp_path):
     save_checkpoint(replace(checkpoint(3), name="own", params={"alpha": 0.3}), paths.models() / "own.safetensors")
     given = ("denoise", noisy, "-o", tmp_path / "o.tif", "--overwrite", "--model", "own", "--json")

@@ -18,7 +18,7 @@ log = logging.getLogger(__name__)
 def begin(job: TrainJob, run: Path) -> None:
     """Make the run folder; TrainError if there is a run in it already."""
     if can_resume(run):
-        raise TrainError(f"{run} holds a run already; continue it with --resume {run} or give another folder")
+        raise TrainError(f"{run} holds a run already; continue it with train --resume {run} or give another folder")
     run.mkdir(parents=True, exist_ok=True)
     write_job(job, run)
 
