@@ -172,7 +172,7 @@ def _parser() -> argparse.ArgumentParser:
     distil.add_argument("-o", dest="out", type=Path, metavar="RUN", required=True, help="folder of the run")
     distil.add_argument("--noise", metavar="SPEC", help="put this noise on the pictures first, once for each")
     distil.add_argument("--clean", metavar="DIR", help="clean pictures to learn from, too, with the teacher's noise")
-    about = "the student; by default the teacher's own network, from its weights, or unet where only its method runs that"
+    about = "the student; by default the network of the teacher, or unet where only its method can run that"
     distil.add_argument("--network", help=about)
     distil.add_argument("--start", metavar="MODEL", help="checkpoint to begin from")
     distil.add_argument("--validate", metavar="DIR", help="clean pictures whose PSNR is reported, never used to choose")
