@@ -8,7 +8,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from PySide6.QtCore import QEvent, QObject, QSignalBlocker, Qt, Signal
+from PySide6.QtCore import QEvent, QModelIndex, QObject, QPersistentModelIndex, QSignalBlocker, Qt, Signal
 from PySide6.QtGui import QBrush, QColor
 from PySide6.QtWidgets import (
     QCheckBox,
@@ -22,6 +22,7 @@ from PySide6.QtWidgets import (
     QSizePolicy,
     QSlider,
     QStyledItemDelegate,
+    QStyleOptionViewItem,
     QToolButton,
     QVBoxLayout,
     QWidget,
@@ -33,6 +34,7 @@ from app.workspace import Workspace
 from engine.metrics import Estimate
 from engine.noise import NoiseReport
 from engine.params import Spec
+from engine.proposal import settled_sigma
 
 STRENGTH = Spec(
     "strength",
@@ -60,6 +62,16 @@ GUARD = Spec(
     "and some noise with it. Nothing is computed anew, but no PSNR can be estimated.",
 )
 """None is off."""
+
+_NOISE_WORDS = (
+    "White noise is independent from pixel to pixel, as where a raw file was developed without smoothing. Correlated "
+    "noise comes in spots: neighbouring pixels err alike, as in most camera JPEGs; it is treated as stronger white "
+    "noise where the method is told one level.\n\nSigma is the noise's standard deviation on a scale of 0 to 255; a "
+    "clipped pixel is black or white, where noise is cut off."
+)
+
+_WIDEST = 700
+"""Pixels that the open list of models takes at most."""
 
 _MANY_STEPS = 500
 """From here on a slider is finer at its low end, where most values lie."""
@@ -353,6 +365,9 @@ class Controls(QWidget):
 
         self.method = _combo("Method", "How the picture is denoised. Automatic goes by the noise of each picture.")
         self.model = _combo("Model", "The trained network. Automatic takes the one made for this kind of picture.")
+        self.model.setItemDelegate(_Titled(self.model))
+        self.title = QLabel()
+        self.title.setObjectName("muted")
         self.card = QToolButton()
         self.card.setText("About")
         self.card.setAccessibleName("About the model")
@@ -383,8 +398,11 @@ class Controls(QWidget):
         self.notice = QLabel()
         self.notice.setObjectName("warning")
         self.notice.hide()
-        for label in (self.number, self.number_note, self.noise, self.noise_reason, self.notice, self.proposal):
+        texts = (self.title, self.number, self.number_note, self.noise, self.noise_reason, self.notice, self.proposal)
+        for label in texts:
             _wrap(label)
+        for label in (self.proposal, self.noise, self.noise_reason):
+            label.setToolTip(_wrapped(_NOISE_WORDS))
         self.reference = ReferenceRow()
         self.denoise = QPushButton("Denoise")
         self.save = QPushButton("Save…")
@@ -404,6 +422,7 @@ class Controls(QWidget):
             choice.addWidget(label, row, 0)
             choice.addWidget(widget, row, 1, 1, 1 if widget is self.model else 2)
         choice.addWidget(self.card, 1, 2)
+        choice.addWidget(self.title, 2, 0, 1, 3)
         choice.setColumnStretch(1, 1)
         layout.addLayout(choice)
         proposed = QHBoxLayout()
@@ -476,12 +495,16 @@ class Controls(QWidget):
             items = [("Automatic", "", "What suits the noise of each picture"), *map(_method_item, methods)]
             self._fill(self.method, items, workspace.values.method)
             self._grey([not m.runs for m in methods])
-        leading, runs = workspace.leading_model(), workspace.models()
+        leading, in_force = workspace.leading_model(), workspace.model_in_force()
+        # Where the method is automatic, each model brings its own.
+        runs = workspace.models() if workspace.values.method else workspace.catalog.models
         known = [(f"Automatic ({leading.name})" if leading else "Automatic", "", "Made for this kind of picture")]
         known += [(entry.name, entry.name, entry.card.title) for entry in runs]
         chosen = workspace.values.model
         self._fill(self.model, known, chosen if any(entry.name == chosen for entry in runs) else "")
-        self.card.setEnabled(workspace.model_in_force() is not None)
+        self.title.setText(in_force.card.title if in_force is not None else "")
+        self.title.setVisible(bool(self.title.text()))
+        self.card.setEnabled(in_force is not None)
         if method is not self._drawn:
             self._draw(method.specs if method is not None else ())
             self._drawn = method
@@ -498,16 +521,23 @@ class Controls(QWidget):
         self.show_state()
 
     def _show_proposal(self) -> None:
-        """Why this method was taken, or that another is proposed; nothing where the chosen one is the proposed one."""
+        """Why this method was taken, or that another is proposed; nothing where the chosen one is the proposed one.
+
+        Also nothing where the picture is left alone: the notice says so.
+        """
         workspace, proposal = self.workspace, self.workspace.proposal
         is_known = workspace.opened is not None and workspace.opened.is_measured
         text, differs = "", False
         if not workspace.values.method and not is_known:
             text = "Chosen by the noise of each picture"
         elif is_known and proposal is not None:
-            label = next((m.label for m in workspace.catalog.methods if m.id == proposal.method), proposal.method)
+            method = next((m for m in workspace.catalog.methods if m.id == proposal.method), None)
+            report = workspace.opened.report if workspace.opened is not None else None
+            spares = method is not None and settled_sigma(report, method.specs) == 0
+            label = "leave it as it is" if spares else method.label if method is not None else proposal.method
             differs = workspace.values.method not in ("", proposal.method)
-            if differs or not workspace.values.method:
+            differs = differs and not (spares and workspace.is_left_alone)
+            if differs or not (workspace.values.method or spares):
                 text = f"{'Proposed: ' if differs else ''}{label}, because {proposal.reason}"
         self.proposal.setText(text)
         self.proposal.setVisible(bool(text))
@@ -519,6 +549,9 @@ class Controls(QWidget):
             for text, data, tip in items:
                 combo.addItem(text, data)
                 combo.setItemData(combo.count() - 1, tip, Qt.ItemDataRole.ToolTipRole)
+            if combo is self.model:
+                # As wide as its longest line: it may reach out of the panel.
+                combo.view().setMinimumWidth(min(_WIDEST, combo.view().sizeHintForColumn(0) + 24))
         combo.setCurrentIndex(combo.findData(chosen))
         combo.setEnabled(bool(items))
 
@@ -686,7 +719,7 @@ def noise_text(report: NoiseReport) -> str:
     sigma, level, correlation = report.sigma * 255, report.level * 255, f"{report.correlation:.2f}"
     clipped = f"clipped {report.clipped:.1%}"
     if not sigma:
-        return f"nothing worth removing\ncorrelation {correlation} · {clipped}"
+        return f"nothing worth removing\n{clipped}"
     if abs(level - sigma) < 0.05:
         return f"sigma {sigma:.1f} of 255\ncorrelation {correlation} · {clipped}"
     # Neighbours may be independent and the channels alike, as where a JPEG stores colour at half the size.
@@ -696,6 +729,17 @@ def noise_text(report: NoiseReport) -> str:
 
 def _db(value: float) -> str:
     return "∞ dB" if math.isinf(value) else f"{value:.2f} dB"
+
+
+class _Titled(QStyledItemDelegate):
+    """Shows what is behind a name in a list; the closed list shows the name alone."""
+
+    def initStyleOption(self, option: QStyleOptionViewItem, index: QModelIndex | QPersistentModelIndex) -> None:
+        """Add the tooltip's text to the name."""
+        super().initStyleOption(option, index)
+        title = index.data(Qt.ItemDataRole.ToolTipRole)
+        if title:
+            option.text = f"{option.text}  ·  {title}"
 
 
 class _Fold(QWidget):

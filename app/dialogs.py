@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -346,10 +347,13 @@ class ShortcutsDialog(QDialog):
 class ConventionDialog(QDialog):
     """Asks how a checkpoint of others is to be run, where the file does not say."""
 
-    def __init__(self, file: Path, reason: str, questions: Iterable[Question], parent: QWidget | None = None) -> None:
+    def __init__(self, file: Path, questions: Iterable[Question], parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.setWindowTitle(f"Import {file.name}")
-        text = QLabel(f"The file does not say how it is to be run. Its authors' page or code does.\n\n{reason}")
+        text = QLabel(
+            f"{file.name} does not say how its network is to be run; its authors' page or code does. "
+            "The usual answers are chosen. If the result looks wrong, import it again with others."
+        )
         text.setWordWrap(True)
         text.setMinimumWidth(460)
         form = QFormLayout()
@@ -373,22 +377,24 @@ class ConventionDialog(QDialog):
         return {name: combo.currentData() for name, combo in self._combos.items()}
 
 
-def card_text(entry: CheckpointEntry) -> str:
-    """A model's card for people."""
+def card_text(entry: CheckpointEntry, labels: Mapping[str, str]) -> str:
+    """A model's card for people; `labels` are those of the methods by their ids."""
     card = entry.card
+    minutes = f"{card.minutes:.0f} minutes" if card.minutes >= 1.5 else "under two minutes"
+    source = {"The model it learned from": f"SHA-256 {card.source}"} if _is_hash(card.source) else {}
     lines = [card.title or entry.name, ""]
     kind = "colour" if entry.channels == 3 else "grey"
     facts = {
         "Name": entry.name,
-        "Method": entry.method,
+        "Method": labels.get(entry.method, entry.method),
         "For": f"{kind} pictures",
         "About": card.description,
         "Trained on": card.trained_on,
-        "Training": f"{card.steps} steps, {card.minutes:.0f} minutes on {card.device}" if card.steps else "",
+        "Training": f"{card.steps} steps, {minutes} on {card.device}" if card.steps else "",
         "Command": card.command,
         "Date": card.date,
         "Licence": card.licence,
-        "Source": card.source,
+        **(source or {"Source": card.source}),
         "File": str(entry.path),
     }
     lines += [f"{name}: {value}" for name, value in facts.items() if value]
@@ -396,3 +402,8 @@ def card_text(entry: CheckpointEntry) -> str:
         lines += ["", "Measured, in dB:"]
         lines += [f"  {name}: {value:.2f}" for name, value in dataclasses.asdict(card)["results"].items()]
     return "\n".join(lines)
+
+
+def _is_hash(text: str) -> bool:
+    """Of a file, as a distilled model's card has it of its teacher."""
+    return re.fullmatch(r"[0-9a-f]{64}", text) is not None

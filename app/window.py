@@ -111,6 +111,7 @@ class MainWindow(QMainWindow):
         workspace.failed.connect(self._show_failure)
         workspace.saved.connect(self._show_saved)
         workspace.batch_finished.connect(self._show_batch)
+        workspace.imported.connect(self._show_imported)
         workspace.copied.connect(self._copy_pixels)
         workspace.convention_needed.connect(self._ask_convention)
 
@@ -422,7 +423,7 @@ class MainWindow(QMainWindow):
             self.workspace.import_model(name)
 
     def _ask_convention(self, file: Path, needed) -> None:
-        dialog = ConventionDialog(file, str(needed), needed.questions, self)
+        dialog = ConventionDialog(file, needed.questions, self)
         if dialog.exec() == QDialog.DialogCode.Accepted:
             self.workspace.import_model(file, {**needed.given, **dialog.convention()})
 
@@ -430,7 +431,8 @@ class MainWindow(QMainWindow):
         """What the model in force was made of and what it reaches."""
         entry = self.workspace.model_in_force()
         if entry is not None:
-            TextDialog(f"About {entry.name}", card_text(entry), self).show()
+            labels = {method.id: method.label for method in self.workspace.catalog.methods}
+            TextDialog(f"About {entry.name}", card_text(entry, labels), self).show()
 
     def preferences(self) -> None:
         """Ask for theme, device, seed and memory."""
@@ -544,6 +546,9 @@ class MainWindow(QMainWindow):
 
     def _show_saved(self, path: Path) -> None:
         self.message.say(f"Saved as {path}", folder=path.parent)
+
+    def _show_imported(self, name: str) -> None:
+        self.message.say(f"{name} is installed and chosen.", folder=paths.models())
 
     def _show_batch(self, saved: int, failed: int) -> None:
         failures = [f"{e.name}: {e.note}" for e in self.workspace.entries if e.state == "failed"]

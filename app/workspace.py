@@ -157,6 +157,9 @@ class Workspace(QObject):
     saved = Signal(object)
     """The path of a result."""
 
+    imported = Signal(str)
+    """The name of a model that was brought in and chosen."""
+
     batch_finished = Signal(int, int)
     """How many were saved, and how many failed."""
 
@@ -747,7 +750,7 @@ class Workspace(QObject):
     # ---- Models ----
 
     def refresh_models(self, select: str | None = None) -> None:
-        """List methods and models anew, and choose one."""
+        """List methods and models anew, and choose one that was brought in."""
 
         def handle(kind: Kind, value: Any) -> None:
             if kind is Kind.PROGRESS:
@@ -763,8 +766,11 @@ class Workspace(QObject):
                     self.set_method("")
                 self.models_changed.emit()
                 self.params_changed.emit()
-                if select is not None:
-                    self.set_model(select)
+                entry = next((entry for entry in self.catalog.models if entry.name == select), None)
+                if entry is not None:
+                    # By its own method, whichever is in force: that is what it was brought in for.
+                    self._change_values(method=entry.method, model=entry.name)
+                    self.imported.emit(entry.name)
                 self._refresh()
             elif kind is Kind.FAILED:
                 self._complain(value)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 
 import pytest
@@ -7,13 +8,14 @@ from opened import install_models, noisy_file
 from PySide6.QtCore import QPoint, QPointF, Qt
 from PySide6.QtGui import QWheelEvent
 from PySide6.QtTest import QTest
-from PySide6.QtWidgets import QApplication
+from PySide6.QtWidgets import QApplication, QStyleOptionViewItem
 from test_workspace import white_noise
 
 from app.controls import GUARD, STRENGTH, ChoiceControl, Controls, ParamControl
-from app.jobs import Catalog, MethodInfo
+from app.jobs import NOTHING_FOUND, Catalog, MethodInfo
 from app.settings import Settings
 from app.workspace import Workspace
+from engine.method import method_of
 from engine.params import choice, param, specs
 
 
@@ -361,6 +363,63 @@ def test_another_method_than_the_proposed_one_can_be_given_up_by_a_click(control
     assert not controls.use.isVisible()
     workspace.set_method("r2r")
     assert not controls.proposal.isVisible()  # it is what was chosen
+    assert not controls.use.isVisible()
+
+
+def test_what_a_model_is_for_is_shown_beside_its_name(controls):
+    workspace = controls.workspace
+    made = [
+        dataclasses.replace(entry, card=dataclasses.replace(entry.card, title=f"All about {entry.name}"))
+        for entry in workspace.catalog.models
+    ]
+    workspace.catalog = dataclasses.replace(workspace.catalog, models=tuple(made))
+    workspace.models_changed.emit()
+    controls.model.clear()
+    controls.show_values()
+    controls.show()
+    assert controls.title.text() == "All about tiny"
+    assert controls.title.isVisible()
+    row = controls.model.findData("tiny")
+    assert controls.model.itemText(row) == "tiny"
+    option = QStyleOptionViewItem()
+    controls.model.itemDelegate().initStyleOption(option, controls.model.model().index(row, 0))
+    assert option.text == "tiny  ·  All about tiny"
+
+
+def test_automatic_offers_the_models_of_every_method(controls):
+    workspace = controls.workspace
+    other = dataclasses.replace(workspace.catalog.models[0], name="other", method="bare")
+    bare = dataclasses.replace(workspace.catalog.methods[1], runs=frozenset({"other"}))
+    methods = (workspace.catalog.methods[0], bare, *workspace.catalog.methods[2:])
+    workspace.catalog = dataclasses.replace(
+        workspace.catalog, methods=methods, models=(*workspace.catalog.models, other)
+    )
+    workspace.models_changed.emit()
+    assert controls.model.findData("other") < 0
+    workspace.set_method("")
+    controls.model.activated.emit(controls.model.findData("other"))
+    assert (workspace.values.method, workspace.values.model) == ("bare", "other")
+    assert (controls.method.currentText(), controls.model.currentText()) == ("Bare", "other")
+
+
+def test_no_method_is_proposed_where_the_picture_is_left_alone(controls, qtbot, tmp_path, monkeypatch):
+    monkeypatch.setattr("engine.noise.measure_noise", lambda image: white_noise(0.0))
+    workspace = controls.workspace
+    levelled = dataclasses.replace(workspace.catalog.methods[3], specs=specs(method_of("r2r").Params))
+    other = dataclasses.replace(levelled, id="other", label="Other")
+    methods = (*workspace.catalog.methods[:3], levelled, *workspace.catalog.methods[4:], other)
+    workspace.catalog = dataclasses.replace(workspace.catalog, methods=methods)
+    workspace.change_settings(denoise_on_open=False)
+    controls.show()
+    workspace.open([noisy_file(tmp_path / "a.tif")])
+    qtbot.waitUntil(lambda: workspace.opened is not None and workspace.opened.is_measured, timeout=20_000)
+    assert controls.proposal.text() == "Proposed: leave it as it is, because nothing worth removing was found"
+    QTest.mouseClick(controls.use, Qt.MouseButton.LeftButton)
+    assert not controls.proposal.isVisible()
+    assert controls.notice.text() == NOTHING_FOUND
+    assert "correlation" not in controls.noise.text()
+    workspace.set_method("other")  # leaves it alone as well
+    assert not controls.proposal.isVisible()
     assert not controls.use.isVisible()
 
 

@@ -22,6 +22,7 @@ from PySide6.QtWidgets import (
     QComboBox,
     QDialog,
     QLabel,
+    QPlainTextEdit,
     QPushButton,
     QSlider,
     QToolButton,
@@ -29,12 +30,12 @@ from PySide6.QtWidgets import (
 )
 from test_workspace import calls, known_noise, small_tiles  # noqa: F401 - fixtures
 
-from app.dialogs import ConventionDialog, Preferences, SaveDialog, ShortcutsDialog, card_text
+from app.dialogs import ConventionDialog, Preferences, SaveDialog, ShortcutsDialog, TextDialog, card_text
 from app.settings import Settings, load_settings, save_settings
 from app.window import MainWindow
 from app.workspace import Workspace
 from engine import paths
-from engine.checkpoint import load_checkpoint
+from engine.checkpoint import Card, Entry, load_checkpoint
 from engine.foreign import QUESTIONS
 from engine.image import Image, load_image
 from engine.method import Layout, method_of
@@ -539,7 +540,7 @@ def test_preferences_give_back_what_they_were_given(qtbot):
 
 def test_the_import_dialog_asks_only_what_is_not_known(qtbot):
     for question in QUESTIONS.values():
-        dialog = ConventionDialog(Path("x.pth"), "It does not say.", (question,))
+        dialog = ConventionDialog(Path("x.pth"), (question,))
         qtbot.addWidget(dialog)
         combo = dialog.findChild(QComboBox)
         assert [combo.itemData(index) for index in range(combo.count())] == list(question.values)
@@ -580,7 +581,31 @@ def test_importing_asks_again_until_nothing_is_open(window, qtbot, tmp_path, mon
 
 def test_the_card_of_a_model_can_be_read(window, qtbot):
     qtbot.waitUntil(lambda: window.workspace.model_in_force() is not None, timeout=PATIENCE_MS)
-    assert "Name: tiny" in card_text(window.workspace.model_in_force())
+    window.show_card()
+    shown = window.findChild(TextDialog).findChild(QPlainTextEdit).toPlainText()
+    assert "Name: tiny\n" in shown
+    assert "Method: Recorrupted-to-Recorrupted\n" in shown
+
+
+def test_a_card_names_the_teacher_of_a_distilled_model_and_no_training_of_zero_minutes():
+    digits = "990de663" * 8
+    card = Card(title="One pass", steps=6, minutes=0.2, device="cpu", source=digits)
+    text = card_text(Entry(Path("a.safetensors"), "a", "plain", 3, card, False), {})
+    assert f"The model it learned from: SHA-256 {digits}" in text
+    assert "Training: 6 steps, under two minutes on cpu" in text
+    other = dataclasses.replace(card, source="https://example.org", minutes=12.0)
+    text = card_text(Entry(Path("a.safetensors"), "a", "plain", 3, other, False), {"plain": "Single network"})
+    assert "Source: https://example.org" in text
+    assert "12 minutes" in text
+    assert "Method: Single network" in text
+
+
+def test_the_import_dialog_speaks_of_no_command_line(qtbot):
+    dialog = ConventionDialog(Path("x.pth"), tuple(QUESTIONS.values()))
+    qtbot.addWidget(dialog)
+    shown = " ".join(label.text() for label in dialog.findChildren(QLabel))
+    assert "x.pth" in shown
+    assert "--" not in shown
 
 
 # ---- End and start ----

@@ -970,6 +970,19 @@ def test_an_imported_model_is_listed_and_chosen(workspace, qtbot, tmp_path):
     assert (paths.models() / f"{workspace.values.model}.safetensors").exists()
 
 
+def test_an_imported_model_is_run_by_its_own_method_whichever_was_chosen(workspace, qtbot, tmp_path):
+    from engine.checkpoint import save_checkpoint
+    from models import checkpoint
+
+    save_checkpoint(dataclasses.replace(checkpoint(3), name="elsewhere"), tmp_path / "elsewhere.safetensors")
+    qtbot.waitUntil(lambda: bool(workspace.catalog.models), timeout=PATIENCE_MS)
+    workspace.set_method("plain")
+    with qtbot.waitSignal(workspace.imported, timeout=PATIENCE_MS) as told:
+        workspace.import_model(tmp_path / "elsewhere.safetensors")
+    assert told.args == [workspace.values.model]
+    assert (workspace.values.method, workspace.method.id) == ("r2r", "r2r")
+
+
 def test_a_file_that_is_no_checkpoint_is_told(workspace, qtbot, tmp_path, caplog):
     (tmp_path / "x.pth").write_bytes(b"no")
     with caplog.at_level(logging.CRITICAL):
