@@ -326,7 +326,7 @@ class Denoising:
             passes: T.
             strength: of the blend.
             report: the noise that was measured; with it the assumptions are checked, and its uncertainty widens the
-                band where sigma was taken from it.
+                band where sigma was taken from it, or where no one sigma can say that noise.
             guard: kappa of the detail guard.
         """
         if self.sigma == 0:
@@ -341,10 +341,15 @@ class Denoising:
             return Estimate(None, None, "this method leaves nothing to estimate from")
         measured = report is not None and math.isclose(report.level, self.sigma, rel_tol=1e-6)
         peak = self.image.peak / float(self._span)
+        uncertainty = 0.0
+        if report is not None and measured:
+            uncertainty = report.uncertainty
+        elif report is not None and not self.model.method.allows_growth(self.params):
+            uncertainty = report.growth
         return estimate_psnr(
             sums,
             strength=strength,
-            uncertainty=report.uncertainty if report and measured else 0.0,
+            uncertainty=uncertainty,
             pairs=-(-passes // self.model.method.group),
             peak=peak,
             dependence=report.dependence if report else 1.0,

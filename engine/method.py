@@ -194,6 +194,10 @@ class Method(ABC):
         """Whether these parameters account for noise that correlates, in place of treating it as white."""
         return False
 
+    def allows_growth(self, params: Any) -> bool:
+        """Whether these parameters account for noise that grows with brightness, in place of one deviation for all."""
+        return False
+
     def doubt(self, params: Any, report: NoiseReport) -> str:
         """Why no PSNR can be estimated from passes with these parameters where the noise is like that; "" if it can."""
         if report.correlation > 0.1 and not self.allows_correlation(params):

@@ -67,6 +67,7 @@ class NoiseReport:
         is_white: whether neighbouring samples are independent, so that `sigma` says all about the noise.
         is_clean: whether nothing worth removing was found.
         uncertainty: relative standard error of `sigma`.
+        growth: its part that is there also where sigma is known, as noise that grows with brightness has no one sigma.
         reason: which estimate was taken and why, one sentence for the user.
         mean, mean_square: of the samples of each channel.
         autocorrelation: of the noise between pixels, pooled over channels: odd sides, lag 0 in the middle, rows are
@@ -92,6 +93,7 @@ class NoiseReport:
     mean_square: tuple[float, ...] = ()
     autocorrelation: tuple[tuple[float, ...], ...] = ((1.0,),)
     texture_gain: float = 0.0
+    growth: float = 0.0
 
     @property
     def dependence(self) -> float:
@@ -334,6 +336,7 @@ def _report(windows: list[np.ndarray]) -> NoiseReport:
     correlation = min(flat.correlation, still.correlation, key=abs) if is_white else flat.correlation
     clipped = _clipped_share(windows, levels)
     sigma, uncertainty, reason = _recommend(is_white, white_spectrum, joint, flat, still)
+    growth = _grows_with_brightness(windows, flat, sigma)
     is_clean = sigma < _CLEAN_WHITE if is_white else _is_clean(still)
     if is_clean:
         found = min(sigma, still.typical) * 255
@@ -357,11 +360,12 @@ def _report(windows: list[np.ndarray]) -> NoiseReport:
         clipped=clipped,
         is_white=bool(is_white),
         is_clean=is_clean,
-        uncertainty=math.hypot(uncertainty, clipped, _grows_with_brightness(windows, flat, sigma)),
+        uncertainty=math.hypot(uncertainty, clipped, growth),
         reason=reason,
         mean=_over_windows(windows, 1),
         mean_square=_over_windows(windows, 2),
         autocorrelation=((1.0,),) if is_white else flat.autocorrelation,
+        growth=growth,
     )
 
 

@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from reports import report
 
 from conftest import picture
 from engine.denoise import DenoiseError, Denoising, _blend
@@ -50,6 +51,15 @@ def test_margin_of_every_network_covers_its_receptive_field(arch):
     deep = model(1, **arch)
     tiled, whole = (denoise(deep, image, 2, tile=side).mean(2) for side in (16, 1024))
     assert np.abs(tiled - whole).max() < 1e-5
+
+
+def test_a_given_sigma_is_no_certain_one_where_the_noise_grows_with_brightness(tiny):
+    image, _ = noisy_image()
+    steady, growing = (report(sigma=0.8 * SIGMA, growth=growth) for growth in (0.0, 0.1))
+    given = denoise(tiny, image, 2, report=growing)
+    assert given.estimate(2, report=growing).band_db > 2 * given.estimate(2, report=steady).band_db
+    followed = denoise(tiny, image, 2, report=growing, params=R2RParams(noise_model="signal-dependent"))
+    assert followed.estimate(2, report=growing).band_db == followed.estimate(2, report=steady).band_db
 
 
 def test_order_and_viewport_change_nothing(tiny):

@@ -220,8 +220,9 @@ def test_one_deviation_of_noise_that_grows_with_brightness_is_uncertain():
     rng = np.random.default_rng(4)
     photons = (rng.poisson(clean * 30) / 30).astype(np.float32)
     white = (clean + 30 / 255 * rng.standard_normal(clean.shape)).astype(np.float32)
-    assert estimate_noise(photons).uncertainty >= 0.1
+    assert estimate_noise(photons).uncertainty >= estimate_noise(photons).growth >= 0.1
     assert estimate_noise(white).uncertainty < 0.05
+    assert estimate_noise(white).growth == 0
 
 
 def test_uncertainty_grows_as_the_picture_shrinks():

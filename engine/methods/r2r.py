@@ -11,7 +11,7 @@ import torch
 from torch import Generator, Tensor, nn
 
 from engine import splits
-from engine.covariance import CORRELATED, KINDS, PILOT, SIGNAL_DEPENDENT, WHITE, measured
+from engine.covariance import CORRELATED, KINDS, PER_CHANNEL, PILOT, SIGNAL_DEPENDENT, WHITE, measured
 from engine.method import Batch, Method, MethodError, Pass, Stage, Task
 from engine.noise import NoiseReport, pooled
 from engine.params import choice, param
@@ -188,6 +188,10 @@ class R2R(Method):
     def allows_correlation(self, params: Any) -> bool:
         """With the covariance of correlated noise in use."""
         return params.noise_model == CORRELATED
+
+    def allows_growth(self, params: Any) -> bool:
+        """With a variance for each sample in use."""
+        return params.noise_model not in (WHITE, PER_CHANNEL)
 
     def doubt(self, params: Any, report: NoiseReport) -> str:
         """None of the black where no photon or no echo came: such noise is not cut off there."""
