@@ -131,6 +131,7 @@ def test_a_loss_that_is_not_finite_ends_the_run_as_failed(job, tmp_path, monkeyp
     [
         ({"minutes": 1.0}, "either --minutes or --steps"),
         ({"steps": -1}, "more than zero"),
+        ({"learning_rate": -1.0}, "above zero"),
         ({"target": "x", "noise": "gaussian:5"}, "clean or noisy"),
         ({"target": "clean", "noise": None}, "give the noise"),
         ({"patch": 30}, "a multiple of 8"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -100,6 +101,8 @@ class TrainJob:
             raise TrainError("Give a budget: either --minutes or --steps")
         if (self.minutes or 1) <= 0 or (self.steps or 1) <= 0:
             raise TrainError("The budget must be more than zero")
+        if not 0 < self.learning_rate < math.inf:
+            raise TrainError(f"A learning rate is above zero, not {self.learning_rate:g}")
         if self.domain not in ("picture", "mosaic", "developed"):
             raise TrainError(f"A domain is picture, mosaic or developed, not {self.domain!r}")
         if self.domain != "picture" and (self.noise or self.target or self.grey):
