@@ -137,7 +137,7 @@ def _parser() -> argparse.ArgumentParser:
         "--domain",
         default="picture",
         choices=("picture", "mosaic", "developed"),
-        help="what --data holds; see the README",
+        help="what --data holds; see docs/methods.md",
     )
     train.add_argument("--sides", metavar="A-B", help="only pictures whose two sides have that many pixels")
     train.add_argument("--grey", action="store_true", help="train on luminance")
