@@ -104,6 +104,21 @@ def test_noise_is_one_realisation_and_the_clean_picture_is_out_of_reach(job):
     assert residuals == pytest.approx([25 / 255] * 3, rel=0.05)
 
 
+def test_of_a_folder_too_large_for_memory_windows_are_kept(job, monkeypatch):
+    whole = load_pictures(job)
+    monkeypatch.setattr("training.patches._WINDOW", 32)
+    assert len(whole) == 3
+    monkeypatch.setattr("training.patches.BUDGET", 3 * 3 * 32 * 32 * 3 * 4 - 1)  # all but three windows a picture
+    cut = load_pictures(replace(job, patch=16))
+    assert [len([p for p in cut if p.name == name]) for name in ("0.png", "1.png", "2.png")] == [2, 2, 2]
+    assert {p.pixels.shape for p in cut} == {(32, 32, 3)}
+    assert all(p.pixels.base is None for p in cut)
+    known = {picture.name: set(picture.pixels.ravel().tolist()) for picture in whole}
+    assert all(set(p.pixels.ravel().tolist()) <= known[p.name] for p in cut)
+    again = load_pictures(replace(job, patch=16))
+    assert all(np.array_equal(a.pixels, b.pixels) for a, b in zip(cut, again, strict=True))
+
+
 def test_patches_are_cut_from_the_pictures_and_carry_their_sigma(job):
     pictures = load_pictures(job)
     batch = Sampler(pictures, job).batch(np.random.default_rng(0))

@@ -70,14 +70,13 @@ def train(
     if job.domain == "picture":
         pictures, held_out = split(load_pictures(job), job.hold_out, job.seed)
         clean = load_clean(job)
-        sampler = Sampler(pictures, job, clean)
+        sampler, count = Sampler(pictures, job, clean), len({picture.name for picture in pictures})
         examiner = Sampler(held_out, job, clean) if held_out else None
     else:
         from training.mosaics import MosaicSampler, load_mosaics
 
         pictures = load_mosaics(job)
-        sampler = MosaicSampler(pictures, job)
-    count = len(pictures) // len(job.scales)
+        sampler, count = MosaicSampler(pictures, job), len(pictures)
     torch.manual_seed(job.seed)
     arch = {**network_named(job.network, method), "channels": 1 if job.grey else 4 if job.domain == "mosaic" else 3}
     _check_validation(job, arch["channels"])
@@ -330,7 +329,7 @@ def _card(
 ) -> Card:
     method, colour = method_of(job.method), "grey" if job.grey else "colour"
     title = f"{job.method}, {colour}, {job.network or arch['network']}"
-    trained_on = f"{pictures} {colour} pictures of {Path(job.data).name}"
+    trained_on = f"{pictures} {colour} picture{'s' if pictures > 1 else ''} of {Path(job.data).name}"
     if job.domain != "picture":
         how = "packed" if job.domain == "mosaic" else "recorrupted by the sensor's noise and developed to sRGB"
         trained_on = f"{pictures} noisy camera mosaics of {Path(job.data).name}, {how}"

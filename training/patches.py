@@ -19,13 +19,18 @@ from engine.noise import NoiseError, NoiseReport, estimate_noise
 from engine.pairs import is_reference
 from training.job import TrainError, TrainJob
 
+BUDGET = 4 * 2**30
+"""Bytes of pictures in memory; of what exceeds its share of that, windows at random places are kept."""
+
+_WINDOW = 256
+
 
 @dataclass(frozen=True, eq=False)
 class Picture:
-    """One training picture.
+    """One training picture, or a window of one.
 
     Attributes:
-        name: of its file; a picture and its smaller versions share it.
+        name: of its file below the job's folder; a picture's windows and its smaller versions share it.
         pixels: (H, W, C) in the trained range.
         sigma: its noise level there.
         report: how that was measured.
@@ -42,7 +47,8 @@ def load_pictures(job: TrainJob) -> list[Picture]:
 
     With `job.noise` and not `job.fresh`, the noise is added here, once: no later step can reach a clean pixel. Of
     `job.scales` each makes a picture of its own, with noise of its own. Where the noise is the pictures' own, those
-    whose names say that they are clean twins (`pairs.is_reference`) are left out.
+    whose names say that they are clean twins (`pairs.is_reference`) are left out. A folder larger than `BUDGET` is
+    learned from in windows of its pictures, the same for the same seed.
     """
     corruption = Corruption.parse(job.noise) if job.noise else None
     pictures, refused = [], []
@@ -52,6 +58,8 @@ def load_pictures(job: TrainJob) -> list[Picture]:
         if not paths:
             raise TrainError(f"All pictures in {job.data} are clean ones by their names; give the noisy ones")
     for path in paths:
+        # Cameras give the same names in every folder.
+        label = path.relative_to(job.data).as_posix()
         try:
             image = load_image(path)
             black, white = image.levels
@@ -62,14 +70,14 @@ def load_pictures(job: TrainJob) -> list[Picture]:
                 raise ImageError(f"{path.name} has a side that is not {job.sides[0]} to {job.sides[1]} pixels")
             if corruption is None:
                 report = estimate_noise(pixels)
-                pictures.append(Picture(path.stem, pixels, report.sigma, report))
+                pictures += _within(Picture(label, pixels, report.sigma, report), BUDGET // len(paths), job)
                 continue
             for scale in job.scales:
                 version, sigma = _rescaled(pixels, scale), 0.0
                 name = path.stem if scale == 1 else f"{path.stem}@{scale:g}"
                 if not (job.fresh or job.target):
                     version, sigma = corruption.apply(version, rng_for(job.seed, name))
-                pictures.append(Picture(path.stem, version, sigma))
+                pictures += _within(Picture(label, version, sigma), BUDGET // len(paths) // len(job.scales), job)
         except (ImageError, NoiseError) as error:
             refused.append(str(error))
     if not pictures:
@@ -78,6 +86,23 @@ def load_pictures(job: TrainJob) -> list[Picture]:
             + (f"; the first: {refused[0]}" if refused else "; expected pictures such as PNG, JPEG or TIFF")
         )
     return pictures
+
+
+def _within(picture: Picture, share: int, job: TrainJob) -> list[Picture]:
+    """The picture, or as many windows of it as fit into `share` bytes, at least one."""
+    if picture.pixels.nbytes <= share:
+        return [picture]
+    side = max(_WINDOW, 2 * job.patch)
+    height, width = (min(side, length) for length in picture.pixels.shape[:2])
+    count = max(1, share // (height * width * picture.pixels.shape[2] * 4))
+    rng = rng_for(job.seed, picture.name)
+    windows = []
+    for _ in range(count):
+        top = rng.integers(picture.pixels.shape[0] - height + 1)
+        left = rng.integers(picture.pixels.shape[1] - width + 1)
+        # A copy, or the whole picture would stay in memory behind it.
+        windows.append(replace(picture, pixels=picture.pixels[top : top + height, left : left + width].copy()))
+    return windows
 
 
 def load_clean(job: TrainJob) -> list[Picture]:
