@@ -211,6 +211,12 @@ def test_the_card_names_the_teacher_and_what_is_fixed(job, tmp_path):
     assert "no clean pixel" in card.trained_on
 
 
+def test_what_few_adjust_is_named_on_the_card_where_it_was(job, tmp_path):
+    list(train(replace(job, steps=1, teacher_params={"noise_model": "poisson", "gain": 0.01}), tmp_path))
+    title = load_checkpoint(tmp_path / CHECKPOINT).card.title
+    assert title.endswith("(fixed: passes 4, alpha 0.5, noise model poisson, gain 0.01)")
+
+
 @pytest.mark.parametrize(
     ("change", "said"),
     [

@@ -84,10 +84,13 @@ class Teacher:
     def describe(self, card: Card, clean: bool) -> Card:
         """The card of a student: what is fixed in it, and who taught it."""
         checkpoint, label = self.model.checkpoint, self.model.method.label
+        # What few adjust is told where somebody did; sigma is free, and an estimate is none of the student's.
+        told = [(spec, getattr(self.params, spec.name)) for spec in params.specs(type(self.params))]
         fixed = ", ".join(
-            f"{spec.name.replace('_', ' ')} {getattr(self.params, spec.name)}"
-            for spec in params.specs(type(self.params))
-            if spec.name != "sigma" and not spec.expert and getattr(self.params, spec.name) is not None
+            f"{spec.name.replace('_', ' ')} {value}"
+            for spec, value in told
+            if spec.name not in ("sigma", "estimate") and value is not None
+            if not spec.expert or value != spec.default
         )
         title = f"{label}, one pass" + (f" (fixed: {fixed})" if fixed else "")
         description = f"Gives in a single pass the result of {checkpoint.name}."
