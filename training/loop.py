@@ -328,7 +328,7 @@ def _card(
     psnr: float | None,
 ) -> Card:
     method, colour = method_of(job.method), "grey" if job.grey else "colour"
-    title = f"{job.method}, {colour}, {job.network or arch['network']}"
+    title = f"{method.label}, {colour}, {job.network or arch['network']}"
     trained_on = f"{pictures} {colour} picture{'s' if pictures > 1 else ''} of {Path(job.data).name}"
     if job.domain != "picture":
         how = "packed" if job.domain == "mosaic" else "recorrupted by the sensor's noise and developed to sRGB"
