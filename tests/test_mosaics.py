@@ -183,6 +183,7 @@ def test_mosaics_train_and_the_checkpoint_says_its_channels(
     assert list(train(made, tmp_path))[-1] == Ended(3, "finished")
     saved = load_checkpoint(tmp_path / CHECKPOINT)
     assert saved.channels == channels
+    assert saved.method == ("plain" if domain == "developed" else method)
     assert "mosaic" in saved.card.trained_on
 
 

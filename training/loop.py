@@ -94,6 +94,10 @@ def train(
     layout = _layout(network, device)
     network = network.to(device, memory_format=layout).train()  # pyright: ignore[reportCallIssue]
     average = copy.deepcopy(network).eval()
+    # Recorrupted before it was developed: its authors run such a network once, on the picture as it is.
+    run_by = method_of("plain") if job.domain == "developed" else method
+    suggested = method.suggests(values) if run_by is method else {}
+    judged = Model(Checkpoint(job.name, run_by.id, arch, {}), run_by, average, device, torch.float32)
     optimiser = torch.optim.AdamW(network.parameters(), lr=job.learning_rate, betas=(0.9, 0.99), weight_decay=0.0)
     generator = torch.Generator(device).manual_seed(job.seed)
     rng = np.random.Generator(np.random.PCG64(job.seed))
@@ -129,8 +133,7 @@ def train(
         with replacing(run / STATE) as partial:
             torch.save(state, partial)
         card = _card(job, arch, teacher, step, spent, device, count, last_psnr)
-        suggested = method.suggests(values)
-        checkpoint = Checkpoint(job.name, job.method, arch, average.state_dict(), params=suggested, card=card)
+        checkpoint = Checkpoint(job.name, run_by.id, arch, average.state_dict(), params=suggested, card=card)
         save_checkpoint(checkpoint, run / CHECKPOINT)
 
     yield Started(step, count, str(device), str(half or torch.float32).removeprefix("torch."))
@@ -190,7 +193,7 @@ def train(
                 examined = step
                 yield HeldOut(step, _examine(examiner, stage, average, values, device))
             if job.validate:
-                last_psnr = validate(method, average, arch, job, device)
+                last_psnr = validate(judged, suggested, job)
                 yield Validated(step, last_psnr)
             validated = clock = time.monotonic()
         if tick - saved > _SAVE_EVERY_S:
@@ -200,7 +203,7 @@ def train(
     if examiner and examined != step:
         yield HeldOut(step, _examine(examiner, stage or stages[0], average, values, device))
     if job.validate:
-        last_psnr = validate(method, average, arch, job, device)
+        last_psnr = validate(judged, suggested, job)
         yield Validated(step, last_psnr)
     save()
     yield Saved(step)
@@ -216,23 +219,22 @@ def _check_validation(job: TrainJob, channels: int) -> None:
     Corruption.parse(job.validate_noise).apply(np.zeros((1, 1, channels)), rng_for(job.seed, ""))
 
 
-def validate(
-    method: Method, network: nn.Module, arch: Mapping[str, Any], job: TrainJob, device: torch.device, limit: int = 12
-) -> float:
+def validate(model: Model, suggested: Mapping[str, Any], job: TrainJob, limit: int = 12) -> float:
     """Mean PSNR in dB of one group of passes on the middle 256x256 of at most `limit` validation pictures."""
     corruption = Corruption.parse(job.validate_noise)
-    values = params.make(method.Params, {})
-    model = Model(Checkpoint(job.name, method.id, arch, {}), method, network, device, torch.float32)
-    results = []
+    known = {spec.name for spec in params.specs(model.method.Params)}
+    # Nobody would see the estimate.
+    values = params.make(model.method.Params, {**suggested, **({"estimate": "off"} if "estimate" in known else {})})
+    group, results = model.method.group, []
     for path in find_images([Path(job.validate or "")])[:limit]:
         clean = in_channels(load_image(path).pixels, job)
         top, left = (max(0, (side - 256) // 2) for side in clean.shape[:2])
         clean = clean[top : top + 256, left : left + 256]
         noisy, sigma = corruption.apply(clean, rng_for(job.seed, path.stem))
         work = Denoising(model, Image(noisy), values, sigma=sigma, seed=job.seed, tile=256, keep=False)
-        for _ in work.run(method.group):
+        for _ in work.run(group):
             pass
-        denoised = work.mean(method.group).clip(0, 1)
+        denoised = work.mean(group).clip(0, 1)
         results.append(-10 * math.log10(float(((denoised - clean) ** 2).mean())))
     return float(np.mean(results))
 

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from engine.image import ImageError
 from engine.method import Batch
@@ -15,6 +14,7 @@ from engine.mosaic import pack
 from engine.noise import NoiseError, estimate_noise
 from engine.raw import Mosaic, develop, find_mosaics, read_mosaic
 from training.job import TrainError, TrainJob
+from training.patches import planes
 
 _AROUND = 8
 """Pixels developed around a patch and cut off again, for demosaicing's reach; even, so that colours stay in place."""
@@ -74,7 +74,7 @@ class MosaicSampler:
         drawn = [self._draw(self.mosaics[i], rng) for i in rng.integers(len(self.mosaics), size=self.job.batch)]
         noisy, targets, sigmas = zip(*drawn, strict=True)
         sigma = torch.tensor(sigmas, dtype=torch.float32).view(-1, 1, 1, 1)
-        return Batch(_planes(noisy), sigma, _planes(targets) if targets[0] is not None else None)
+        return Batch(planes(noisy), sigma, planes(targets) if targets[0] is not None else None)
 
     def _draw(self, mosaic: Mosaic, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray | None, float]:
         packed = self.job.domain == "mosaic"
@@ -90,8 +90,7 @@ class MosaicSampler:
             return planes[:, ::-1] if flip else planes
 
         if packed:
-            planes = pack(noisy, mosaic.pattern)
-            return turned(planes), None, float(np.sqrt(variance.mean()))
+            return turned(pack(noisy, mosaic.pattern)), None, float(np.sqrt(variance.mean()))
         e = np.sqrt(variance) * rng.standard_normal(noisy.shape)
         inner = np.s_[_AROUND:-_AROUND, _AROUND:-_AROUND]
         given, target, plain = (
@@ -101,7 +100,3 @@ class MosaicSampler:
         # What was added stands to all the noise of the input as alpha to sqrt(1 + alpha^2).
         added = float(np.sqrt(np.mean((given - plain) ** 2)))
         return turned(given), turned(target), added * (1 + self.alpha**-2) ** 0.5
-
-
-def _planes(patches: tuple[np.ndarray, ...]) -> Tensor:
-    return torch.from_numpy(np.ascontiguousarray(np.stack(patches).transpose(0, 3, 1, 2), dtype=np.float32))

@@ -183,10 +183,10 @@ class Sampler:
             else None
         )
         return Batch(
-            _planes(noisy),
+            planes(noisy),
             torch.tensor(sigmas, dtype=torch.float32).view(-1, 1, 1, 1),
-            _planes(targets) if self.job.target else None,
-            _planes(clean) if clean else None,
+            planes(targets) if self.job.target else None,
+            planes(clean) if clean else None,
             reports,
         )
 
@@ -226,5 +226,6 @@ def _places(pictures: Sequence[Picture], side: int, stride: int) -> np.ndarray:
     )
 
 
-def _planes(patches: Sequence[np.ndarray]) -> Tensor:
+def planes(patches: Sequence[np.ndarray]) -> Tensor:
+    """Patches (h, w, C) as (B, C, h, w) float32."""
     return torch.from_numpy(np.ascontiguousarray(np.stack(patches).transpose(0, 3, 1, 2), dtype=np.float32))
