@@ -349,7 +349,7 @@ def test_training_on_noisy_pictures_alone_beats_blurring_them(tmp_path):
     torch.manual_seed(0)
     arch = {"network": "dbsn", "width": 16, "blocks": 2, "channels": 1}
     save_checkpoint(Checkpoint("start", "dbsn", arch, build(arch).state_dict()), tmp_path / "start.safetensors")
-    options = {"network": "dbsn-small", "start": str(tmp_path / "start.safetensors"), "grey": True, "patch": 32}
+    options = {"start": str(tmp_path / "start.safetensors"), "grey": True, "patch": 32}
     noisy, blurred, denoised = reached(tmp_path, method="dbsn", steps=400, learning_rate=1e-2, **options)
     assert denoised > noisy + 3
     assert denoised > blurred
