@@ -16,8 +16,7 @@ from torch import Tensor, nn
 
 from engine import paths
 from engine.files import replacing
-from engine.method import build, method_of
-from engine.proposal import leading
+from engine.method import build
 
 SUFFIX = ".safetensors"
 _KEY = "pellucid"
@@ -191,18 +190,3 @@ def find_checkpoint(name: str) -> Path:
         return path
     known = ", ".join(entry.name for entry in entries) or "none"
     raise CheckpointError(f"There is no model {name!r}; installed: {known}; or give the path of a file")
-
-
-def default_checkpoint(channels: int, method: str | None = None) -> Entry:
-    """The checkpoint that leads for a picture, see `proposal.leading`: of this method or of any."""
-    accepts = method_of(method).accepts if method else lambda trained_for: True
-    entries = [
-        entry
-        for entry in list_checkpoints()
-        if accepts(entry.method) and (entry.channels <= 3 or entry.channels == channels)
-    ]
-    found = leading(entries, channels, (method,)) if method else leading(entries, channels)
-    if found is None:
-        wanted = f"for method {method!r} " if method else ""
-        raise CheckpointError(f"No model {wanted}is installed; train one with `train` or bring one in with `import`")
-    return found

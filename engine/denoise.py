@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from engine import paths
-from engine.checkpoint import Checkpoint, default_checkpoint, find_checkpoint
+from engine.checkpoint import Checkpoint, CheckpointError, Entry, find_checkpoint, list_checkpoints
 from engine.device import DeviceError, autocast_dtype, memory_format, pick_device
 from engine.field import NoiseField
 from engine.foreign import Convention, read_any
@@ -26,6 +26,7 @@ from engine.method import Method, MethodError, Task, method_of
 from engine.metrics import Estimate, Sums, estimate_psnr
 from engine.networks import fold_batch_norm
 from engine.noise import NoiseReport
+from engine.proposal import leading
 from engine.provenance import Provenance
 from engine.tiles import Rect, crop, grid, reach
 
@@ -92,6 +93,21 @@ def load_model(
     path = Path(find_checkpoint(str(name))) if name else default_checkpoint(channels, method).path
     checkpoint = _read(path, path.stat().st_mtime, convention)
     return load_model_from(checkpoint, method=method, device=device, precision=precision)
+
+
+def default_checkpoint(channels: int, method: str | None = None) -> Entry:
+    """The checkpoint that leads for a picture, see `proposal.leading`: of this method or of any."""
+    accepts = method_of(method).accepts if method else lambda trained_for: True
+    entries = [
+        entry
+        for entry in list_checkpoints()
+        if accepts(entry.method) and (entry.channels <= 3 or entry.channels == channels)
+    ]
+    found = leading(entries, channels, (method,)) if method else leading(entries, channels)
+    if found is None:
+        wanted = f"for method {method!r} " if method else ""
+        raise CheckpointError(f"No model {wanted}is installed; train one with `train` or bring one in with `import`")
+    return found
 
 
 def load_model_from(

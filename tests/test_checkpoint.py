@@ -10,12 +10,12 @@ from engine import paths
 from engine.checkpoint import (
     Card,
     CheckpointError,
-    default_checkpoint,
     find_checkpoint,
     list_checkpoints,
     load_checkpoint,
     save_checkpoint,
 )
+from engine.denoise import default_checkpoint
 from models import checkpoint
 
 

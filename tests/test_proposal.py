@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from engine.checkpoint import Card, Entry, default_checkpoint, list_checkpoints
+from engine.checkpoint import Card, Entry, list_checkpoints
+from engine.denoise import default_checkpoint
 from engine.method import methods
 from engine.noise import NoiseReport
 from engine.params import param, specs
