@@ -323,7 +323,7 @@ def test_a_pixel_beyond_reason_counts_nothing_and_moves_nothing(matrix):
     assert torch.isnan(negative_log_likelihood(rest * torch.nan, sigma_mu, sigma_n))
 
 
-@pytest.mark.parametrize("likelihood", ["plain", "constrained"])
+@pytest.mark.parametrize("likelihood", ["mixed", "constrained", "plain"])
 @pytest.mark.parametrize(("channels", "noise"), [(1, "awgn"), (1, "hg"), (3, "awgn"), (3, "hg"), (3, "mg")])
 def test_every_stage_moves_only_its_own_networks(channels, noise, likelihood):
     training = DBSNTraining(likelihood)
@@ -337,6 +337,20 @@ def test_every_stage_moves_only_its_own_networks(channels, noise, likelihood):
         loss.backward()
         found = {name.split(".")[0] for name, parameter in network.named_parameters() if parameter.grad is not None}
         assert found == (moved or {"mu", "sigma_mu", "sigma_n"})
+
+
+@pytest.mark.parametrize(
+    ("likelihood", "bounds"), [("mixed", (True, False)), ("constrained", (True, True)), ("plain", (False, False))]
+)
+def test_the_likelihood_is_the_one_that_was_chosen(likelihood, bounds):
+    network, training = tiny(), DBSNTraining(likelihood)
+    batch = Batch(torch.rand(2, 3, 16, 16), torch.full((2, 1, 1, 1), 0.1))
+    mu, sigma_mu, sigma_n = network.moments(batch.noisy)
+    for stage, bound in zip(METHOD.stages(training)[1:], bounds, strict=True):
+        expected = negative_log_likelihood(batch.noisy - mu, sigma_mu, sigma_n, bound)
+        assert torch.equal(stage.loss(network, batch, training, torch.Generator(), 0.0), expected)
+        other = negative_log_likelihood(batch.noisy - mu, sigma_mu, sigma_n, not bound)
+        assert not torch.equal(expected, other)
 
 
 def test_the_last_stage_is_slower_where_the_covariance_is_hard_to_learn():
