@@ -108,7 +108,9 @@ def _parser() -> argparse.ArgumentParser:
 
     evaluate = command("evaluate", _evaluate, "Measure the quality on pictures whose clean twin is known.")
     evaluate.add_argument("folder", type=Path, metavar="DIR", help="clean pictures with --noise, else noisy ones")
-    evaluate.add_argument("--noise", metavar="SPEC", help="gaussian:S[-S2] or poisson:L[-L2], seeded and unclipped")
+    evaluate.add_argument(
+        "--noise", metavar="SPEC", help="gaussian:S[-S2], poisson:L[-L2], gamma:L[-L2], hg:S-C or mg; seeded, unclipped"
+    )
     evaluate.add_argument("--clean", type=Path, metavar="DIR2", help="clean pictures of the same names")
     shared(evaluate)
     evaluate.add_argument("--grey", action="store_true", help="work on luminance")
