@@ -21,6 +21,7 @@ from engine.method import Batch, MethodError, Task
 from engine.methods.r2r import METHOD, R2RParams, R2RTraining, automatic_alpha, loss
 from engine.metrics import Sums, estimate_psnr, psnr
 from engine.noise import estimate_noise
+from learning import reached
 from models import model
 from training.job import TrainJob
 from training.loop import CHECKPOINT, train
@@ -564,3 +565,9 @@ def test_pictures_with_black_where_no_photon_came_have_an_estimate_only_as_count
         work = Denoising(tiny, Image(noisy), R2RParams(noise_model=kind), sigma=known.sigma, report=known)
         list(work.run(2))
         assert (work.estimate(2, report=known).psnr_db is not None) == is_known
+
+
+def test_training_on_noisy_pictures_alone_beats_blurring_them(tmp_path):
+    noisy, blurred, denoised = reached(tmp_path, method="r2r", network="unet-tiny", steps=300)
+    assert denoised > noisy + 3
+    assert denoised > blurred
