@@ -84,6 +84,21 @@ def _parser() -> argparse.ArgumentParser:
         _declared(sub, "Params")
         _convention(sub)
 
+    def learning(sub: argparse.ArgumentParser, rate: float) -> None:
+        sub.add_argument("--start", metavar="MODEL", help="checkpoint to begin from")
+        about = "clean pictures whose PSNR is reported, never used to choose"
+        sub.add_argument("--validate", metavar="DIR", help=about)
+        sub.add_argument("--validate-noise", metavar="SPEC", default="gaussian:25")
+        sub.add_argument("--sides", metavar="A-B", help="only pictures whose two sides have that many pixels")
+        sub.add_argument("--minutes", type=float)
+        sub.add_argument("--steps", type=int)
+        sub.add_argument("--batch", type=int, default=32)
+        sub.add_argument("--patch", type=int, default=64)
+        sub.add_argument("--rate", type=float, default=rate, help="learning rate at the start")
+        sub.add_argument("--seed", type=_whole(0), default=0)
+        sub.add_argument("--device", default="auto")
+        sub.add_argument("--threads", type=_whole(1), help="CPU threads to use")
+
     denoise = command("denoise", _denoise, "Denoise pictures.")
     denoise.add_argument("inputs", nargs="+", type=Path, metavar="IN", help="pictures or folders of them")
     denoise.add_argument("-o", dest="out", required=True, type=Path, help="a file for one input, else a folder")
@@ -130,8 +145,6 @@ def _parser() -> argparse.ArgumentParser:
     train.add_argument("--data", metavar="DIR", help="folder of pictures; of pairs that are named so, the noisy ones")
     train.add_argument("--noise", metavar="SPEC", help="put this noise on the pictures first, once for each")
     train.add_argument("--fresh", action="store_true", help="draw that noise anew for every patch")
-    train.add_argument("--validate", metavar="DIR", help="clean pictures whose PSNR is reported, never used to choose")
-    train.add_argument("--validate-noise", metavar="SPEC", default="gaussian:25")
     train.add_argument("--method", default="r2r")
     train.add_argument("--network", help="what to train; a wrong name lists the choices")
     train.add_argument("--target", choices=("clean", "noisy"), help="train on pairs, for comparison: method plain")
@@ -141,13 +154,8 @@ def _parser() -> argparse.ArgumentParser:
         choices=("picture", "mosaic", "developed"),
         help="what --data holds; see docs/methods.md",
     )
-    train.add_argument("--sides", metavar="A-B", help="only pictures whose two sides have that many pixels")
     train.add_argument("--grey", action="store_true", help="train on luminance")
-    train.add_argument("--start", metavar="MODEL", help="checkpoint to begin from")
-    train.add_argument("--minutes", type=float)
-    train.add_argument("--steps", type=int)
-    train.add_argument("--batch", type=int, default=32)
-    train.add_argument("--patch", type=int, default=64)
+    learning(train, 1e-3)
     train.add_argument(
         "--scales", type=_numbers, default=(1.0,), metavar="S,S", help="take each picture at these sizes"
     )
@@ -159,10 +167,6 @@ def _parser() -> argparse.ArgumentParser:
     train.add_argument("--schedule", default="cosine", choices=("cosine", "milestones"), help="of the learning rate")
     train.add_argument("--milestones", type=_numbers, default=(0.6,), metavar="P,P", help="a tenth of it from there on")
     train.add_argument("--report-every", type=_whole(1), metavar="N", help="steps between reports, not seconds")
-    train.add_argument("--rate", type=float, default=1e-3, help="learning rate at the start")
-    train.add_argument("--seed", type=_whole(0), default=0)
-    train.add_argument("--device", default="auto")
-    train.add_argument("--threads", type=_whole(1), help="CPU threads to use")
     train.add_argument("--name", default="trained", help="what the model will be called")
     train.add_argument("-o", dest="out", type=Path, metavar="RUN", help="folder of the run")
     train.add_argument("--resume", type=Path, metavar="RUN", help="go on with a run")
@@ -176,18 +180,7 @@ def _parser() -> argparse.ArgumentParser:
     distil.add_argument("--clean", metavar="DIR", help="clean pictures to learn from, too, with the teacher's noise")
     about = "the student; by default the network of the teacher, or unet where only its method can run that"
     distil.add_argument("--network", help=about)
-    distil.add_argument("--start", metavar="MODEL", help="checkpoint to begin from")
-    distil.add_argument("--validate", metavar="DIR", help="clean pictures whose PSNR is reported, never used to choose")
-    distil.add_argument("--validate-noise", metavar="SPEC", default="gaussian:25")
-    distil.add_argument("--sides", metavar="A-B", help="only pictures whose two sides have that many pixels")
-    distil.add_argument("--minutes", type=float)
-    distil.add_argument("--steps", type=int)
-    distil.add_argument("--batch", type=int, default=32)
-    distil.add_argument("--patch", type=int, default=64)
-    distil.add_argument("--rate", type=float, default=3e-4, help="learning rate at the start")
-    distil.add_argument("--seed", type=_whole(0), default=0)
-    distil.add_argument("--device", default="auto")
-    distil.add_argument("--threads", type=_whole(1), help="CPU threads to use")
+    learning(distil, 3e-4)
     distil.add_argument("--name", help="what the model will be called (MODEL-one-pass)")
     _declared(distil, "Params")
 

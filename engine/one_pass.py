@@ -9,21 +9,15 @@ from dataclasses import dataclass
 from torch import Tensor, nn
 
 from engine.method import Method, Pass, Task
-from engine.params import choice, param
+from engine.params import choice, noise_level
 
 
 @dataclass(frozen=True)
 class OnePassParams:
     """What a user adjusts."""
 
-    sigma: float | None = param(
-        None,
-        0.0,
-        1.0,
-        "Noise level (sigma)",
-        scale=255.0,
-        step=0.1 / 255,
-        help="Standard deviation of the noise on a scale of 0 to 255. Automatic measures it in the picture. Networks "
+    sigma: float | None = noise_level(
+        "Networks "
         "that find the level by themselves do not look at it, but the estimated PSNR does. At 0 the picture is left "
         "as it is.",
     )

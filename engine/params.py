@@ -99,6 +99,19 @@ def choice(default: str, choices: tuple[str, ...], label: str, **details: Any) -
     return field(default=default, metadata={"spec": spec})
 
 
+def noise_level(about: str) -> Any:
+    """Declare the field `sigma`, the same in every method but for what it does there."""
+    return param(
+        None,
+        0.0,
+        1.0,
+        "Noise level (sigma)",
+        scale=255.0,
+        step=0.1 / 255,
+        help="Standard deviation of the noise on a scale of 0 to 255. Automatic measures it in the picture. " + about,
+    )
+
+
 def specs(params_type: type) -> tuple[Spec, ...]:
     """The declared parameters of a Params dataclass, in order."""
     return tuple(

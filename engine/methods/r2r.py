@@ -14,7 +14,7 @@ from engine import splits
 from engine.covariance import CORRELATED, KINDS, PER_CHANNEL, PILOT, SIGNAL_DEPENDENT, WHITE, measured
 from engine.method import Batch, Method, MethodError, Pass, Stage, Task
 from engine.noise import NoiseReport, pooled
-from engine.params import choice, param
+from engine.params import choice, noise_level, param
 
 POISSON, GAMMA = SPLITS = "poisson", "gamma"
 """Noise that is not Gaussian: the noisy value is split in place of being recorrupted."""
@@ -53,15 +53,8 @@ class R2RParams:
         "another: 0.5 here is 0.2 there.) Smaller keeps more detail in a pass, larger makes passes differ more. "
         "Automatic is 0.5, and 1 for correlated noise.",
     )
-    sigma: float | None = param(
-        None,
-        0.0,
-        1.0,
-        "Noise level (sigma)",
-        scale=255.0,
-        step=0.1 / 255,
-        help="Standard deviation of the noise on a scale of 0 to 255. Automatic measures it in the picture. Too low "
-        "leaves noise, too high blurs.",
+    sigma: float | None = noise_level(
+        "Too low leaves noise, too high blurs.",
     )
     noise_model: str = choice(
         WHITE,
