@@ -678,17 +678,19 @@ def _benchmark(options: argparse.Namespace) -> int:
 def _train(options: argparse.Namespace) -> int:
     # Loaded here: no other command needs the training code.
     from training.job import TrainError, TrainJob
-    from training.launch import begin, can_resume
+    from training.run import Run, begin
 
     try:
         if options.resume:
             run = options.resume
-            if not can_resume(run):
+            if not Run(run).can_resume:
                 raise TrainError(f"{run} holds nothing to go on from")
         else:
             if not options.data or not options.out:
                 raise UsageError("train needs --data DIR and -o RUN, or --resume RUN")
             run = options.out
+            if options.minutes and options.steps:
+                raise UsageError("Give a budget: either --minutes or --steps")
             names = ("noise", "fresh", "validate", "validate_noise", "method", "network", "grey", "start", "minutes")
             names += ("steps", "batch", "patch", "seed", "device", "threads", "name", "target", "domain")
             names += ("scales", "stride", "draws", "hold_out", "schedule", "milestones", "report_every")
@@ -707,12 +709,14 @@ def _train(options: argparse.Namespace) -> int:
 
 def _distil(options: argparse.Namespace) -> int:
     from training.job import TrainError, TrainJob
-    from training.launch import begin
+    from training.run import begin
 
     if options.set_sigma is not None:
         raise UsageError(
             "The student learns all levels of its pictures, known from --noise or measured; leave out --sigma"
         )
+    if options.minutes and options.steps:
+        raise UsageError("Give a budget: either --minutes or --steps")
     teacher = read_any(find_checkpoint(options.model))
     names = ("data", "noise", "clean", "network", "start", "validate", "validate_noise", "minutes", "steps", "batch")
     names += ("patch", "seed", "device", "threads")

@@ -45,6 +45,11 @@ def models() -> Path:
     return _place("data") / "models"
 
 
+def runs() -> Path:
+    """Trainings, each a folder."""
+    return _place("data") / "runs"
+
+
 def cache() -> Path:
     """Files that may be deleted at any time."""
     return _place("cache")

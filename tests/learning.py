@@ -13,7 +13,8 @@ from engine.denoise import Denoising, load_model
 from engine.image import Image, save_image
 from engine.metrics import psnr
 from training.job import TrainJob
-from training.loop import CHECKPOINT, train
+from training.loop import train
+from training.run import CHECKPOINT
 
 SIGMA = 25 / 255
 

@@ -22,7 +22,8 @@ from engine.methods import apr_rd
 from engine.methods.apr_rd import METHOD, AprRd, AprRdNetwork, AprRdParams, AprRdTraining
 from training.events import Staged, Validated
 from training.job import TrainJob
-from training.loop import CHECKPOINT, train
+from training.loop import train
+from training.run import CHECKPOINT
 
 SMALL = {"network": "apr-rd", "width": 4, "levels": 2, "blocks": 1}
 

@@ -21,7 +21,8 @@ from engine.noise import estimate_noise
 from models import checkpoint
 from training.distil import PatchField, load_teacher
 from training.job import TrainError, TrainJob
-from training.loop import CHECKPOINT, train
+from training.loop import train
+from training.run import CHECKPOINT
 
 SIGMA = 25 / 255
 

@@ -14,8 +14,9 @@ from engine.mosaic import PATTERNS
 from engine.raw import _XYZ_TO_SRGB, Mosaic, demosaic, develop, find_mosaics, read_mosaic
 from training.events import Ended
 from training.job import TrainError, TrainJob
-from training.loop import CHECKPOINT, train
+from training.loop import train
 from training.mosaics import MosaicSampler, fitted_noise, load_mosaics
+from training.run import CHECKPOINT
 
 
 def mosaic_of(rgb: np.ndarray, pattern="RGGB", noise=None, neutral=(1, 1, 1)) -> Mosaic:

@@ -24,7 +24,8 @@ from engine.params import make
 from learning import reached
 from models import checkpoint
 from training.job import TrainJob
-from training.loop import CHECKPOINT, train
+from training.loop import train
+from training.run import CHECKPOINT
 
 
 def seeded(seed=0):

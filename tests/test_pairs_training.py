@@ -14,8 +14,9 @@ from engine.image import Image, save_image
 from engine.method import method_of, methods
 from training.events import Validated
 from training.job import TrainError, TrainJob
-from training.loop import CHECKPOINT, network_named, train
+from training.loop import network_named, train
 from training.patches import Sampler, load_pictures
+from training.run import CHECKPOINT
 
 
 @pytest.fixture

@@ -24,7 +24,8 @@ from engine.noise import estimate_noise
 from learning import reached
 from models import model
 from training.job import TrainJob
-from training.loop import CHECKPOINT, train
+from training.loop import train
+from training.run import CHECKPOINT
 
 SIGMA = 0.1
 TRAINING = R2RTraining()

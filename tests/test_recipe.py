@@ -17,9 +17,10 @@ from engine.method import Stage, build
 from engine.methods.r2r import R2R
 from training.events import HeldOut, Step
 from training.job import NETWORKS, TrainError, TrainJob, read_job, write_job
-from training.launch import begin, follow
-from training.loop import CHECKPOINT, train
+from training.launch import follow
+from training.loop import train
 from training.patches import Sampler, load_pictures, split
+from training.run import CHECKPOINT, begin
 
 PUBLISHED = (1.0, 0.9, 0.8, 0.7)
 

@@ -13,9 +13,10 @@ from engine.checkpoint import load_checkpoint
 from engine.image import Image, save_image
 from training.events import Ended, Saved, Started, Validated
 from training.job import TrainError, TrainJob, read_job, write_job
-from training.launch import begin, follow
-from training.loop import CHECKPOINT, STATE, STOP, train
+from training.launch import follow
+from training.loop import train
 from training.patches import Sampler, load_pictures
+from training.run import CHECKPOINT, STATE, STOP, begin
 
 
 @pytest.fixture
@@ -144,7 +145,7 @@ def test_a_loss_that_is_not_finite_ends_the_run_as_failed(job, tmp_path, monkeyp
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ({"minutes": 1.0}, "either --minutes or --steps"),
+        ({"steps": None}, "either --minutes or --steps"),
         ({"steps": -1}, "more than zero"),
         ({"learning_rate": -1.0}, "above zero"),
         ({"target": "x", "noise": "gaussian:5"}, "clean or noisy"),

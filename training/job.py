@@ -31,6 +31,21 @@ NETWORKS: Mapping[str, Mapping[str, Any]] = {
 
 
 @dataclass(frozen=True)
+class Preview:
+    """A square of one picture that is shown before, as the start denoises it and as the network does by now.
+
+    Attributes:
+        name: of the picture below the job's folder.
+        left, top, side: in pixels.
+    """
+
+    name: str
+    left: int
+    top: int
+    side: int = 256
+
+
+@dataclass(frozen=True)
 class TrainJob:
     """A run, complete: the same job on the same device gives the same network.
 
@@ -51,13 +66,27 @@ class TrainJob:
         validate_noise: what is put on them.
         grey: train on luminance.
         start: checkpoint to begin from, None for random weights.
-        minutes, steps: the budget, one of them; the learning rate falls to zero over it.
+        minutes, steps: the budget; the learning rate falls to zero over it. Minutes alone become steps when the run
+            starts, by what a step takes on this device, and both stand in `job.json` from then on: the same job, seed
+            and number of threads on one CPU give the same network.
         batch, patch: patches a step and their side in pixels.
         scales: each picture is taken at these sizes too (bicubic), and noise put on each of them; see `patches`.
         stride: pixels between the patches of a grid, taken as they are; None cuts, flips and turns at random.
         draws: "fresh" random numbers in the loss at every step, or "fixed": one draw for each patch for ever.
-        hold_out: share of the pictures that is not trained on, whose loss is reported.
-        schedule: of the learning rate: "cosine", or "milestones": a tenth from each of `milestones` on.
+        hold_out: share of the pictures that is not trained on; on them the network is judged, see `training.judge`.
+        held_out: names of these pictures below `data`, where somebody chose them; empty draws `hold_out` of all.
+        leave_out: names of pictures below `data` that are not used at all.
+        against: model that the result has to beat on the held-out pictures; None for `start`.
+        judge_every: steps between two judgements; None settles it when the run starts, by what one takes.
+        patience: the run ends early where the judgement has not become better for so many in a row; None never.
+        replay: share of generated pictures with white noise in each step, against forgetting what `start` could do.
+        preview: what is shown while it learns, see `Preview`; None for nothing.
+        budget_mb: memory for decoded pictures; of a larger folder a changing part is in memory.
+        processes: how many share the work, one for each GPU; None for all GPUs of this machine, one on a CPU.
+        names_in_card: whether the model's card may name the folder that it learned from.
+        schedule: of the learning rate: "cosine"; "milestones": a tenth from each of `milestones` on; "plateau":
+            constant, and a third of it each time the judgement stops improving (`patience`); the third time ends the
+            run.
         milestones: parts of the budget (of a stage), rising.
         report_every: steps between reports; None reports by the clock.
         params: values of the method's `Training`.
@@ -87,6 +116,16 @@ class TrainJob:
     stride: int | None = None
     draws: str = "fresh"
     hold_out: float = 0.0
+    held_out: tuple[str, ...] = ()
+    leave_out: tuple[str, ...] = ()
+    against: str | None = None
+    judge_every: int | None = None
+    patience: int | None = None
+    replay: float = 0.0
+    preview: Preview | None = None
+    budget_mb: int = 4096
+    processes: int | None = None
+    names_in_card: bool = False
     schedule: str = "cosine"
     milestones: tuple[float, ...] = (0.6,)
     report_every: int | None = None
@@ -97,7 +136,7 @@ class TrainJob:
     name: str = "trained"
 
     def __post_init__(self) -> None:
-        if (self.minutes is None) == (self.steps is None):
+        if self.minutes is None and self.steps is None:
             raise TrainError("Give a budget: either --minutes or --steps")
         if (self.minutes or 1) <= 0 or (self.steps or 1) <= 0:
             raise TrainError("The budget must be more than zero")
@@ -141,8 +180,19 @@ class TrainJob:
             raise TrainError("Fixed draws need patches that stay: give --stride, and noise that is put on once")
         if not 0 <= self.hold_out < 1:
             raise TrainError("The share to hold out must be from 0 to below 1")
-        if self.schedule not in ("cosine", "milestones"):
-            raise TrainError(f"A schedule is cosine or milestones, not {self.schedule!r}")
+        if self.schedule not in ("cosine", "milestones", "plateau"):
+            raise TrainError(f"A schedule is cosine, milestones or plateau, not {self.schedule!r}")
+        if self.schedule == "plateau" and not self.patience:
+            raise TrainError("A plateau is found by judging: give --patience and pictures to hold out")
+        if self.patience and not (self.hold_out or self.held_out):
+            raise TrainError("Only on pictures that are held out can be judged when to end: give --hold-out")
+        counts = {"patience": self.patience, "judge-every": self.judge_every, "processes": self.processes}
+        if wrong := [name for name, count in counts.items() if count is not None and count < 1]:
+            raise TrainError(f"--{wrong[0]} must be at least 1")
+        if not 0 <= self.replay <= 0.9:
+            raise TrainError("The share to replay must be from 0 to 0.9")
+        if self.budget_mb < 64:
+            raise TrainError("The memory for pictures must be at least 64 MB")
         if not all(0 < part < 1 for part in self.milestones) or list(self.milestones) != sorted(self.milestones):
             raise TrainError("Milestones must be rising parts of the budget, between 0 and 1")
 
@@ -156,8 +206,11 @@ def read_job(run: Path) -> TrainJob:
     """The job of a run folder; TrainError if it is not one."""
     try:
         values = json.loads((run / "job.json").read_text())
-        tuples = {name: tuple(values[name]) for name in ("sides", "scales", "milestones") if values.get(name)}
-        return TrainJob(**{**values, **tuples})
+        lists = ("sides", "scales", "milestones", "held_out", "leave_out")
+        read: dict[str, Any] = {name: tuple(values[name]) for name in lists if values.get(name) is not None}
+        if values.get("preview"):
+            read["preview"] = Preview(**values["preview"])
+        return TrainJob(**{**values, **read})
     except FileNotFoundError:
         raise TrainError(f"{run} is not a training run: it has no job.json") from None
     except (json.JSONDecodeError, TypeError, AttributeError) as error:

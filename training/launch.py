@@ -9,18 +9,11 @@ from pathlib import Path
 from engine.method import Method
 from training.curves import Curves
 from training.events import Ended, Event, append
-from training.job import TrainError, TrainJob, read_job, write_job
-from training.loop import STATE, STOP, train
+from training.job import read_job
+from training.loop import train
+from training.run import STOP
 
 log = logging.getLogger(__name__)
-
-
-def begin(job: TrainJob, run: Path) -> None:
-    """Make the run folder; TrainError if there is a run in it already."""
-    if can_resume(run):
-        raise TrainError(f"{run} holds a run already; continue it with train --resume {run} or give another folder")
-    run.mkdir(parents=True, exist_ok=True)
-    write_job(job, run)
 
 
 def follow(run: Path, should_stop: Callable[[], bool] = lambda: False, method: Method | None = None) -> Iterator[Event]:
@@ -47,8 +40,3 @@ def follow(run: Path, should_stop: Callable[[], bool] = lambda: False, method: M
         raise
     finally:
         curves.close()
-
-
-def can_resume(run: Path) -> bool:
-    """Whether the run folder holds a state to go on from."""
-    return (run / STATE).exists()

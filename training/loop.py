@@ -30,10 +30,8 @@ from training.distil import Teacher, load_teacher
 from training.events import Ended, Event, HeldOut, Saved, Staged, Started, Step, Validated
 from training.job import NETWORKS, TrainError, TrainJob
 from training.patches import Sampler, in_channels, load_clean, load_pictures, split
+from training.run import CHECKPOINT, STATE, STOP
 
-CHECKPOINT = "checkpoint.safetensors"
-STATE = "state.pt"
-STOP = "stop"
 _SAVE_EVERY_S = 55.0
 _REPORT_EVERY_S = 5.0
 _VALIDATE_EVERY_S = 300.0

@@ -153,7 +153,8 @@ def train(choices: Choices, run: Path, method: FixedAlpha, network: str, **detai
     """
     # Loaded here: most studies train nothing.
     from training.job import TrainJob, read_job
-    from training.launch import begin, can_resume, follow
+    from training.launch import follow
+    from training.run import Run, begin
 
     steps = None if choices.minutes else choices.steps or STEPS
     given = {
@@ -171,7 +172,7 @@ def train(choices: Choices, run: Path, method: FixedAlpha, network: str, **detai
         "name": run.name,
     }
     job = TrainJob(**given)
-    if not can_resume(run):
+    if not Run(run).can_resume:
         begin(job, run)
     elif read_job(run) != job:
         raise StudyError(f"{run} holds a training with other values; give another folder with -o")

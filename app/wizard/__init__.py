@@ -1,0 +1,1 @@
+"""Train on my folder: pictures, method, training, result."""
