@@ -213,7 +213,7 @@ def test_the_recipe_survives_the_file_and_is_on_the_card(job, tmp_path):
         ({"draws": "fixed"}, "give --stride"),
         ({"draws": "fixed", "stride": 8, "fresh": True}, "put on once"),
         ({"hold_out": 1.0}, "below 1"),
-        ({"schedule": "none"}, "cosine or milestones"),
+        ({"schedule": "none"}, "cosine, milestones or plateau"),
         ({"milestones": (0.6, 0.3)}, "rising"),
         ({"milestones": (1.0,)}, "between 0 and 1"),
     ],
