@@ -40,6 +40,7 @@ class Card:
         steps, minutes, device, date, versions: how it was made.
         results: measured numbers by name, for example {"BSD68 sigma 25, T=4": 29.0}.
         source: SHA-256 of a converted file, "" for own training.
+        start, start_sha256: name of the model that it was tuned from, and its file's SHA-256; "" for random weights.
     """
 
     title: str = ""
@@ -54,6 +55,8 @@ class Card:
     versions: Mapping[str, str] = field(default_factory=dict)
     results: Mapping[str, float] = field(default_factory=dict)
     source: str = ""
+    start: str = ""
+    start_sha256: str = ""
 
 
 @dataclass(frozen=True, eq=False)

@@ -33,6 +33,14 @@ def test_checkpoint_survives_saving_bit_by_bit(tmp_path):
     assert [path.name for path in tmp_path.iterdir() if path.is_file()] == ["a.safetensors"]
 
 
+def test_a_file_of_before_a_card_knew_its_start_still_loads(tmp_path):
+    path = tmp_path / "old.safetensors"
+    card = {"title": "t", "steps": 7}
+    about = {"format": 1, "name": "old", "method": "r2r", "arch": dict(checkpoint().arch), "card": card}
+    safetensors.torch.save_file(dict(checkpoint().weights), path, {"pellucid": json.dumps(about)})
+    assert load_checkpoint(path).card == Card(title="t", steps=7, start="", start_sha256="")
+
+
 @pytest.mark.parametrize("content", [b"", b"garbage", b"\xff" * 64, b"PK\x03\x04"])
 def test_garbage_is_refused_in_one_sentence(tmp_path, content):
     path = tmp_path / "a.safetensors"
