@@ -17,7 +17,7 @@ import numpy as np
 
 from app.benchmark import BENCHMARKS
 from engine import params
-from engine.checkpoint import CheckpointError, Entry, find_checkpoint, list_checkpoints
+from engine.checkpoint import CheckpointError, Entry, export_checkpoint, find_checkpoint, list_checkpoints
 from engine.color import to_grey
 from engine.corruption import Corruption, CorruptionError, rng_for
 from engine.denoise import DenoiseError, Denoising, Model, load_model
@@ -36,7 +36,8 @@ FAULTS = (ImageError, CheckpointError, CorruptionError, DenoiseError, DeviceErro
 FAULTS += (NoiseError, ReferenceMismatch, params.ParamError, OSError)
 """What a user can cause: shown as one sentence; anything else is a defect and shows its traceback."""
 
-COMMANDS = ("denoise", "noise", "methods", "models", "import", "train", "distil", "evaluate", "study", "benchmark")
+COMMANDS = ("denoise", "noise", "methods", "models", "import", "export", "train", "runs", "distil", "evaluate")
+COMMANDS += ("study", "benchmark")
 
 
 class UsageError(ValueError):
@@ -120,6 +121,11 @@ def _parser() -> argparse.ArgumentParser:
     bring.add_argument("--method", help="run it by this method")
     bring.add_argument("--name", help="what to call it")
     _convention(bring)
+
+    export = command("export", _export, "Write a model with its card as one file, which `import` takes.")
+    export.add_argument("model", metavar="MODEL", help="an installed model, the folder of a training, or a file")
+    export.add_argument("-o", dest="out", required=True, type=Path, help="a .safetensors file, or a folder")
+    export.add_argument("--overwrite", action="store_true", help="replace a file that exists")
 
     evaluate = command("evaluate", _evaluate, "Measure the quality on pictures whose clean twin is known.")
     evaluate.add_argument("folder", type=Path, metavar="DIR", help="clean pictures with --noise, else noisy ones")
@@ -582,6 +588,12 @@ def _models(options: argparse.Namespace) -> int:
 def _import(options: argparse.Namespace) -> int:
     path = import_checkpoint(options.file, _stated(options), options.name)
     print(f"Imported as {path.stem}; use it with --model {path.stem}")
+    return 0
+
+
+def _export(options: argparse.Namespace) -> int:
+    path = export_checkpoint(find_checkpoint(options.model), options.out, overwrite=options.overwrite)
+    print(f"Exported as {path}; bring it in elsewhere with `import`")
     return 0
 
 

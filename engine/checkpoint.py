@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +23,8 @@ from engine.method import build
 SUFFIX = ".safetensors"
 _KEY = "pellucid"
 _FORMAT = 1
+_OF_A_RUN = f"checkpoint{SUFFIX}"
+"""The model in the folder of a training, which stands for it."""
 
 
 class CheckpointError(ValueError):
@@ -168,28 +172,80 @@ def load_checkpoint(path: Path) -> Checkpoint:
     )
 
 
+def export_checkpoint(path: Path, target: Path, *, name: str | None = None, overwrite: bool = False) -> Path:
+    """Write a model with its card as one file and read that back; gives the new file.
+
+    Args:
+        path: one of our own files.
+        target: ends with .safetensors, or else is a folder: then the file has the model's name.
+        name: what the model is called from then on; None keeps its name.
+        overwrite: replace a file that exists.
+
+    Raises:
+        CheckpointError: it cannot be read, or there is such a file already, or what was written is not what was read.
+        OSError: it cannot be written.
+    """
+    read = load_checkpoint(path)
+    read.build()
+    checkpoint = replace(read, name=name or read.name)
+    if target.is_dir() or target.suffix.lower() != SUFFIX:
+        if target.is_file():
+            raise CheckpointError(f"{target} is a file; give a folder, or a name that ends with {SUFFIX}")
+        target /= f"{free_name(checkpoint.name)}{SUFFIX}"
+    if target.exists() and not overwrite:
+        raise CheckpointError(f"{target} exists already; give another name or --overwrite")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with replacing(target) as partial:
+        save_checkpoint(checkpoint, partial)
+        if not _is_same(load_checkpoint(partial), checkpoint):
+            raise CheckpointError(f"{target} could not be written as it should be; check the disk and try again")
+    return target
+
+
+def _is_same(one: Checkpoint, other: Checkpoint) -> bool:
+    """Whether all but the files' hashes is equal, the weights bit by bit."""
+    if replace(one, weights={}, sha256="").__dict__ != replace(other, weights={}, sha256="").__dict__:
+        return False
+    if one.weights.keys() != other.weights.keys():
+        return False
+    return all(torch.equal(tensor, other.weights[key]) for key, tensor in one.weights.items())
+
+
+def free_name(wanted: str, is_free: Callable[[str], bool] = lambda name: True) -> str:
+    """A name as a model may have it, with a number where it is not free."""
+    stem = re.sub(r"[^\w.-]+", "-", wanted).strip(".-") or "model"
+    name, number = stem, 1
+    while not is_free(name):
+        number += 1
+        name = f"{stem}-{number}"
+    return name
+
+
+def read_entry(path: Path, bundled: bool = False) -> Entry:
+    """What one of our own files says of itself, its weights not read; CheckpointError for anything else."""
+    about = _about(path)
+    return Entry(path, about["name"], about["method"], int(about["arch"].get("channels", 3)), _card(about), bundled)
+
+
 def list_checkpoints() -> list[Entry]:
     """All checkpoints shipped or in the user's folder, bundled first; unreadable files are left out."""
     found = []
     for folder, bundled in ((paths.bundled_models(), True), (paths.models(), False)):
         for path in sorted(folder.glob(f"*{SUFFIX}")):
-            try:
-                about = _about(path)
-            except CheckpointError:
-                continue
-            channels = int(about["arch"].get("channels", 3))
-            found.append(Entry(path, about["name"], about["method"], channels, _card(about), bundled))
+            with contextlib.suppress(CheckpointError):
+                found.append(read_entry(path, bundled))
     return found
 
 
 def find_checkpoint(name: str) -> Path:
-    """The file behind a name or a path; CheckpointError lists the names."""
+    """The file behind a name, a path or the folder of a training; CheckpointError lists the names."""
     entries = list_checkpoints()
     for entry in entries:
         if entry.name == name:
             return entry.path
     path = Path(name).expanduser()
-    if path.is_file():
-        return path
+    for file in (path, path / _OF_A_RUN):
+        if file.is_file():
+            return file
     known = ", ".join(entry.name for entry in entries) or "none"
     raise CheckpointError(f"There is no model {name!r}; installed: {known}; or give the path of a file")

@@ -21,6 +21,7 @@ from engine.checkpoint import (
     Card,
     Checkpoint,
     CheckpointError,
+    free_name,
     list_checkpoints,
     load_checkpoint,
     save_checkpoint,
@@ -306,6 +307,7 @@ def import_checkpoint(path: Path, convention: Convention | None = None, name: st
         ForeignError, ConventionNeeded, CheckpointError: as `read_any`, or the name cannot be used.
     """
     checkpoint = read_any(path, convention)
+    is_ours = _is_ours(path)
     taken = {entry.name: entry for entry in list_checkpoints()}
 
     def free(name: str) -> bool:
@@ -313,14 +315,12 @@ def import_checkpoint(path: Path, convention: Convention | None = None, name: st
         entry = taken.get(name)
         if entry is None:
             return not (paths.models() / f"{name}{SUFFIX}").exists()
-        return not entry.bundled and checkpoint.card.source != "" and entry.card.source == checkpoint.card.source
+        # Saved again under its name one of our files has the same bytes; its source may be that of many, a teacher.
+        known = hashlib.sha256(entry.path.read_bytes()).hexdigest() if is_ours else entry.card.source
+        return not entry.bundled and known == checkpoint.sha256
 
     if name is None:
-        stem = re.sub(r"[^\w.-]+", "-", checkpoint.name).strip(".-") or "imported"
-        name, number = stem, 1
-        while not free(name):
-            number += 1
-            name = f"{stem}-{number}"
+        name = free_name(checkpoint.name, free)
     elif not re.fullmatch(r"\w[\w.-]*", name):
         raise ForeignError(f"A model's name is made of letters, digits, '.', '-' and '_', not {name!r}")
     elif not free(name):
