@@ -173,7 +173,7 @@ def _file_size(file: BinaryIO) -> int:
 _bomb_limit = threading.Lock()
 
 
-def _open_pillow(file: BinaryIO) -> PIL.Image.Image:
+def open_pillow(file: BinaryIO) -> PIL.Image.Image:
     """Pillow's view of a file, nothing decoded yet."""
     # Its own limit starts to warn at 89 megapixels, which cameras reach; _check_size comes right after.
     with _bomb_limit:
@@ -190,7 +190,7 @@ def _read_common(file: BinaryIO, path: Path) -> Decoded:
     head = file.read(64)
     file.seek(0)
     try:
-        picture = _open_pillow(file)
+        picture = open_pillow(file)
     except PIL.UnidentifiedImageError:
         if path.suffix.lower() in _RAW:
             raise _raw_error(path) from None
@@ -361,7 +361,7 @@ def _read_tiff(file: BinaryIO, path: Path) -> Decoded:
     notes = []
     with tifffile.TiffFile(file, name=path.name) as tiff:
         page = tiff.pages.first
-        _check_tiff_page(page, path, _file_size(file))
+        check_tiff_page(page, path, _file_size(file))
         samples = page.asarray()
         axes = page.axes
         with contextlib.suppress(Exception):  # a broken second page does not spoil the first
@@ -402,7 +402,7 @@ def _read_tiff(file: BinaryIO, path: Path) -> Decoded:
     return Decoded(samples, metadata, white, orientation, opacity)
 
 
-def _check_tiff_page(page, path: Path, file_size: int) -> None:
+def check_tiff_page(page, path: Path, file_size: int) -> None:
     """Refuse, before anything is decoded, what is no plain picture, too large, or cut off."""
     _check_size(path, page.imagewidth, page.imagelength * page.imagedepth, file_size)
     if page.is_tiled:
