@@ -84,8 +84,8 @@ class Run:
 
     @property
     def can_resume(self) -> bool:
-        """Whether it holds a state to go on from, or at least a job that nobody has begun."""
-        return (self.folder / STATE).exists()
+        """Whether there is a job in it: it goes on from its state, or begins where it has none yet."""
+        return (self.folder / JOB).exists()
 
     def ask_stop(self) -> None:
         """Ask it to end at the next step and keep what it has."""
@@ -106,7 +106,7 @@ class Run:
 def begin(job: TrainJob, folder: Path) -> Run:
     """Make the run folder; TrainError if there is a run in it already."""
     run = Run(folder)
-    if run.can_resume or run.is_running:
+    if (folder / STATE).exists() or run.is_running:
         raise TrainError(
             f"{folder} holds a run already; continue it with train --resume {folder} or give another folder"
         )

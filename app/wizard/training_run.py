@@ -1,0 +1,287 @@
+"""A training as the window sees it: a process of its own, started, followed and asked through its run folder."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+import time
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import psutil
+from PySide6.QtCore import QObject, QTimer, Signal
+
+from engine import paths
+from training.events import Ended, Event, Paused, Reader, Saved, Started, Step, append
+from training.job import TrainError, TrainJob
+from training.run import PAUSE, STOP, Run, begin, without_repeats
+
+POLL_MS = 250
+STOP_PATIENCE_S = 60.0
+"""A process that was asked to stop has so long before it is killed."""
+
+LIVE = ("starting", "running", "pausing", "paused", "stopping")
+"""States in which a process works in the run folder."""
+
+_DETACHED: dict[str, Any] = {"start_new_session": True}
+if sys.platform == "win32":
+    # A console of its own that nobody sees: processes that it starts would else open windows of theirs.
+    _DETACHED = {"creationflags": subprocess.CREATE_NO_WINDOW | subprocess.CREATE_NEW_PROCESS_GROUP}
+
+_started: list[subprocess.Popen] = []
+"""Held while they live: they outlast the object that started them, and one that nobody holds complains."""
+
+
+class TrainingRun(QObject):
+    """Follows one run folder, whoever started the process in it, and asks it to pause, stop or go on.
+
+    The process is no child that would end with the window: whether it lives is told by the lock of the folder.
+
+    Attributes:
+        run: the folder.
+        events: all that happened so far, without what a resumed run did again; a page that is shown later replays them.
+        state: one of `LIVE`, or finished, stopped, failed, interrupted (the process is gone and did not say why) or
+            cancelled (and deleted).
+        message: why it failed or was stopped, "" where there is nothing to say.
+    """
+
+    happened = Signal(object)
+    """One of `training.events`, in order; after `Started` what there was of later steps is void."""
+
+    state_changed = Signal()
+
+    def __init__(self, run: Run, parent: QObject | None = None) -> None:
+        super().__init__(parent)
+        self.run = run
+        self.events: list[Event] = []
+        self.state = "interrupted"
+        self.message = ""
+        self._reader = Reader(run.folder)
+        self._is_starting = False  # until the process says that it works, or why it cannot
+        self._process: subprocess.Popen | None = None
+        self._log_begins = 0
+        self._stop_by: float | None = None
+        self._is_cancelled = False
+        self._timer = QTimer(self)
+        self._timer.setInterval(POLL_MS)
+        self._timer.timeout.connect(self.look)
+        self.look()
+
+    @classmethod
+    def start(cls, job: TrainJob, name: str, parent: QObject | None = None) -> TrainingRun:
+        """Make a run folder of this name and start it; TrainError or OSError where the folder cannot be made."""
+        training = cls(begin(job, _new_folder(name)), parent)
+        training.resume()
+        return training
+
+    # ---- What it knows ----
+
+    @property
+    def is_live(self) -> bool:
+        """Whether a process works in the folder, or is about to."""
+        return self.state in LIVE
+
+    @property
+    def name(self) -> str:
+        """Of the model; of the folder where there is no job to ask."""
+        try:
+            return self.run.job().name
+        except TrainError:
+            return self.run.folder.name
+
+    @property
+    def step(self) -> int:
+        """The last one that was reported."""
+        return self.events[-1].step if self.events else 0
+
+    @property
+    def last_report(self) -> Step | None:
+        """With the share that is done and the time that is left."""
+        return next((event for event in reversed(self.events) if isinstance(event, Step)), None)
+
+    # ---- What it does ----
+
+    def pause(self) -> None:
+        """Ask it to wait."""
+        self.run.ask_pause(True)
+        self.look()
+
+    def go_on(self) -> None:
+        """Let it go on; where the process is gone meanwhile, start it again."""
+        self.run.ask_pause(False)
+        self.look()
+        if not self.is_live:
+            self.resume()
+
+    def stop(self) -> None:
+        """Ask it to end and keep what it learned; it is killed if it has not reacted in a minute."""
+        if self.is_live and self._stop_by is None:
+            self._stop_by = time.monotonic() + STOP_PATIENCE_S
+            self.run.ask_pause(False)
+            self.run.ask_stop()
+            self.look()
+
+    def cancel(self) -> None:
+        """Kill it and delete the folder with all that was learned; ask the user first."""
+        self._is_cancelled = True
+        self._kill()
+        self._timer.start()
+        self.look()
+
+    def resume(self) -> None:
+        """Start a process that goes on from the last saved state, or from the beginning where there is none."""
+        if self.is_live:
+            return
+        self._stop_by = None
+        for asked in (STOP, PAUSE):
+            (self.run.folder / asked).unlink(missing_ok=True)
+        log = self.run.log
+        self._log_begins = log.stat().st_size if log.exists() else 0
+        try:
+            with log.open("ab") as output:
+                self._process = subprocess.Popen(
+                    command(self.run.folder),
+                    stdin=subprocess.DEVNULL,
+                    stdout=output,
+                    stderr=subprocess.STDOUT,
+                    env=_environment(),
+                    **_DETACHED,
+                )
+        except OSError as error:
+            self._set_state("failed", f"The training cannot be started: {error}")
+            return
+        _started.append(self._process)
+        self._is_starting = True
+        self._set_state("starting")
+        self._timer.start()
+
+    # ---- Following ----
+
+    def look(self) -> None:
+        """Read what happened since the last time; a timer does, too."""
+        _started[:] = [process for process in _started if process.poll() is None]
+        # First: what a process wrote before it let go of the folder is then read below.
+        is_running = self.run.is_running
+        for event in self._reader.read():
+            if isinstance(event, Started):
+                self.events = without_repeats(iter([*self.events, event]))
+            else:
+                self.events.append(event)
+            if isinstance(event, Started | Ended):
+                self._is_starting = False
+            if isinstance(event, Started) and self._stop_by is not None:
+                self.run.ask_stop()  # a process that begins forgets what it was asked before
+            self.happened.emit(event)
+        is_starting = self._is_starting and self._process is not None and self._process.poll() is None
+        if self._is_cancelled:
+            if not is_running and not is_starting:
+                self.run.delete()
+                self._set_state("cancelled")
+        elif is_running or is_starting:
+            self._set_state(self._live_state(is_starting))
+        else:
+            self._settle()
+        if self.is_live or (self._is_cancelled and self.state != "cancelled"):
+            self._timer.start()
+        else:
+            self._timer.stop()
+        if self._stop_by is not None and self.is_live and time.monotonic() > self._stop_by:
+            self._kill()
+
+    def _live_state(self, is_starting: bool) -> str:
+        last = self.events[-1] if self.events else None
+        if self._stop_by is not None or (self.run.folder / STOP).exists():
+            return "stopping"
+        if is_starting or last is None:
+            return "starting"
+        if isinstance(last, Ended):
+            # It is about to leave, or has been started by somebody else and not said so yet.
+            return self.state if self.is_live else "starting"
+        if (self.run.folder / PAUSE).exists():
+            return "paused" if isinstance(last, Paused) else "pausing"
+        return "running"
+
+    def _settle(self) -> None:
+        """Say how it ended, now that no process works in the folder."""
+        last = self.events[-1] if self.events else None
+        has_asked, self._stop_by = self._stop_by is not None, None
+        if self._is_starting:
+            self._is_starting = False
+            self._set_state("failed", self._last_line() or "The training did not start, and did not say why.")
+        elif isinstance(last, Ended):
+            self._set_state(last.reason, last.message)
+        elif has_asked and self.run.folder.is_dir():
+            saved = next((event.step for event in reversed(self.events) if isinstance(event, Saved)), 0)
+            message = f"It did not react and was ended; what it had learned at step {saved} is kept."
+            try:
+                append(Ended(saved, "stopped", message), self.run.folder)
+            except OSError:
+                self._set_state("stopped", message)
+            else:
+                self.look()
+        else:
+            self._set_state("interrupted")
+
+    def _set_state(self, state: str, message: str = "") -> None:
+        if (state, message) != (self.state, self.message):
+            self.state, self.message = state, message
+            self.state_changed.emit()
+
+    def _last_line(self) -> str:
+        """What the process said last before it ended."""
+        try:
+            with self.run.log.open("rb") as file:
+                file.seek(self._log_begins)
+                lines = file.read().decode("utf-8", "replace").splitlines()
+        except OSError:
+            return ""
+        last = next((line.strip() for line in reversed(lines) if line.strip()), "")
+        return last.removeprefix("pellucid: ")
+
+    def _kill(self) -> None:
+        for process in _working(self.run):
+            try:
+                family = [process, *process.children(recursive=True)]
+            except psutil.NoSuchProcess:
+                continue
+            for member in family:
+                try:
+                    member.kill()
+                except (psutil.NoSuchProcess, psutil.AccessDenied):
+                    continue
+
+
+def command(folder: Path) -> list[str]:
+    """This program again, told to work in a run folder; the same from source and frozen."""
+    # -P: a folder of the user's that happens to be called app is not this program.
+    program = [sys.executable] if getattr(sys, "frozen", False) else [sys.executable, "-P", "-m", "app"]
+    return [*program, "train", "--resume", str(folder)]
+
+
+def _environment() -> dict[str, str]:
+    # From source the program is found wherever it was started from; names of files in any language can be printed.
+    known = [str(Path(__file__).resolve().parents[2]), *filter(None, [os.environ.get("PYTHONPATH")])]
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(known), "PYTHONUTF8": "1"}
+
+
+def _new_folder(name: str) -> Path:
+    """A folder for a run that does not exist yet, absolute: the process may be started elsewhere."""
+    plain = re.sub(r"[^\w.-]+", "-", name).strip("-.") or "training"
+    first = paths.runs().absolute() / f"{date.today().isoformat()}-{plain}"
+    folder, number = first, 2
+    while folder.exists():
+        folder, number = first.with_name(f"{first.name}-{number}"), number + 1
+    return folder
+
+
+def _working(run: Run) -> list[psutil.Process]:
+    """The processes whose command line names the run folder: also those that an earlier window started."""
+    found = []
+    for process in psutil.process_iter(["cmdline"]):
+        line = process.info["cmdline"] or []
+        if "train" in line and str(run.folder) in line:
+            found.append(process)
+    return found
