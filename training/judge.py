@@ -1,0 +1,244 @@
+"""The held-out criterion: how far a denoiser's results are from the truth, told from noisy pictures alone.
+
+For noise n of covariance Sigma and a denoiser f, |f(y) - y|^2 - tr(Sigma) + 2 tr(J Sigma) has the expectation
+|f(y) - x|^2 (Stein's unbiased risk estimate, Annals of Statistics 1981, for any Sigma); the second trace is found with
+one more run on y + epsilon b, b of the same covariance (Ramani, Blu, Unser, TIP 2008). Between two denoisers the first
+trace cancels: which of them is better depends on the noise's strength only where one of them smooths more.
+
+It is right as far as the covariance is; see `engine.covariance`, and the README for how well it ranks.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from statistics import NormalDist
+from typing import Any
+
+import numpy as np
+import torch
+
+from engine import params
+from engine.covariance import CORRELATED, SIGNAL_DEPENDENT, WHITE, Covariance, measured
+from engine.denoise import Denoising, Model
+from engine.image import Image
+from engine.noise import NoiseReport
+from engine.proposal import settled_sigma
+
+WINDOWS = 12
+"""Windows that are judged, of all held-out pictures together."""
+
+SIDE = 192
+"""Of a window, in pixels."""
+
+_EPSILON = 0.05
+
+_SHARED_ERROR = 0.1
+"""Relative error of a measured deviation that all pictures of a folder have in common; over PolyU it is 0.05."""
+
+_LAGS = 4
+
+
+@dataclass(frozen=True, eq=False)
+class Window:
+    """A part of a held-out picture.
+
+    Attributes:
+        name: of the picture.
+        noisy: (h, w, C) in the trained range.
+        sigma: its noise level, known or measured.
+        report: of the whole picture; None where the noise is known to be white.
+    """
+
+    name: str
+    noisy: np.ndarray
+    sigma: float
+    report: NoiseReport | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Judgement:
+    """What is known of one denoiser, for each window.
+
+    Attributes:
+        results: its (h, w, C).
+        errors: estimated squared error over the noise's power: 1 leaves the noise as it is, 0 is the truth. May be
+            below 0, as any estimate of a small thing.
+        shares: of the noise that is let through, tr(J Sigma) / tr(Sigma).
+        structure: how far the residual's correlation is from the noise's, mean over the windows.
+    """
+
+    results: Sequence[np.ndarray]
+    errors: np.ndarray
+    shares: np.ndarray
+    structure: float
+
+    @property
+    def error(self) -> float:
+        """Mean over the windows, each relative to its own noise."""
+        return float(self.errors.mean())
+
+
+@dataclass(frozen=True)
+class Gain:
+    """One denoiser over another.
+
+    Attributes:
+        error: by which the relative error is smaller, in parts of the noise's power.
+        band: half-width of its 95 % band.
+        db, band_db: the same in dB; None where the error that is left cannot be told from none.
+        is_better: whether that is more than chance and the uncertainty of the noise explain.
+    """
+
+    error: float
+    band: float
+    db: float | None
+    band_db: float | None
+
+    @property
+    def is_better(self) -> bool:
+        """Beyond its band."""
+        return self.error > self.band
+
+
+class Judge:
+    """Judges denoisers on the same windows with the same random numbers.
+
+    Args:
+        windows: of the held-out pictures.
+        seed: of the random numbers.
+    """
+
+    def __init__(self, windows: Sequence[Window], seed: int) -> None:
+        self.windows = list(windows)
+        generator = torch.Generator().manual_seed(seed)
+        self._probes, self._powers = [], []
+        for window in self.windows:
+            planes = torch.from_numpy(np.ascontiguousarray(window.noisy.transpose(2, 0, 1)))[None]
+            covariance = _covariance(window, planes)
+            around = 2 * covariance.around
+            _, channels, height, width = planes.shape
+            unit = torch.randn((1, channels, height + around, width + around), generator=generator)
+            noise = covariance.colour(unit)[0].permute(1, 2, 0)
+            self._probes.append(noise.numpy().astype(np.float32))
+            deviation = torch.as_tensor(covariance.deviation, dtype=torch.float32)
+            self._powers.append(float(deviation.square().expand_as(planes).mean()))
+
+    @property
+    def noisy_psnr_db(self) -> float:
+        """Mean over the windows, by their noise."""
+        return float(np.mean([-10 * math.log10(power) for power in self._powers]))
+
+    def judge(self, model: Model, suggested: Mapping[str, Any]) -> Judgement:
+        """What this model gives, by one group of its method's passes.
+
+        Args:
+            model: on its device.
+            suggested: values for its method, as its checkpoint has them.
+        """
+        specs = params.specs(model.method.Params)
+        silent = {"estimate": "off"} if any(spec.name == "estimate" for spec in specs) else {}
+        values = params.make(model.method.Params, {**suggested, **silent})
+        results, errors, shares, structures = [], [], [], []
+        for window, probe, power in zip(self.windows, self._probes, self._powers, strict=True):
+            sigma = window.sigma
+            if window.report is not None:
+                sigma = settled_sigma(window.report, specs, getattr(values, "sigma", None)) or sigma
+            result = _denoised(model, window.noisy, values, sigma, window.report)
+            moved = _denoised(model, window.noisy + np.float32(_EPSILON) * probe, values, sigma, window.report)
+            share = float((probe * (moved - result)).mean(dtype=np.float64)) / _EPSILON / power
+            residual = window.noisy - result
+            results.append(result)
+            shares.append(share)
+            errors.append(float(np.square(residual).mean(dtype=np.float64)) / power - 1 + 2 * share)
+            structures.append(_structure(residual, window.report))
+        return Judgement(results, np.array(errors), np.array(shares), float(np.mean(structures)))
+
+    def untouched(self) -> Judgement:
+        """The noisy pictures as they are."""
+        ones = np.ones(len(self.windows))
+        return Judgement([window.noisy for window in self.windows], ones, ones, 0.0)
+
+    def psnr(self, judgement: Judgement) -> tuple[float | None, float | None]:
+        """Estimated PSNR in dB and the half-width of its 95 % band; None where the error cannot be told from none."""
+        gain = self.gain(judgement, self.untouched())
+        if gain.db is None or gain.band_db is None:
+            return None, None
+        return self.noisy_psnr_db + gain.db, gain.band_db
+
+    def gain(self, now: Judgement, before: Judgement) -> Gain:
+        """How much less error there is now than before.
+
+        Chance enters by the noise of each window and by which pictures were held out; the wrong strength of measured
+        noise by the share of it that is let through more or less than before.
+        """
+        gains = before.errors - now.errors
+        count = len(gains)
+        within = []
+        for index, window in enumerate(self.windows):
+            moved = np.square(now.results[index] - before.results[index]).mean(dtype=np.float64)
+            depends = 1.0 if window.report is None else window.report.dependence
+            within.append(4 * depends * moved / self._powers[index] / window.noisy.size)
+        chance = math.sqrt(sum(within)) / count
+        if count > 1:
+            chance = max(chance, _quantile(count) / 1.96 * float(gains.std(ddof=1)) / math.sqrt(count))
+        # An error of the noise's deviation by a part u makes one of 4 u in what is let through more.
+        measured = np.array([0.0 if window.report is None else window.report.uncertainty for window in self.windows])
+        moved = 4 * (before.shares - now.shares)
+        own = float(np.sqrt(np.square(measured * moved).sum())) / count
+        level = math.hypot(own, _SHARED_ERROR * float(np.mean(moved * (measured > 0))))
+        band, gain = 1.96 * math.hypot(chance, level), float(gains.mean())
+        left, was = now.error, before.error
+        if left <= 0 or was <= 0:
+            return Gain(gain, band, None, None)
+        return Gain(gain, band, 10 * math.log10(was / left), 10 * math.log10(1 + band / left))
+
+
+def _covariance(window: Window, planes: torch.Tensor) -> Covariance:
+    """What the noise of a window is taken to be."""
+    report = window.report
+    if report is None:
+        return Covariance(window.sigma)
+    if report.is_white:
+        return measured(SIGNAL_DEPENDENT if report.growth else WHITE, planes, report.sigma, [report])
+    return measured(CORRELATED, planes, report.level, [report])
+
+
+def _denoised(model: Model, noisy: np.ndarray, values: Any, sigma: float, report: NoiseReport | None) -> np.ndarray:
+    """(h, w, C) by one group of passes, the same random numbers each time."""
+    group = model.method.group
+    work = Denoising(model, Image(noisy), values, sigma=sigma, report=report, tile=max(noisy.shape), keep=False)
+    for _ in work.run(group):
+        pass
+    return work.mean(group)
+
+
+def _structure(residual: np.ndarray, report: NoiseReport | None) -> float:
+    """Largest difference of the residual's autocorrelation from the noise's, over lags of up to 4 pixels."""
+    centred = residual - residual.mean((0, 1))
+    power = np.square(centred).mean(dtype=np.float64)
+    if power == 0:
+        return 0.0
+    noise = np.array(((1.0,),) if report is None else report.autocorrelation)
+    middle = noise.shape[0] // 2
+    worst = 0.0
+    height, width = residual.shape[:2]
+    for down in range(_LAGS + 1):
+        for across in range(-_LAGS if down else 1, _LAGS + 1):
+            left, right = max(0, -across), width - max(0, across)
+            first = centred[: height - down, left:right]
+            second = centred[down:, left + across : right + across]
+            found = float((first * second).mean(dtype=np.float64)) / power
+            inside = max(down, abs(across)) <= middle
+            expected = float(noise[middle + down, middle + across]) if inside else 0.0
+            worst = max(worst, abs(found - expected))
+    return worst
+
+
+def _quantile(count: int) -> float:
+    """97.5 % quantile of Student's t with count - 1 degrees of freedom (Cornish-Fisher; 12.7 for two)."""
+    if count == 2:
+        return 12.706
+    z, n = NormalDist().inv_cdf(0.975), count - 1
+    return z + (z**3 + z) / (4 * n) + (5 * z**5 + 16 * z**3 + 3 * z) / (96 * n**2)
