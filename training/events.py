@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 EVENTS = "events.jsonl"
+_TAIL = 1 << 16
 
 
 @dataclass(frozen=True)
@@ -176,14 +178,24 @@ _KINDS: dict[str, type] = {
 
 
 def append(event: Event, run: Path) -> None:
-    """Add one line, flushed, so that a reader sees whole lines only."""
+    """Add one line; OSError where that cannot be written, and the next one is whole nevertheless.
+
+    All but steps are on the disk when this returns, so that a power cut does not take them.
+    """
     line: dict[str, Any] = {"event": type(event).__name__.lower(), "time": round(time.time(), 1), **asdict(event)}
-    with (run / EVENTS).open("a", encoding="utf-8") as file:
-        file.write(json.dumps(line) + "\n")
+    with (run / EVENTS).open("ab+") as file:
+        if file.seek(0, os.SEEK_END):
+            file.seek(-1, os.SEEK_END)
+            if file.read(1) != b"\n":
+                file.write(b"\n")  # after a line that a full disk or the end of a process cut off
+        file.write(json.dumps(line).encode() + b"\n")
+        if not isinstance(event, Step):
+            file.flush()
+            os.fsync(file.fileno())
 
 
 def parse(line: str) -> Event | None:
-    """The event of one line; None for a line that was cut off, and for kinds and fields of a newer version."""
+    """The event of one line; None for a line that was cut off, or of a kind that a newer version knows."""
     try:
         values = json.loads(line)
         kind = _KINDS[values["event"]]
@@ -215,3 +227,14 @@ class Reader:
             event = parse(line.decode("utf-8", "replace"))
             if event is not None:
                 yield event
+
+
+def last_event(run: Path) -> Event | None:
+    """The last event of a run folder, read from the end of the file alone; None where there is none."""
+    try:
+        with (run / EVENTS).open("rb") as file:
+            file.seek(max(0, file.seek(0, os.SEEK_END) - _TAIL))
+            lines = file.read().split(b"\n")
+    except OSError:
+        return None
+    return next((event for line in reversed(lines) if (event := parse(line.decode("utf-8", "replace")))), None)

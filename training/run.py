@@ -7,6 +7,8 @@ state.pt            everything a resumed run needs
 lock                held by the process that works here
 stop, pause         files whose existence asks for that
 train.log           what the process printed
+ranks               where several processes meet, while they work
+rank*.failed        why one of several processes failed that a cluster started
 preview_*.png       see `training.job.Preview`: before, start, now
 """
 
@@ -17,16 +19,19 @@ import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import filelock
 
 from engine import paths
-from training.events import Ended, Event, Paused, Reader, Started, Verdict
+from training.events import EVENTS, Ended, Event, Paused, Reader, Started, Verdict, last_event
 from training.job import TrainError, TrainJob, read_job, write_job
 
 JOB, STATE, CHECKPOINT = "job.json", "state.pt", "checkpoint.safetensors"
 STOP, PAUSE, LOCK, LOG = "stop", "pause", "lock", "train.log"
 PREVIEWS = ("preview_before.png", "preview_start.png", "preview_now.png")
+
+State = Literal["new", "running", "paused", "finished", "stopped", "failed", "interrupted"]
 
 
 @dataclass(frozen=True)
@@ -55,13 +60,15 @@ class Run:
 
     @contextlib.contextmanager
     def working(self) -> Iterator[None]:
-        """Hold the folder as the one process that works in it; TrainError if another one does."""
+        """Hold the folder as the one process that works in it; TrainError if another one does, or if it cannot."""
         lock = filelock.FileLock(self.folder / LOCK)
         try:
             # `is_running` holds it for a moment, too.
             lock.acquire(timeout=2)
         except filelock.Timeout:
             raise TrainError(f"Another process is working in {self.folder}; stop it first, or wait") from None
+        except OSError as error:
+            raise TrainError(f"{self.folder} cannot be written in ({error.strerror}); choose another folder") from None
         try:
             yield
         finally:
@@ -74,7 +81,8 @@ class Run:
             return False
         lock = filelock.FileLock(self.folder / LOCK)
         try:
-            lock.acquire(timeout=0)
+            # Another process that looks holds it for a moment.
+            lock.acquire(timeout=0.02, poll_interval=0.01)
         except filelock.Timeout:
             return True
         except OSError:
@@ -87,12 +95,25 @@ class Run:
         """Whether there is a job in it: it goes on from its state, or begins where it has none yet."""
         return (self.folder / JOB).exists()
 
+    @property
+    def state(self) -> State:
+        """Where it stands, quick enough to ask of many runs; interrupted: something ended its process, or the machine.
+
+        Said to be running while it ends, never interrupted then.
+        """
+        is_running, last = self.is_running, last_event(self.folder)
+        if is_running:
+            return "paused" if isinstance(last, Paused) else "running"
+        if isinstance(last, Ended) and last.reason in ("finished", "stopped", "failed"):
+            return last.reason
+        return "interrupted" if last or (self.folder / STATE).exists() else "new"
+
     def ask_stop(self) -> None:
-        """Ask it to end at the next step and keep what it has."""
+        """Ask it to end at the next step and keep what it has; OSError if the folder is gone."""
         (self.folder / STOP).touch()
 
     def ask_pause(self, paused: bool) -> None:
-        """Ask it to wait, or to go on."""
+        """Ask it to wait, or to go on; OSError if the folder is gone."""
         if paused:
             (self.folder / PAUSE).touch()
         else:
@@ -116,16 +137,25 @@ def begin(job: TrainJob, folder: Path) -> Run:
 
 
 def without_repeats(events: Iterator[Event]) -> list[Event]:
-    """The events of a run that may have been killed and resumed: what was done again counts once."""
+    """The events of a run that may have been killed and resumed, or fell back: what was done again counts once."""
     kept: list[Event] = []
     for event in events:
         if isinstance(event, Started):
-            kept = [old for old in kept if old.step <= event.step and not isinstance(old, Ended | Paused | Verdict)]
+            kept = [old for old in kept if not isinstance(old, Ended | Paused | Verdict)]
+        while kept and kept[-1].step > event.step:
+            kept.pop()
         kept.append(event)
     return kept
 
 
 def runs() -> list[Run]:
-    """All runs in the user's folder, the latest first."""
+    """All runs in the user's folder, the latest first: where something happened last."""
     folders = [path.parent for path in paths.runs().glob(f"*/{JOB}")]
-    return [Run(folder) for folder in sorted(folders, key=lambda folder: folder.stat().st_mtime, reverse=True)]
+    return [Run(folder) for folder in sorted(folders, key=_last_change, reverse=True)]
+
+
+def _last_change(folder: Path) -> float:
+    for name in (EVENTS, JOB):
+        with contextlib.suppress(OSError):
+            return (folder / name).stat().st_mtime
+    return 0.0  # deleted meanwhile
