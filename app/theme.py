@@ -75,7 +75,7 @@ def apply_theme(app: QApplication, theme: str) -> None:
 
 def _additions(c: Colors) -> str:
     return f"""
-QPushButton {{ min-height: 24px; padding: 3px 12px; border-radius: 4px; }}
+QPushButton, QPushButton:disabled, QPushButton:checked {{ min-height: 24px; padding: 3px 12px; border-radius: 4px; }}
 QToolButton {{ min-height: 22px; padding: 2px 8px; }}
 QComboBox, QSpinBox, QDoubleSpinBox, QLineEdit {{ min-height: 22px; }}
 QComboBox QAbstractItemView::item {{ min-height: 24px; }}
