@@ -81,8 +81,7 @@ class Run:
             return False
         lock = filelock.FileLock(self.folder / LOCK)
         try:
-            # Another process that looks holds it for a moment.
-            lock.acquire(timeout=0.02, poll_interval=0.01)
+            lock.acquire(timeout=0)
         except filelock.Timeout:
             return True
         except OSError:
