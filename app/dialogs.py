@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -54,7 +54,7 @@ _SUFFIXES |= dict.fromkeys((".jpg", ".jpeg", ".jpe", ".jfif"), "JPEG")
 
 
 class MessageLine(QFrame):
-    """One sentence that stays until it is dismissed, with details on demand; it stops nobody."""
+    """One sentence that stays until it is dismissed, with details or something to do about it; it stops nobody."""
 
     dismissed = Signal()
 
@@ -72,6 +72,8 @@ class MessageLine(QFrame):
         self.folder = QToolButton()
         self.folder.setText("Open folder")
         self.folder.clicked.connect(self._open_folder)
+        self.action = QToolButton()
+        self.action.clicked.connect(self._act)
         self.close_button = QToolButton()
         self.close_button.setText("Dismiss")
         layout = QHBoxLayout(self)
@@ -79,8 +81,10 @@ class MessageLine(QFrame):
         layout.addWidget(self.text, 1)
         layout.addWidget(self.more)
         layout.addWidget(self.folder)
+        layout.addWidget(self.action)
         layout.addWidget(self.close_button)
         self._title, self._details, self._folder = "", "", None
+        self._run: Callable[[], object] | None = None
         self.more.clicked.connect(self.show_details)
         self.close_button.clicked.connect(self._dismiss)
         self.hide()
@@ -90,12 +94,22 @@ class MessageLine(QFrame):
         """What the button would show."""
         return self._details
 
-    def say(self, sentence: str, details: str = "", title: str = "Details", folder: Path | None = None) -> None:
-        """Show a sentence in place of the last; a folder can be opened from it."""
+    def say(
+        self,
+        sentence: str,
+        details: str = "",
+        title: str = "Details",
+        folder: Path | None = None,
+        action: tuple[str, Callable[[], object]] | None = None,
+    ) -> None:
+        """Show a sentence in place of the last; a folder can be opened from it, or one thing done."""
         self._title, self._details, self._folder = title, details, folder
+        text, self._run = action or ("", None)
         self.text.setText(sentence)
         self.folder.setVisible(folder is not None)
         self.more.setVisible(bool(details))
+        self.action.setText(text)
+        self.action.setVisible(action is not None)
         self.show()
 
     def show_details(self) -> None:
@@ -106,6 +120,11 @@ class MessageLine(QFrame):
     def _open_folder(self) -> None:
         if self._folder is not None:
             QDesktopServices.openUrl(QUrl.fromLocalFile(str(self._folder)))
+
+    def _act(self) -> None:
+        self.hide()
+        if self._run is not None:
+            self._run()
 
     def _dismiss(self) -> None:
         self.hide()
@@ -249,15 +268,16 @@ class SaveDialog(QDialog):
         is_original = original is not None and path.exists() and original.exists() and path.samefile(original)
         if is_original:
             question = f"{path.name} is the original. Replace it? The noisy picture will be gone for good."
-            if not _confirmed(self, "Replace the original?", question, "Replace the original"):
+            if not confirmed(self, "Replace the original?", question, "Replace the original"):
                 return
-        elif path.exists() and not _confirmed(self, "Replace the file?", f"{path.name} exists already.", "Replace"):
+        elif path.exists() and not confirmed(self, "Replace the file?", f"{path.name} exists already.", "Replace"):
             return
         self.over_original = is_original
         super().accept()
 
 
-def _confirmed(parent: QWidget, title: str, question: str, yes: str) -> bool:
+def confirmed(parent: QWidget, title: str, question: str, yes: str) -> bool:
+    """Whether the user wants what cannot be undone; Cancel is where the return key leads."""
     box = QMessageBox(QMessageBox.Icon.Warning, title, question, QMessageBox.StandardButton.Cancel, parent)
     button = box.addButton(yes, QMessageBox.ButtonRole.DestructiveRole)
     box.setDefaultButton(QMessageBox.StandardButton.Cancel)
@@ -375,6 +395,53 @@ class ConventionDialog(QDialog):
     def convention(self) -> dict[str, Any]:
         """What was chosen, as fields of `engine.foreign.Convention`."""
         return {name: combo.currentData() for name, combo in self._combos.items()}
+
+
+def ask_export(name: str, folder: str, parent: QWidget) -> Path | None:
+    """Where a model is to be written with its card; None where the user does not want that after all."""
+    chosen, _ = QFileDialog.getSaveFileName(
+        parent,
+        "Export the model with its card",
+        str(Path(folder or Path.home()) / f"{name}.safetensors"),
+        "Models (*.safetensors)",
+        options=QFileDialog.Option.DontConfirmOverwrite,
+    )
+    if not chosen:
+        return None
+    target = Path(chosen if chosen.endswith(".safetensors") else f"{chosen}.safetensors")
+    if target.exists() and not confirmed(parent, "Replace the file?", f"{target.name} exists already.", "Replace"):
+        return None
+    return target
+
+
+class DistilDialog(QDialog):
+    """Asks how long a network may learn to do in one pass what another does in several."""
+
+    def __init__(self, name: str, passes: int, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.setWindowTitle("Distil to one pass")
+        text = QLabel(
+            f"A second network learns from the same pictures to give in one pass what this model gives as the mean of "
+            f"{passes}. It is about {passes} times as fast, and nearly as good. This model stays as it is."
+        )
+        text.setWordWrap(True)
+        text.setMinimumWidth(420)
+        self.name = QLineEdit(name)
+        self.minutes = QSpinBox()
+        self.minutes.setRange(1, 24 * 60)
+        self.minutes.setValue(15)
+        self.minutes.setSuffix(" min")
+        form = QFormLayout()
+        form.addRow("&Name", self.name)
+        form.addRow("&Time", self.minutes)
+        buttons = QDialogButtonBox(QDialogButtonBox.StandardButton.Ok | QDialogButtonBox.StandardButton.Cancel)
+        buttons.button(QDialogButtonBox.StandardButton.Ok).setText("Distil")
+        buttons.accepted.connect(self.accept)
+        buttons.rejected.connect(self.reject)
+        layout = QVBoxLayout(self)
+        layout.addWidget(text)
+        layout.addLayout(form)
+        layout.addWidget(buttons)
 
 
 def card_text(entry: CheckpointEntry, labels: Mapping[str, str]) -> str:

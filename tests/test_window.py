@@ -509,7 +509,7 @@ def test_the_save_dialog_asks_in_other_words_before_the_original_is_replaced(qtb
         questions.append(title)
         return len(questions) > 1
 
-    monkeypatch.setattr("app.dialogs._confirmed", answer)
+    monkeypatch.setattr("app.dialogs.confirmed", answer)
     original = noisy_file(tmp_path / "a.png")
     dialog = SaveDialog(load_image(original), original, sidecar=False)
     qtbot.addWidget(dialog)
