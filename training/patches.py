@@ -1,28 +1,49 @@
-"""Patches of the noisy pictures in a folder: at random, or of a grid as the published sets are made."""
+"""Pictures of a folder in memory, all or a changing part, and patches of them: at random, or of a published grid."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import concurrent.futures
+import contextlib
+import hashlib
+import math
+import statistics
+import threading
+import time
+from collections.abc import Callable, Collection, Iterable, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
+import tifffile
 import torch
 from torch import Tensor
 
 from engine.color import to_grey, to_rgb
 from engine.corruption import Corruption, rng_for
+from engine.decode import foreign_errors, open_pillow
 from engine.image import ImageError, find_images, load_image
 from engine.method import Batch
 from engine.noise import NoiseError, NoiseReport, estimate_noise
 from engine.pairs import is_reference
 from training.job import TrainError, TrainJob
 
-BUDGET = 4 * 2**30
-"""Bytes of pictures in memory; of what exceeds its share of that, windows at random places are kept."""
-
 _WINDOW = 256
+_HELD_OUT, _HELD_OUT_SIDE = 16, 512
+_MEASURED = 2_000_000  # pixels; sigma of whole camera pictures is within 3 % of that from twice as many
+# Seconds of one core that reading takes: constants, so that the same job has the same pictures on any machine.
+_DECODING, _ADDING = 0.025, 0.1  # a megapixel; adding noise
+_MEASURING = (0.1, 0.2)  # its noise; and a megapixel that is looked at
+_START_S = 40.0  # of reading before the first step
+_READERS = 2  # at the start
+_READING = 0.25  # of a core while it learns
+_FASTEST = 6400  # patches a second, where nothing tells how fast the run is
+_DECODED = 24  # bytes a pixel that decoding needs for a while
+_SIZED = 200  # pictures whose size is looked up to tell that of all
+_PATIENCE_S = 60.0
+_HELD = -1  # in place of how often a picture was read before, for the part that is judged on
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,78 +52,296 @@ class Picture:
 
     Attributes:
         name: of its file below the job's folder; a picture's windows and its smaller versions share it.
-        pixels: (H, W, C) in the trained range.
-        sigma: its noise level there.
+        pixels: (H, W, c), c = 1 or 3: as the file holds them, or float32 with noise put on.
+        sigma: its noise level in the trained range.
         report: how that was measured.
+        levels: what maps to the trained range [0, 1], in units of `pixels`.
+        channels: of its patches, 1 or 3; None for as many as the pixels have.
+        is_window: whether there is more of it in the file.
+        bits: of the file's samples, where they are integers and `pixels` are not yet; see `_packed`.
     """
 
     name: str
     pixels: np.ndarray
     sigma: float
     report: NoiseReport | None = None
+    levels: tuple[float, float] = (0.0, 1.0)
+    channels: int | None = None
+    bits: int | None = None
+    is_window: bool = False
+
+    def cut(self, top: int, left: int, height: int, width: int) -> np.ndarray:
+        """A part, (height, width, C) float32 in the trained range; it may be a view."""
+        part = self.pixels[top : top + height, left : left + width]
+        black, white = self.levels
+        if part.dtype != np.float32 or self.levels != (0, 1):
+            part = (part.astype(np.float32) - black) / (white - black)
+        return part if self.channels is None else to_grey(part) if self.channels == 1 else to_rgb(part)
+
+
+class Pool(Sequence[Picture]):
+    """The pictures of a job that are in memory: all of a small folder, of a larger one a part that changes.
+
+    It never holds more than the job's budget, and reads no longer before the first step than is bearable. The part is
+    settled by job, seed and step alone, so it is the same in a run that was resumed. Where the noise is the pictures'
+    own, those whose names say that they are clean twins (`pairs.is_reference`) are left out. TrainError if no picture
+    can be used; one of many is passed over with a warning, also while it learns. Close it at the end: it reads ahead.
+
+    Args:
+        job: the run.
+        part: number and count of the processes that share the work; each takes its part of a folder that is large.
+
+    Attributes:
+        job: its `minutes` and `steps` tell how fast the run is, so how often the part can change: set it once they are
+            settled.
+        held_out: pictures to judge on, or windows of them, which are never learned from.
+        warnings: sentences for the user; whoever reads them clears them.
+    """
+
+    def __init__(self, job: TrainJob, part: tuple[int, int] = (0, 1)) -> None:
+        number, count = part
+        self.job = job
+        self.warnings: list[str] = []
+        self._paths = _usable(job)
+        self._unusable: dict[str, str] = {}
+        self._reports: dict[str, NoiseReport] = {}
+        self._ahead: dict[tuple[str, int], Future[list[Picture]]] = {}
+        self._threads: list[threading.Thread] = []
+        self._is_late = self._is_settled = False
+        sizes = _megapixels([self._paths[name] for name in _shuffled(self._paths, job.seed)[:_SIZED]])
+        self._cost = statistics.mean(_cost(size, job) for size in sizes)
+        # What decoding needs beside the pixels that are kept.
+        budget = (job.budget_mb << 20) // count // (2 if job.clean else 1)
+        budget -= min(budget // 2, int(_READERS * _DECODED * 1e6 * max(sizes)))
+        kept_out = _kept_out(self._paths, job)
+        self.held_out = self._hold_out(kept_out)
+        budget -= _nbytes(self.held_out)
+        self._names = [name for name in self._paths if name not in kept_out]
+        self._order = self._names
+        seconds = _START_S / count - self._cost * len(self.held_out)
+        window = max(_WINDOW, 2 * job.patch) ** 2 * 12 * len(job.scales)
+        most = max(1, min(budget // window - 1, max(4, int(seconds / self._cost))))
+        # A grid is of all patches that there are.
+        if len(self._names) > most and not job.stride:
+            self._order = _shuffled(self._names, job.seed)[number::count]
+        self._size = len(self._order) if job.stride else min(most, len(self._order))
+        self._share = budget // (self._size + 1)
+        self._present: dict[int, list[Picture]] = {}  # by position, the oldest first
+        self._next = -1  # position that is read next: number in the order, which is gone through over and over
+        self._pictures: list[Picture] = []
+        if self._size == len(self._order):
+            self.turn(0)
+            self._is_settled = bool(job.stride) or not any(picture.is_window for picture in self._pictures)
+
+    def __len__(self) -> int:
+        return len(self._in_memory())
+
+    def __getitem__(self, index: Any) -> Any:
+        return self._in_memory()[index]
+
+    def _in_memory(self) -> list[Picture]:
+        if not self._pictures:
+            self.turn(0)
+        return self._pictures
+
+    @property
+    def count(self) -> int:
+        """Pictures to learn from, in memory or not, without those that are known to be unusable."""
+        return len([name for name in self._names if name not in self._unusable])
+
+    @property
+    def noise_levels(self) -> tuple[float, float] | None:
+        """Least and greatest deviation of the pictures that were measured so far; None where none was."""
+        levels = [report.sigma for report in self._reports.values()]
+        return (min(levels), max(levels)) if levels else None
+
+    @property
+    def nbytes(self) -> int:
+        """Of all pixels that it holds, those that were read ahead too."""
+        ahead = [future.result() for future in self._ahead.values() if future.done() and not future.exception()]
+        return _nbytes(self.held_out) + sum(_nbytes(pictures) for pictures in [*self._present.values(), *ahead])
+
+    @property
+    def every(self) -> int:
+        """Steps from one change to the next, so many that reading does not hold up the learning."""
+        job = self.job
+        if job.steps and job.minutes:
+            return max(1, math.ceil(self._cost * job.steps / (60 * job.minutes) / _READING))
+        return max(1, math.ceil(self._cost * _FASTEST / job.batch))
+
+    def turn(self, step: int, should_stop: Callable[[], bool] = lambda: False) -> None:
+        """Have the pictures of that step in memory, and begin to read the next; steps may come in any order.
+
+        Where they cannot be had within a minute, or `should_stop` says so, those that are in memory stay.
+        """
+        if self._is_settled:
+            return
+        target = self._size + step // self.every
+        if not self._next <= target <= self._next + self._size:
+            self._begin_anew(target, should_stop)
+        while self._next < target:
+            pictures = self._read(self._key(self._next), should_stop)
+            if pictures is None:
+                return
+            if pictures:
+                self._put(self._next, pictures)
+            self._next += 1
+        following = self._key(self._next)
+        self._ahead = {key: future for key, future in self._ahead.items() if key == following}
+        if len(self._order) > self._size or any(picture.is_window for picture in self._pictures):
+            self._begin(following)
+
+    def close(self) -> None:
+        """End the reading; a thread that hangs on a drive that is gone is left behind after some seconds."""
+        self._ahead.clear()
+        end = time.monotonic() + 5
+        for thread in self._threads:
+            thread.join(max(0.0, end - time.monotonic()))
+
+    def _hold_out(self, names: Sequence[str]) -> list[Picture]:
+        """The pictures to judge on: the first that can be used, the middle of those that are large."""
+        found: list[Picture] = []
+        taken = 0
+        for index, name in enumerate(names):
+            for other in names[index : index + _READERS]:
+                self._begin((other, _HELD))
+            pictures = self._read((name, _HELD))
+            found += pictures or []
+            taken += bool(pictures)
+            if taken == _HELD_OUT:
+                break
+        self._ahead.clear()
+        if names and not found:
+            raise self._failure(names)
+        return found
+
+    def _key(self, position: int) -> tuple[str, int]:
+        """The picture at a position, and how often all have been read before."""
+        times, index = divmod(position, len(self._order))
+        return self._order[index], times
+
+    def _put(self, position: int, pictures: list[Picture]) -> None:
+        """Take the newest picture, and let go of an older copy of it or of the oldest of all."""
+        kept = {key: old for key, old in self._present.items() if old[0].name != pictures[0].name}
+        while len(kept) >= self._size:
+            del kept[next(iter(kept))]
+        self._present = kept | {position: pictures}
+        self._pictures = [picture for present in self._present.values() for picture in present]
+
+    def _begin_anew(self, target: int, should_stop: Callable[[], bool]) -> None:
+        """Have the newest usable pictures before a position, as if all had been read in turn up to there."""
+        before = [*range(target - 1, max(-1, target - 1 - len(self._order)), -1)]
+        # Only where none of the first can be used, those after them.
+        wanted = [*before, *range(target, len(self._order))]
+        self._present = {key: old for key, old in self._present.items() if key in before[: self._size]}
+        self._pictures = []
+        found: dict[int, list[Picture]] = {}
+        for index, position in enumerate(wanted):
+            if len(found) == self._size or (found and position >= target):
+                break
+            for other in wanted[index : index + _READERS]:
+                if other not in self._present:
+                    self._begin(self._key(other))
+            pictures = self._present.get(position)
+            if pictures is None:
+                pictures = self._read(self._key(position), should_stop if found else lambda: False)
+            if pictures is None:
+                break
+            if pictures:
+                found[position] = pictures
+        if not found:
+            raise self._failure(self._paths)
+        self._present, self._next = dict(sorted(found.items())), target
+        self._pictures = [picture for position in self._present for picture in found[position]]
+
+    def _failure(self, names: Collection[str]) -> TrainError:
+        """Why none of these pictures is there."""
+        if self._is_late:
+            return TrainError(f"{self.job.data} has not answered for {_PATIENCE_S:.0f} s; connect it again")
+        return _none_usable(self.job, len(names), [self._unusable[name] for name in names if name in self._unusable])
+
+    def _begin(self, key: tuple[str, int]) -> None:
+        """Read that picture on a thread, if that has not begun yet."""
+        if key in self._ahead:
+            return
+        future: Future[list[Picture]] = Future()
+        self._ahead[key] = future
+
+        def read() -> None:
+            try:
+                future.set_result(self._loaded(*key))
+            except Exception as error:  # noqa: BLE001 - it is raised where the picture is waited for
+                future.set_exception(error)
+
+        # A daemon: what hangs on a drive that is gone must not keep the process.
+        thread = threading.Thread(target=read, name="picture reader", daemon=True)
+        self._threads = [*(thread for thread in self._threads if thread.is_alive()), thread]
+        thread.start()
+
+    def _read(self, key: tuple[str, int], should_stop: Callable[[], bool] = lambda: False) -> list[Picture] | None:
+        """The picture when it is there; [] where it cannot be used, None where it does not come."""
+        self._begin(key)
+        future = self._ahead[key]
+        # Who did not answer once is not waited for again.
+        end = time.monotonic() + (0 if self._is_late else _PATIENCE_S)
+        while not future.done():
+            if should_stop():
+                return None
+            if time.monotonic() > end:
+                if not self._is_late:
+                    self.warnings.append(
+                        f"{self.job.data} has not answered for {_PATIENCE_S:.0f} s; what is in memory is learned from "
+                        "meanwhile"
+                    )
+                self._is_late = True
+                return None
+            concurrent.futures.wait([future], 0.2)
+        self._is_late = False
+        del self._ahead[key]
+        name = key[0]
+        try:
+            pictures = future.result()
+        except (ImageError, NoiseError, MemoryError) as error:
+            if name not in self._unusable:
+                self.warnings.append(f"{name} is left out: {error}")
+            self._unusable[name] = str(error)
+            return []
+        self._unusable.pop(name, None)
+        if pictures[0].report is not None:
+            self._reports[name] = pictures[0].report
+        return pictures
+
+    def _loaded(self, name: str, times: int) -> list[Picture]:
+        """The pictures of one file as they are kept, on whichever thread."""
+        pictures = _load(self._paths[name], name, self.job, self._reports.get(name))
+        if times == _HELD:
+            return [_packed(_middle(picture, max(_HELD_OUT_SIDE, self.job.patch))) for picture in pictures]
+        return [
+            _packed(part)
+            for picture in pictures
+            for part in _within(picture, self._share // len(pictures), self.job, times)
+        ]
 
 
 def load_pictures(job: TrainJob) -> list[Picture]:
-    """All usable pictures of the job's folder; TrainError says why there are none.
+    """All usable pictures of the job's folder at once, for a grid; TrainError says why there are none.
 
     With `job.noise` and not `job.fresh`, the noise is added here, once: no later step can reach a clean pixel. Of
-    `job.scales` each makes a picture of its own, with noise of its own. Where the noise is the pictures' own, those
-    whose names say that they are clean twins (`pairs.is_reference`) are left out. A folder larger than `BUDGET` is
-    learned from in windows of its pictures, the same for the same seed.
+    `job.scales` each makes a picture of its own, with noise of its own. A folder larger than the budget is given in
+    windows of its pictures, the same for the same seed.
     """
-    corruption = Corruption.parse(job.noise) if job.noise else None
     pictures, refused = [], []
-    paths = find_images([Path(job.data)], recursive=True)
-    if corruption is None and paths:
-        paths = [path for path in paths if not is_reference(path)]
-        if not paths:
-            raise TrainError(f"All pictures in {job.data} are clean ones by their names; give the noisy ones")
-    for path in paths:
-        # Cameras give the same names in every folder.
-        label = path.relative_to(job.data).as_posix()
+    paths = _usable(job)
+    for name, path in paths.items():
         try:
-            image = load_image(path)
-            black, white = image.levels
-            pixels = in_channels((image.pixels - black) / (white - black), job).astype(np.float32)
-            if int(min(pixels.shape[:2]) * min(job.scales)) < job.patch:
-                raise ImageError(f"{path.name} is smaller than a patch of {job.patch} pixels")
-            if job.sides and not all(job.sides[0] <= side <= job.sides[1] for side in pixels.shape[:2]):
-                raise ImageError(f"{path.name} has a side that is not {job.sides[0]} to {job.sides[1]} pixels")
-            if corruption is None:
-                report = estimate_noise(pixels)
-                pictures += _within(Picture(label, pixels, report.sigma, report), BUDGET // len(paths), job)
-                continue
-            for scale in job.scales:
-                version, sigma = _rescaled(pixels, scale), 0.0
-                name = path.stem if scale == 1 else f"{path.stem}@{scale:g}"
-                if not (job.fresh or job.target):
-                    version, sigma = corruption.apply(version, rng_for(job.seed, name))
-                pictures += _within(Picture(label, version, sigma), BUDGET // len(paths) // len(job.scales), job)
+            for picture in _load(path, name, job):
+                share = (job.budget_mb << 20) // len(paths) // len(job.scales)
+                pictures += [_packed(part) for part in _within(picture, share, job)]
         except (ImageError, NoiseError) as error:
             refused.append(str(error))
     if not pictures:
-        raise TrainError(
-            f"None of the {len(paths)} pictures in {job.data} can be used"
-            + (f"; the first: {refused[0]}" if refused else "; expected pictures such as PNG, JPEG or TIFF")
-        )
+        raise _none_usable(job, len(paths), refused)
     return pictures
-
-
-def _within(picture: Picture, share: int, job: TrainJob) -> list[Picture]:
-    """The picture, or as many windows of it as fit into `share` bytes, at least one."""
-    if picture.pixels.nbytes <= share:
-        return [picture]
-    side = max(_WINDOW, 2 * job.patch)
-    height, width = (min(side, length) for length in picture.pixels.shape[:2])
-    count = max(1, share // (height * width * picture.pixels.shape[2] * 4))
-    rng = rng_for(job.seed, picture.name)
-    windows = []
-    for _ in range(count):
-        top = rng.integers(picture.pixels.shape[0] - height + 1)
-        left = rng.integers(picture.pixels.shape[1] - width + 1)
-        # A copy, or the whole picture would stay in memory behind it.
-        windows.append(replace(picture, pixels=picture.pixels[top : top + height, left : left + width].copy()))
-    return windows
 
 
 def load_clean(job: TrainJob) -> list[Picture]:
@@ -110,6 +349,146 @@ def load_clean(job: TrainJob) -> list[Picture]:
     if job.clean is None:
         return []
     return load_pictures(replace(job, data=job.clean, noise="gaussian:0", fresh=True, target=None, clean=None))
+
+
+def _usable(job: TrainJob) -> dict[str, Path]:
+    """The pictures of the job's folder that are to be used, by their names below it; cameras repeat file names."""
+    paths = find_images([Path(job.data)], recursive=True)
+    if job.noise is None and paths:
+        paths = [path for path in paths if not is_reference(path)]
+        if not paths:
+            raise TrainError(f"All pictures in {job.data} are clean ones by their names; give the noisy ones")
+    names = {path.relative_to(job.data).as_posix(): path for path in paths}
+    used = {name: path for name, path in names.items() if name not in set(job.leave_out)}
+    if not used:
+        raise _none_usable(job, len(names), ["it is left out"] if names else [])
+    return used
+
+
+def _none_usable(job: TrainJob, count: int, refused: Sequence[str]) -> TrainError:
+    return TrainError(
+        f"None of the {count} pictures in {job.data} can be used"
+        + (f"; the first: {refused[0]}" if refused else "; expected pictures such as PNG, JPEG or TIFF")
+    )
+
+
+def _shuffled(names: Iterable[str], seed: int) -> list[str]:
+    """In an order of the seed's, which stays where a name is missing."""
+    return sorted(names, key=lambda name: hashlib.blake2b(f"{seed}/{name}".encode()).digest())
+
+
+def _kept_out(names: Collection[str], job: TrainJob) -> list[str]:
+    """The names that are not learned from, shuffled: those of the job, or its share of all."""
+    if job.held_out:
+        chosen = sorted(set(job.held_out) & set(names))
+        if not chosen:
+            raise TrainError(f"None of the pictures to hold out is in {job.data}")
+    elif job.hold_out:
+        chosen = sorted(names)
+    else:
+        return []
+    if len(names) < 2 or (job.held_out and len(chosen) == len(names)):
+        raise TrainError("To hold some pictures out, there must be two at least")
+    shuffled = [chosen[index] for index in rng_for(job.seed, "held out").permutation(len(chosen))]
+    count = min(max(1, round(job.hold_out * len(names))), len(names) - 1)
+    return shuffled if job.held_out else shuffled[:count]
+
+
+def _megapixels(paths: Sequence[Path]) -> list[float]:
+    """Of those of the pictures whose first bytes tell; else of a usual one."""
+    found = []
+    for path in paths:
+        with contextlib.suppress(ImageError), foreign_errors(path, ""), path.open("rb") as file:
+            if path.suffix.lower() in (".tif", ".tiff"):
+                page: Any = tifffile.TiffFile(file, name=path.name).pages.first
+                found.append(page.imagewidth * page.imagelength / 1e6)
+            else:
+                with open_pillow(file) as picture:
+                    found.append(picture.width * picture.height / 1e6)
+    return found or [24.0]
+
+
+def _cost(megapixels: float, job: TrainJob) -> float:
+    """Seconds that reading one picture takes, about."""
+    seconds = _DECODING * megapixels
+    if not job.noise:
+        return seconds + _MEASURING[0] + _MEASURING[1] * min(megapixels, _MEASURED / 1e6)
+    return seconds + _ADDING * megapixels * sum(scale**2 for scale in job.scales)
+
+
+def _load(path: Path, name: str, job: TrainJob, report: NoiseReport | None = None) -> list[Picture]:
+    """A picture at each of the job's scales, not `_packed` yet; ImageError or NoiseError if it cannot be used.
+
+    The report is measured where it is not given.
+    """
+    image = load_image(path)
+    if int(min(image.height, image.width) * min(job.scales)) < job.patch:
+        raise ImageError(f"{path.name} is smaller than a patch of {job.patch} pixels")
+    if job.sides and not all(job.sides[0] <= side <= job.sides[1] for side in (image.height, image.width)):
+        raise ImageError(f"{path.name} has a side that is not {job.sides[0]} to {job.sides[1]} pixels")
+    whole = Picture(
+        name, image.pixels, 0.0, None, image.levels, 1 if job.grey else 3, None if image.is_float else image.bits
+    )
+    if not job.noise:
+        if report is None:
+            report = estimate_noise(whole.cut(0, 0, image.height, image.width), _MEASURED)
+        return [replace(whole, sigma=report.sigma, report=report)]
+    corruption = Corruption.parse(job.noise)
+    pixels = whole.cut(0, 0, image.height, image.width)
+    pictures = []
+    for scale in job.scales:
+        version, sigma = _rescaled(pixels, scale), 0.0
+        if not (job.fresh or job.target):
+            own = path.stem if scale == 1 else f"{path.stem}@{scale:g}"
+            version, sigma = corruption.apply(version, rng_for(job.seed, own))
+        pictures.append(Picture(name, version, sigma))
+    return pictures
+
+
+def _packed(picture: Picture) -> Picture:
+    """With the samples of its file where those are integers: a quarter or half of the memory."""
+    if picture.bits is None:
+        return picture
+    white = (1 << picture.bits) - 1
+    pixels = np.multiply(picture.pixels, np.float32(white), out=picture.pixels)
+    samples = np.rint(pixels, out=pixels).astype(np.uint8 if picture.bits == 8 else np.uint16)
+    black, top = picture.levels
+    return replace(picture, pixels=samples, levels=(black * white, top * white), bits=None)
+
+
+def _within(picture: Picture, share: int, job: TrainJob, times: int = 0) -> list[Picture]:
+    """The picture, or as many windows of it as fit into `share` bytes, at least one; others each time."""
+    height, width, channels = picture.pixels.shape
+    sample = (picture.bits or 32) // 8
+    if height * width * channels * sample <= share:
+        return [picture]
+    side = max(_WINDOW, 2 * job.patch)
+    high, wide = min(side, height), min(side, width)
+    rng = rng_for(job.seed, f"{picture.name} {times}" if times else picture.name)
+    windows = []
+    for _ in range(max(1, share // (high * wide * channels * sample))):
+        top, left = rng.integers(height - high + 1), rng.integers(width - wide + 1)
+        windows.append(_window(picture, top, left, high, wide))
+    return windows
+
+
+def _middle(picture: Picture, side: int) -> Picture:
+    """The picture, or a square of its middle."""
+    height, width = picture.pixels.shape[:2]
+    high, wide = min(side, height), min(side, width)
+    if (high, wide) == (height, width):
+        return picture
+    return _window(picture, (height - high) // 2, (width - wide) // 2, high, wide)
+
+
+def _window(picture: Picture, top: int, left: int, height: int, width: int) -> Picture:
+    # A copy, or the whole picture would stay in memory behind it.
+    pixels = picture.pixels[top : top + height, left : left + width].copy()
+    return replace(picture, pixels=pixels, is_window=True)
+
+
+def _nbytes(pictures: Iterable[Picture]) -> int:
+    return sum(picture.pixels.nbytes for picture in pictures)
 
 
 def in_channels(pixels: np.ndarray, job: TrainJob) -> np.ndarray:
@@ -144,7 +523,7 @@ class Sampler:
     """Draws batches; with the same generator state it draws the same ones.
 
     Args:
-        pictures: the job's.
+        pictures: the job's, or its pool.
         job: the run.
         clean: unpaired clean pictures, for stages that learn from them.
 
@@ -207,10 +586,10 @@ class Sampler:
         side = self.job.patch
         if place is not None:
             top, left = place
-            return picture.pixels[top : top + side, left : left + side]
+            return picture.cut(top, left, side, side)
         height, width = picture.pixels.shape[:2]
         top, left = rng.integers(height - side + 1), rng.integers(width - side + 1)
-        patch = np.rot90(picture.pixels[top : top + side, left : left + side], int(rng.integers(4)))
+        patch = np.rot90(picture.cut(top, left, side, side), int(rng.integers(4)))
         return patch[:, ::-1] if rng.integers(2) else patch
 
 
