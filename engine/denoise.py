@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from engine import paths
 from engine.checkpoint import Checkpoint, CheckpointError, Entry, find_checkpoint, list_checkpoints
-from engine.device import DeviceError, autocast_dtype, memory_format, pick_device
+from engine.device import DeviceError, autocast_dtype, is_out_of_memory, memory_format, pick_device
 from engine.field import NoiseField
 from engine.foreign import Convention, read_any
 from engine.guard import REACH, Usual, give_back, survey
@@ -415,7 +415,7 @@ class Denoising:
             try:
                 self._advance(tile, passes)
             except (RuntimeError, MemoryError) as error:
-                if not _is_out_of_memory(error):
+                if not is_out_of_memory(error):
                     raise
                 self._halve()
                 continue
@@ -488,7 +488,7 @@ class Denoising:
             try:
                 found = self._look_over(rects[0])
             except (RuntimeError, MemoryError) as error:
-                if not _is_out_of_memory(error):
+                if not is_out_of_memory(error):
                     raise
                 self._halve()
                 self._surveyed.clear()
@@ -593,11 +593,6 @@ class _TileField:
 def _sum(values: Tensor) -> float:
     """The sum in double precision, where the device has it."""
     return float(values.sum() if values.device.type == "mps" else values.sum(dtype=torch.float64))
-
-
-def _is_out_of_memory(error: Exception) -> bool:
-    """Whether a smaller tile would help; Metal has no exception of its own for that."""
-    return isinstance(error, torch.OutOfMemoryError | MemoryError) or "out of memory" in str(error).lower()
 
 
 def _blend(denoised: np.ndarray, noisy: np.ndarray, strength: float) -> np.ndarray:

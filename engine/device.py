@@ -47,3 +47,8 @@ def memory_format(device: torch.device) -> torch.memory_format:
     Not on Metal, where convolutions of anything but the usual layout have given wrong results (pytorch #192212).
     """
     return torch.contiguous_format if device.type == "mps" else torch.channels_last
+
+
+def is_out_of_memory(error: Exception) -> bool:
+    """Whether a smaller tile or batch would help; Metal has no exception of its own for that."""
+    return isinstance(error, torch.OutOfMemoryError | MemoryError) or "out of memory" in str(error).lower()

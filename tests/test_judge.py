@@ -8,13 +8,13 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from reports import report
 from scipy.ndimage import convolve
 from torch import nn
 
 from conftest import picture
 from engine.noise import estimate_noise
 from models import model
-from reports import report
 from training.judge import Judge, Window
 
 SIGMA = 0.1

@@ -14,9 +14,10 @@ from engine.image import Image, save_image
 from engine.method import method_of, methods
 from training.events import Validated
 from training.job import TrainError, TrainJob
-from training.loop import network_named, train
+from training.loop import train
 from training.patches import Sampler, load_pictures
 from training.run import CHECKPOINT
+from training.setup import network_named
 
 
 @pytest.fixture

@@ -105,21 +105,6 @@ def test_noise_is_one_realisation_and_the_clean_picture_is_out_of_reach(job):
     assert residuals == pytest.approx([25 / 255] * 3, rel=0.05)
 
 
-def test_of_a_folder_too_large_for_memory_windows_are_kept(job, monkeypatch):
-    whole = load_pictures(job)
-    monkeypatch.setattr("training.patches._WINDOW", 32)
-    assert len(whole) == 3
-    monkeypatch.setattr("training.patches.BUDGET", 3 * 3 * 32 * 32 * 3 * 4 - 1)  # all but three windows a picture
-    cut = load_pictures(replace(job, patch=16))
-    assert [len([p for p in cut if p.name == name]) for name in ("0.png", "1.png", "2.png")] == [2, 2, 2]
-    assert {p.pixels.shape for p in cut} == {(32, 32, 3)}
-    assert all(p.pixels.base is None for p in cut)
-    known = {picture.name: set(picture.pixels.ravel().tolist()) for picture in whole}
-    assert all(set(p.pixels.ravel().tolist()) <= known[p.name] for p in cut)
-    again = load_pictures(replace(job, patch=16))
-    assert all(np.array_equal(a.pixels, b.pixels) for a, b in zip(cut, again, strict=True))
-
-
 def test_patches_are_cut_from_the_pictures_and_carry_their_sigma(job):
     pictures = load_pictures(job)
     batch = Sampler(pictures, job).batch(np.random.default_rng(0))
@@ -187,10 +172,18 @@ def test_a_checkpoint_to_begin_from_and_another_network_are_not_both_taken(job, 
 
 def test_the_command_of_a_card_can_be_typed(folder, job, tmp_path):
     spaced = folder.rename(folder.with_name("my pictures"))
-    list(train(replace(job, data=str(spaced), noise=None, params={"noise_model": "per channel"}, steps=1), tmp_path))
+    own = replace(job, data=str(spaced), noise=None, params={"noise_model": "per channel"}, steps=1)
+    list(train(replace(own, names_in_card=True), tmp_path))
     words = shlex.split(load_checkpoint(tmp_path / CHECKPOINT).card.command)
     assert words[words.index("--data") + 1] == "my pictures"
     assert words[words.index("--noise-model") + 1] == "per channel"
+
+
+def test_a_folder_of_own_pictures_is_not_named_unless_that_is_wanted(folder, job, tmp_path):
+    secret = folder.rename(folder.with_name("secret"))
+    own = replace(job, data=str(secret), noise=None, params={"noise_model": "per channel"}, steps=1)
+    list(train(own, tmp_path))
+    assert "secret" not in str(load_checkpoint(tmp_path / CHECKPOINT).card)
 
 
 def test_a_network_that_does_not_exist_names_the_choices(job, tmp_path):

@@ -86,7 +86,7 @@ class Judged:
         band_db: half-width of its 95 % band.
         gain_db: over what is to be beaten; None as above.
         gain_band_db: half-width of that one's.
-        structure: how far the residual's correlation is from the noise's, 0 for none: what should not be in it.
+        structure: what correlates in the residual other than the noise does, in parts of the noise's power.
         reason: why there is no number, or "".
     """
 

@@ -66,7 +66,8 @@ class Judgement:
         errors: estimated squared error over the noise's power: 1 leaves the noise as it is, 0 is the truth. May be
             below 0, as any estimate of a small thing.
         shares: of the noise that is let through, tr(J Sigma) / tr(Sigma).
-        structure: how far the residual's correlation is from the noise's, mean over the windows.
+        structure: what correlates in the residual other than the noise does, in parts of its power: what should not
+            have been taken away. Mean over the windows.
     """
 
     results: Sequence[np.ndarray]
@@ -152,7 +153,7 @@ class Judge:
             results.append(result)
             shares.append(share)
             errors.append(float(np.square(residual).mean(dtype=np.float64)) / power - 1 + 2 * share)
-            structures.append(_structure(residual, window.report))
+            structures.append(_structure(residual, power, window.report))
         return Judgement(results, np.array(errors), np.array(shares), float(np.mean(structures)))
 
     def untouched(self) -> Judgement:
@@ -214,12 +215,10 @@ def _denoised(model: Model, noisy: np.ndarray, values: Any, sigma: float, report
     return work.mean(group)
 
 
-def _structure(residual: np.ndarray, report: NoiseReport | None) -> float:
-    """Largest difference of the residual's autocorrelation from the noise's, over lags of up to 4 pixels."""
+def _structure(residual: np.ndarray, power: float, report: NoiseReport | None) -> float:
+    """What correlates in the residual other than the noise does, over lags of up to 4 pixels, in parts of its power."""
     centred = residual - residual.mean((0, 1))
-    power = np.square(centred).mean(dtype=np.float64)
-    if power == 0:
-        return 0.0
+    all_of_it = np.square(centred).mean(dtype=np.float64)
     noise = np.array(((1.0,),) if report is None else report.autocorrelation)
     middle = noise.shape[0] // 2
     worst = 0.0
@@ -229,11 +228,11 @@ def _structure(residual: np.ndarray, report: NoiseReport | None) -> float:
             left, right = max(0, -across), width - max(0, across)
             first = centred[: height - down, left:right]
             second = centred[down:, left + across : right + across]
-            found = float((first * second).mean(dtype=np.float64)) / power
+            found = float((first * second).mean(dtype=np.float64))
             inside = max(down, abs(across)) <= middle
             expected = float(noise[middle + down, middle + across]) if inside else 0.0
-            worst = max(worst, abs(found - expected))
-    return worst
+            worst = max(worst, abs(found - expected * all_of_it))
+    return worst / power
 
 
 def _quantile(count: int) -> float:

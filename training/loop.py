@@ -3,252 +3,532 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 import math
-import platform
-import shlex
 import time
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from datetime import date
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 import torch
-from torch import Tensor, nn
+from torch import nn
 
-import engine
-from engine import params
-from engine.checkpoint import Card, Checkpoint, find_checkpoint, load_checkpoint, save_checkpoint
-from engine.corruption import Corruption, rng_for
-from engine.denoise import Denoising, Model
-from engine.device import autocast_dtype, pick_device
+from engine.checkpoint import Checkpoint, save_checkpoint
+from engine.device import is_out_of_memory
 from engine.files import replacing
-from engine.image import Image, find_images, load_image
-from engine.method import Batch, Method, Stage, architectures, build, method_of, methods
-from training.distil import Teacher, load_teacher
-from training.events import Ended, Event, HeldOut, Saved, Staged, Started, Step, Validated
-from training.job import NETWORKS, TrainError, TrainJob
-from training.patches import Sampler, in_channels, load_clean, load_pictures, split
-from training.run import CHECKPOINT, STATE, STOP
+from engine.image import ImageError
+from engine.method import Batch, Method, Stage
+from training.card import written
+from training.events import (
+    Ended,
+    Event,
+    HeldOut,
+    Judged,
+    Paused,
+    Previewed,
+    Saved,
+    Staged,
+    Started,
+    Step,
+    Validated,
+    Verdict,
+    Warned,
+)
+from training.job import TrainError, TrainJob, write_job
+from training.judge import Judgement
+from training.preview import PreviewWriter
+from training.ranks import ALONE, Ranks
+from training.run import CHECKPOINT, PAUSE, STATE, STOP
+from training.setup import Setup
 
-_SAVE_EVERY_S = 55.0
-_REPORT_EVERY_S = 5.0
-_VALIDATE_EVERY_S = 300.0
+_SAVE_EVERY_S = 50.0
+_REPORT_EVERY_S = 2.0
+_PREVIEW_EVERY_S = 10.0
+_GOOD_EVERY = 200
+"""Steps between the states that a loss which is not finite falls back to."""
+
 _EMA = 0.999
-_HELD_OUT_BATCHES = 4
+_JUDGED_SHARE = 0.1
+"""Of the time, for judging."""
+
+_SMOOTHED = 5
+"""Judgements whose mean is followed to find where it stops improving."""
+
+_LEAST = 1e-3
+"""Part by which their mean has to fall to count as an improvement."""
+
+_DROPS = 3
+"""Plateaus after which a run ends."""
 
 
 def train(
-    job: TrainJob, run: Path, should_stop: Callable[[], bool] = lambda: False, method: Method | None = None
+    job: TrainJob,
+    run: Path,
+    should_stop: Callable[[], bool] = lambda: False,
+    method: Method | None = None,
+    ranks: Ranks = ALONE,
 ) -> Iterator[Event]:
     """Train and yield what happens; stop at any yield by closing, or by the file `stop` in the run folder.
 
     The run folder then holds `checkpoint.safetensors` (averaged weights) and `state.pt` (everything a resumed run
-    needs). TrainError for a job that cannot run; a loss that is not finite ends the run as failed. A `method` takes the
-    place of the job's, for studies of its losses.
+    needs). TrainError for a job that cannot run; a loss that is not finite twice ends the run as failed. A `method`
+    takes the place of the job's, for studies of its losses. Every one of `ranks` runs the same loop on patches of its
+    own; only the first one's events count.
     """
-    method = method or method_of(job.method)
-    values = params.make(method.Training, job.params)
-    if method.needs_pairs and not (job.target or job.teacher):
-        raise TrainError(
-            f"Method {job.method!r} learns from pairs only: give --target clean or noisy, clean pictures and "
-            "--noise, or choose a method that learns from noisy pictures alone, such as r2r"
+    setup = Setup(job, method, ranks)
+    try:
+        yield from _Training(setup, run, ranks).run(should_stop)
+    finally:
+        if setup.pool is not None:
+            setup.pool.close()
+
+
+class _Training:
+    """One run: the state that changes from step to step, and how."""
+
+    def __init__(self, setup: Setup, run: Path, ranks: Ranks) -> None:
+        self.setup, self.folder, self.ranks = setup, run, ranks
+        self.network, self.average = setup.network, setup.average
+        self.job = job = setup.job
+        self.optimiser = torch.optim.AdamW(
+            self.network.parameters(), lr=job.learning_rate, betas=(0.9, 0.99), weight_decay=0.0
         )
-    if job.target and not method.needs_pairs:
-        raise TrainError(f"Method {job.method!r} learns from noisy pictures alone; --target is for --method plain")
-    teacher = load_teacher(job) if job.teacher else None
-    stages = teacher.stages(bool(job.clean)) if teacher else method.stages(values)
-    if not stages:
-        raise TrainError(f"Method {job.method!r} cannot be trained here; choose one that can, such as r2r")
-    if job.threads:
-        torch.set_num_threads(job.threads)
-    device = pick_device(job.device)
-    examiner = None
-    if job.domain == "picture":
-        pictures, held_out = split(load_pictures(job), job.hold_out, job.seed)
-        clean = load_clean(job)
-        sampler, count = Sampler(pictures, job, clean), len({picture.name for picture in pictures})
-        examiner = Sampler(held_out, job, clean) if held_out else None
-    else:
-        from training.mosaics import MosaicSampler, load_mosaics
+        self.generator = torch.Generator(setup.device).manual_seed(job.seed + ranks.number)
+        self.rng = np.random.Generator(np.random.PCG64([job.seed, ranks.number] if ranks.number else job.seed))
+        self.step, self.spent = 0, 0.0
+        self.stage: int | None = None  # that the last step belonged to
+        self.parts = 1  # that a batch is worked through in, more after memory ran out
+        self.slower = 1.0  # factor of the learning rate, less after a plateau or a loss that was not finite
+        self.has_fallen = False  # back from a loss that was not finite
+        self.scores: list[float] = []  # estimated errors, one a judgement
+        self.drops = 0  # plateaus so far
+        self.preview: PreviewWriter | None = None
+        self.last_psnr: float | None = None
+        self.last: Judgement | None = None
+        self.judged_at = -1
+        self.has_told_disk = False
+        if (run / STATE).exists():
+            self._load()
+        ranks.share(self.network)
+        ranks.share(self.average)
+        self.job = self._settled(job)
+        if setup.pool is not None:
+            setup.pool.job = self.job
+        self._good = self._state()
 
-        pictures = load_mosaics(job)
-        sampler, count = MosaicSampler(pictures, job), len(pictures)
-    torch.manual_seed(job.seed)
-    arch = {**network_named(job.network, method), "channels": 1 if job.grey else 4 if job.domain == "mosaic" else 3}
-    _check_validation(job, arch["channels"])
-    start = load_checkpoint(find_checkpoint(job.start)) if job.start else None
-    if teacher and start is None:
-        start = teacher.start(arch if job.network else None)
-    if start is not None and start.channels != arch["channels"]:
-        raise TrainError(f"{start.name} is for {start.channels} channel(s), this job for {arch['channels']}")
-    if start is not None and job.start and job.network and dict(start.arch) != arch:
-        raise TrainError(f"{start.name} brings a network of its own, which is not {job.network!r}; leave --network out")
-    arch = dict(start.arch) if start else arch
-    if not method.fits(arch):
-        raise TrainError(f"Method {job.method!r} cannot train network {arch['network']!r}; leave --network out")
-    network = start.build() if start else build(arch)
-    layout = _layout(network, device)
-    network = network.to(device, memory_format=layout).train()  # pyright: ignore[reportCallIssue]
-    average = copy.deepcopy(network).eval()
-    # Recorrupted before it was developed: its authors run such a network once, on the picture as it is.
-    run_by = method_of("plain") if job.domain == "developed" else method
-    suggested = method.suggests(values) if run_by is method else {}
-    judged = Model(Checkpoint(job.name, run_by.id, arch, {}), run_by, average, device, torch.float32)
-    optimiser = torch.optim.AdamW(network.parameters(), lr=job.learning_rate, betas=(0.9, 0.99), weight_decay=0.0)
-    generator = torch.Generator(device).manual_seed(job.seed)
-    rng = np.random.Generator(np.random.PCG64(job.seed))
-    half = autocast_dtype(device)
-    if half is torch.float16:
-        half = None  # its small gradients would vanish without loss scaling
-    step, spent = 0, 0.0
-    number: int | None = None  # of the stage that the last step belonged to
-    if (run / STATE).exists():
-        state = torch.load(run / STATE, map_location="cpu", weights_only=True)  # noqa: TID251
-        network.load_state_dict(state["network"])
-        average.load_state_dict(state["average"])
-        optimiser.load_state_dict(state["optimiser"])
-        generator.set_state(state["generator"])
-        rng.bit_generator.state = _unpack(state["rng"])
-        step, spent, number = state["step"], state["spent"], state.get("stage")
+    # What is kept
 
-    def progress() -> float:
-        done = step / job.steps if job.steps else spent / 60 / (job.minutes or 1)
-        return min(done, 1.0)
-
-    def save() -> None:
+    def _state(self) -> dict[str, Any]:
+        """Everything that a resumed run needs, its own copy."""
         state = {
-            "network": network.state_dict(),
-            "average": average.state_dict(),
-            "optimiser": optimiser.state_dict(),
-            "generator": generator.get_state(),
-            "rng": _pack(dict(rng.bit_generator.state)),
-            "step": step,
-            "spent": spent,
-            "stage": number,
+            "network": self.network.state_dict(),
+            "average": self.average.state_dict(),
+            "optimiser": self.optimiser.state_dict(),
+            "generator": self.generator.get_state(),
+            "rng": _pack(dict(self.rng.bit_generator.state)),
+            "step": self.step,
+            "spent": self.spent,
+            "stage": self.stage,
+            "parts": self.parts,
+            "slower": self.slower,
+            "has_fallen": self.has_fallen,
+            "scores": list(self.scores),
+            "drops": self.drops,
         }
-        with replacing(run / STATE) as partial:
-            torch.save(state, partial)
-        card = _card(job, arch, teacher, step, spent, device, count, last_psnr)
-        checkpoint = Checkpoint(job.name, run_by.id, arch, average.state_dict(), params=suggested, card=card)
-        save_checkpoint(checkpoint, run / CHECKPOINT)
+        return copy.deepcopy(state)
 
-    yield Started(step, count, str(device), str(half or torch.float32).removeprefix("torch."))
-    losses: list[float] = []
-    last_psnr: float | None = None
-    clock = saved = reported = validated = time.monotonic()
-    patches_since, examined = 0, -1
-    reason = "finished"
-    stage: Stage | None = None
-    while progress() < 1.0:
-        if should_stop() or (run / STOP).exists():
-            reason = "stopped"
-            break
-        present, within = _stage_at(stages, progress())
-        if stage is not stages[present]:
-            if number not in (None, present):
-                network.load_state_dict(average.state_dict())
-            number, stage = present, stages[present]
-            for name, parameter in network.named_parameters():
-                parameter.requires_grad_(name.startswith(stage.trains))
-            yield Staged(step, stage.name)
-        assert stage is not None
-        part = stage.rate(network) if callable(stage.rate) else stage.rate
-        rate = part * _rate(job, step, within)
-        for group in optimiser.param_groups:
+    def _load(self) -> None:
+        path = self.folder / STATE
+        try:
+            state = torch.load(path, map_location="cpu", weights_only=True)  # noqa: TID251
+            self._restore(state)
+        except (RuntimeError, ValueError, KeyError, EOFError, OSError) as error:
+            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+            raise TrainError(f"{path} cannot be read ({reason}); begin a new run, with --start {CHECKPOINT}") from None
+
+    def _restore(self, state: Mapping[str, Any]) -> None:
+        self.network.load_state_dict(state["network"])
+        self.average.load_state_dict(state["average"])
+        self.optimiser.load_state_dict(copy.deepcopy(state["optimiser"]))
+        self.step, self.spent, self.stage = state["step"], state["spent"], state.get("stage")
+        self.parts, self.slower = state.get("parts", 1), state.get("slower", 1.0)
+        self.has_fallen, self.drops = state.get("has_fallen", False), state.get("drops", 0)
+        self.scores = list(state.get("scores", ()))
+        if self.ranks.is_first:
+            self.generator.set_state(state["generator"])
+            self.rng.bit_generator.state = _unpack(state["rng"])
+        else:
+            # What was kept is the first one's; the others go on with new numbers.
+            self.generator.manual_seed(self.setup.job.seed + 1000 * self.step + self.ranks.number)
+            self.rng = np.random.Generator(np.random.PCG64([self.setup.job.seed, self.ranks.number, self.step]))
+
+    def _save(self) -> None:
+        """Write state and checkpoint, each whole or not at all."""
+        with replacing(self.folder / STATE) as partial:
+            torch.save(self._state(), partial)
+        setup, results = self.setup, {}
+        if self.last_psnr is not None:
+            about = f"middle 256x256 of {Path(self.job.validate or '').name}, {self.job.validate_noise}"
+            results[about] = self.last_psnr
+        if setup.judge is not None and setup.baseline is not None and self.last is not None:
+            gain = setup.judge.gain(self.last, setup.baseline)
+            if gain.db is not None:
+                than = setup.against or "the noisy pictures"
+                results[f"more than {than}, estimated on {len(setup.held_out)} held-out pictures"] = gain.db
+        card = written(
+            self.job, setup.arch, setup.teacher, self.step, self.spent, setup.device, setup.count,
+            setup.noise_levels, results, setup.start,
+        )  # fmt: skip
+        run_by = setup.judged.method.id
+        checkpoint = Checkpoint(self.job.name, run_by, setup.arch, self.average.state_dict(), setup.suggested, card)
+        save_checkpoint(checkpoint, self.folder / CHECKPOINT)
+
+    def _saved(self) -> Iterator[Event]:
+        """Save, or say why that is not possible; the run goes on, and what was saved last stays."""
+        self.ranks.mean_buffers(self.average)
+        if not self.ranks.is_first:
+            return
+        try:
+            self._save()
+        except OSError as error:
+            if not self.has_told_disk:
+                yield Warned(self.step, f"Nothing can be saved at the moment ({error}); it is tried again every minute")
+            self.has_told_disk = True
+            return
+        if self.has_told_disk:
+            yield Warned(self.step, "Saving works again")
+        self.has_told_disk = False
+        yield Saved(self.step)
+
+    # The budget
+
+    def _settled(self, job: TrainJob) -> TrainJob:
+        """The job with its minutes turned into steps, and how often it is judged; both stand in `job.json` then."""
+        setup, steps, every = self.setup, job.steps, job.judge_every or job.report_every
+        judges = bool(setup.judge or setup.examiner or job.validate)
+        if steps is None:
+            assert job.minutes is not None
+            a_step = setup.seconds_a_step()
+            steps = max(1, round(job.minutes * 60 / a_step))
+            if judges and every is None:
+                began = time.perf_counter()
+                for _ in self._judged(setup.stages[0]):
+                    pass
+                self.last, self.judged_at, self.scores = None, -1, []
+                judging = time.perf_counter() - began
+                every = max(1, math.ceil(judging / _JUDGED_SHARE / a_step), steps // 50)
+                steps = max(1, round(job.minutes * 60 / (a_step + judging / every)))
+        elif judges and every is None:
+            every = max(1, steps // 20)
+        settled = dataclasses.replace(job, steps=steps, judge_every=every if judges else job.judge_every)
+        settled = self.ranks.agree(settled)
+        if settled != job and self.ranks.is_first:
+            write_job(settled, self.folder)
+        return settled
+
+    @property
+    def _progress(self) -> float:
+        assert self.job.steps is not None
+        return min(self.step / self.job.steps, 1.0)
+
+    def _rate(self, stage: Stage, within: float) -> float:
+        """The learning rate: warmed up and falling to zero over the stage, or falling in steps as published."""
+        job = self.job
+        part = stage.rate(self.network) if callable(stage.rate) else stage.rate
+        rate = part * self.slower * job.learning_rate
+        if job.schedule == "milestones":
+            return rate * 0.1 ** sum(within >= part for part in job.milestones)
+        warm = min(1.0, (self.step + 1) / 200)
+        if job.schedule == "plateau":
+            # Where the budget ends before the third plateau, the last tenth lets the weights settle.
+            return rate * warm * min(1.0, 10 * (1 - self._progress) + 1e-3)
+        return rate * warm * 0.5 * (1 + math.cos(math.pi * within))
+
+    # The run
+
+    def run(self, should_stop: Callable[[], bool]) -> Iterator[Event]:
+        """All of it, from where the state is."""
+        setup, ranks, job = self.setup, self.ranks, self.job
+        precision = str(setup.half or torch.float32).removeprefix("torch.")
+        assert job.steps is not None
+        yield Started(self.step, setup.count, str(setup.device), precision, job.steps, len(setup.held_out), ranks.count)
+        if setup.held_out and setup.judge is None:
+            yield Warned(self.step, f"Nothing can be judged: {setup.why_not}")
+        yield from self._first_previews()
+        if self.step == 0:
+            yield from self._judged(setup.stages[0])
+        losses: list[float] = []
+        clock = saved = reported = previewed = time.monotonic()
+        since, reason = self.step, "finished"
+        while self._progress < 1.0:
+            asked = (should_stop() or (self.folder / STOP).exists(), (self.folder / PAUSE).exists())
+            stopped, paused, save_due = ranks.agree((*asked, time.monotonic() - saved > _SAVE_EVERY_S))
+            if ranks.any(stopped):
+                reason = "stopped"
+                break
+            if paused:
+                yield from self._waited(should_stop)
+                clock = saved = reported = time.monotonic()
+                since, losses = self.step, []
+                continue
+            if save_due:
+                yield from self._saved()
+                saved = time.monotonic()
+            yield from self._entered()
+            assert self.stage is not None
+            stage = setup.stages[self.stage]
+            loss, events = self._made_step(stage, should_stop)
+            yield from events
+            if loss is None:
+                if self.has_fallen:
+                    yield Ended(self.step, "failed", f"The loss was not finite at step {self.step}; {_LOWER}")
+                    return
+                yield from self._fell_back()
+                since, losses = self.step, []
+                continue
+            losses.append(loss)
+            tick = time.monotonic()
+            self.spent, clock = self.spent + tick - clock, tick
+            if self.step % _GOOD_EVERY == 0:
+                self._good = self._state()
+            due = self.step % job.report_every == 0 if job.report_every else tick - reported > _REPORT_EVERY_S
+            if due:
+                speed = (self.step - since) / max(tick - reported, 1e-6)
+                yield self._report(float(np.mean(losses)), speed)
+                losses, since, reported = [], self.step, tick
+            if job.judge_every and self.step % job.judge_every == 0:
+                yield from self._judged(stage)
+                if ranks.agree(self._has_settled()):
+                    break
+            if self.preview is not None and tick - previewed > _PREVIEW_EVERY_S:
+                yield from self._previewed()
+                # However slow the device, a tenth of the time at most.
+                previewed = time.monotonic() + 9 * (time.monotonic() - tick)
+        yield from self._finished(reason)
+
+    def _finished(self, reason: str) -> Iterator[Event]:
+        setup = self.setup
+        if self.job.judge_every and self.judged_at != self.step:
+            yield from self._judged(setup.stages[self.stage or 0])
+        if self.preview is not None:
+            yield from self._previewed()
+        if self.ranks.is_first and setup.held_out:
+            yield self._verdict()
+        events = list(self._saved())
+        yield from events
+        if any(isinstance(event, Warned) for event in events) or self.has_told_disk:
+            last = "what was saved before is kept" if (self.folder / STATE).exists() else "nothing is kept"
+            yield Ended(self.step, "failed", f"The result could not be saved; {last}. Free some space and resume it")
+            return
+        yield Ended(self.step, reason)
+
+    def _entered(self) -> Iterator[Event]:
+        """Begin the stage that this step belongs to, if it is another one than the last step's."""
+        present, _ = _stage_at(self.setup.stages, self._progress)
+        if present == self.stage and not self._is_fresh:
+            return
+        stage = self.setup.stages[present]
+        if self.stage not in (None, present):
+            self.network.load_state_dict(self.average.state_dict())
+        self.stage, self._is_fresh = present, False
+        for name, parameter in self.network.named_parameters():
+            parameter.requires_grad_(name.startswith(stage.trains))
+        yield Staged(self.step, stage.name)
+
+    _is_fresh = True
+    """Whether this process has not entered any stage yet."""
+
+    def _made_step(self, stage: Stage, should_stop: Callable[[], bool]) -> tuple[float | None, list[Event]]:
+        """One step; its loss, None where that was not finite and nothing was learned, and what is to be told."""
+        setup, ranks, job = self.setup, self.ranks, self.job
+        _, within = _stage_at(setup.stages, self._progress)
+        rate = self._rate(stage, within)
+        for group in self.optimiser.param_groups:
             group["lr"] = rate
-        batch = sampler.batch(rng)
+        events: list[Event] = []
+        if setup.pool is not None:
+            setup.pool.turn(self.step, should_stop)
+            events += [Warned(self.step, warning) for warning in setup.pool.warnings]
+            setup.pool.warnings.clear()
+        batch, generic = setup.batches(self.rng)
         if job.draws == "fixed":
             # The same patches, the same random numbers.
-            generator.manual_seed(zlib.crc32(batch.noisy.numpy().tobytes()))
-        batch = _moved(batch, device, layout)
-        with torch.autocast(device.type, half or torch.bfloat16, enabled=half is not None):
-            loss = stage.loss(network, batch, values, generator, within)
-        optimiser.zero_grad(set_to_none=True)
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
-        value = float(loss.detach())
-        if not math.isfinite(value):
-            yield Ended(step, "failed", f"The loss was not finite at step {step}; lower the learning rate")
+            self.generator.manual_seed(zlib.crc32(batch.noisy.numpy().tobytes()))
+        while True:
+            loss, no_room = 0.0, False
+            self.optimiser.zero_grad(set_to_none=True)
+            try:
+                loss = self._learned(stage, batch, generic, within)
+            except (RuntimeError, MemoryError) as error:
+                if not is_out_of_memory(error):
+                    raise
+                no_room = True
+            if not ranks.any(no_room):
+                break
+            self.optimiser.zero_grad(set_to_none=True)
+            if setup.device.type == "cuda":
+                torch.cuda.empty_cache()
+            if 2 * self.parts > len(batch.noisy):
+                raise TrainError(f"There is not enough memory on {setup.device} for a patch of {job.patch}; {_SMALLER}")
+            self.parts *= 2
+            said = f"There was not enough memory: each step now works through its patches in {self.parts} parts"
+            events.append(Warned(self.step, said))
+        if ranks.any(not math.isfinite(loss)):
+            return None, events
+        ranks.average(self.network)
+        torch.nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
+        self.optimiser.step()
+        self.step += 1
+        _follow(self.average, self.network, min(_EMA, (1 + self.step) / (10 + self.step)))
+        return loss, events
+
+    def _learned(self, stage: Stage, batch: Batch, generic: Batch | None, within: float) -> float:
+        """Put the gradient of the batch into the network, part by part; the mean loss."""
+        setup, total = self.setup, 0.0
+        pieces = _parts(batch, self.parts)
+        others = [None] * len(pieces) if generic is None else _parts(generic, self.parts)
+        others += [None] * (len(pieces) - len(others))
+        for piece, other in zip(pieces, others, strict=True):
+            share = (len(piece.noisy) + (0 if other is None else len(other.noisy))) / (
+                len(batch.noisy) + (0 if generic is None else len(generic.noisy))
+            )
+            moved = setup.moved(piece), None if other is None else setup.moved(other)
+            loss = share * setup.loss(stage, *moved, self.generator, within)
+            loss.backward()
+            total += float(loss.detach())
+        return total
+
+    def _fell_back(self) -> Iterator[Event]:
+        """Go on from the last good state with half the learning rate."""
+        failed = self.step
+        self._restore(self._good)
+        self.slower, self.has_fallen = self.slower / 2, True
+        self._good = self._state()
+        # Not the same patches again.
+        self.rng.bit_generator.advance(failed + 1)  # pyright: ignore[reportAttributeAccessIssue]
+        self._is_fresh = True
+        yield Warned(
+            self.step,
+            f"The loss was not finite at step {failed}: it goes on from step {self.step} with half the learning rate",
+        )
+
+    def _waited(self, should_stop: Callable[[], bool]) -> Iterator[Event]:
+        """Save, and wait while the file `pause` is there."""
+        yield from self._saved()
+        yield Paused(self.step)
+        while True:
+            is_over = not (self.folder / PAUSE).exists() or (self.folder / STOP).exists() or should_stop()
+            if self.ranks.agree(is_over):
+                return
+            time.sleep(0.2)
+
+    def _report(self, loss: float, speed: float) -> Step:
+        """Args: loss: mean of the last steps; speed: steps a second."""
+        assert self.job.steps is not None
+        device, ranks = self.setup.device, self.ranks
+        rate = self.optimiser.param_groups[0]["lr"]
+        left = (self.job.steps - self.step) / speed if speed else None
+        gpu = torch.cuda.max_memory_allocated(device) / 2**20 * ranks.count if device.type == "cuda" else None
+        memory = psutil.Process().memory_info().rss / 2**20
+        return Step(self.step, loss, rate, speed * self.job.batch * ranks.count, self._progress, left, memory, gpu)
+
+    # What is told of the result so far
+
+    def _judged(self, stage: Stage) -> Iterator[Event]:
+        """Examine, judge and validate the averaged weights; only the first rank does."""
+        setup = self.setup
+        self.ranks.mean_buffers(self.average)
+        if not self.ranks.is_first:
             return
-        optimiser.step()
-        step += 1
-        patches_since += job.batch
-        losses.append(value)
-        _follow(average, network, min(_EMA, (1 + step) / (10 + step)))
-        tick = time.monotonic()
-        spent, clock = spent + tick - clock, tick
-        is_due = job.report_every is not None and step % job.report_every == 0
-        if is_due or (job.report_every is None and tick - reported > _REPORT_EVERY_S):
-            speed = patches_since / max(tick - reported, 1e-6)
-            yield Step(step, float(np.mean(losses)), rate, speed, progress())
-            losses, patches_since, reported = [], 0, tick
-        if (job.validate or examiner) and (
-            is_due or (job.report_every is None and tick - validated > _VALIDATE_EVERY_S)
-        ):
-            if examiner:
-                examined = step
-                yield HeldOut(step, _examine(examiner, stage, average, values, device))
-            if job.validate:
-                last_psnr = validate(judged, suggested, job)
-                yield Validated(step, last_psnr)
-            validated = clock = time.monotonic()
-        if tick - saved > _SAVE_EVERY_S:
-            save()
-            yield Saved(step)
-            saved = clock = time.monotonic()
-    if examiner and examined != step:
-        yield HeldOut(step, _examine(examiner, stage or stages[0], average, values, device))
-    if job.validate:
-        last_psnr = validate(judged, suggested, job)
-        yield Validated(step, last_psnr)
-    save()
-    yield Saved(step)
-    yield Ended(step, reason)
+        self.judged_at = self.step
+        if setup.examiner is not None:
+            loss = setup.examine(stage)
+            yield HeldOut(self.step, loss)
+            if setup.judge is None:
+                self.scores.append(loss)
+        if setup.judge is not None and setup.baseline is not None:
+            self.last = now = setup.judge.judge(setup.judged, setup.suggested)
+            psnr, band = setup.judge.psnr(now)
+            gain = setup.judge.gain(now, setup.baseline)
+            reason = "" if gain.db is not None else "the error that is left cannot be told from none"
+            self.scores.append(now.error)
+            yield Judged(self.step, psnr, band, gain.db, gain.band_db, now.structure, reason)
+        if self.job.validate:
+            self.last_psnr = setup.validate()
+            yield Validated(self.step, self.last_psnr)
+
+    def _has_settled(self) -> bool:
+        """Whether the judgement has stopped improving for good; after a plateau it may get another, slower chance."""
+        patience = self.job.patience
+        if not patience or len(self.scores) < _SMOOTHED + patience + 1:
+            return False
+        means = np.convolve(self.scores, np.full(_SMOOTHED, 1 / _SMOOTHED), "valid")
+        best = float(means[:-patience].min(initial=math.inf))
+        if float(means[-patience:].min()) < best - _LEAST * abs(best):
+            return False
+        self.drops += 1
+        if self.job.schedule != "plateau" or self.drops == _DROPS:
+            return True
+        self.slower /= 3
+        # What came before was learned at another rate.
+        self.scores = self.scores[-_SMOOTHED:]
+        return False
+
+    def _verdict(self) -> Verdict:
+        """Whether the result is better than what it was judged against."""
+        setup, count = self.setup, len(self.setup.held_out)
+        against = setup.against or "the noisy pictures"
+        on = f"{count} picture{'s' if count > 1 else ''} that it did not learn from"
+        if setup.judge is None or setup.baseline is None or self.last is None:
+            return Verdict(self.step, False, None, None, setup.against, f"Nobody can tell: {setup.why_not}.")
+        gain = setup.judge.gain(self.last, setup.baseline)
+        worse = self.last.structure - setup.baseline.structure
+        found = f"{abs(gain.error):.1%} of the noise's power"
+        if not gain.is_better and gain.error < -gain.band:
+            reason = f"On {on} its error is larger than that of {against}, by {found}."
+        elif not gain.is_better:
+            reason = f"On {on} no difference to {against} was found that is more than chance ({gain.band:.1%})."
+        elif worse > _STRUCTURE:
+            reason = f"What it takes out of {on} looks less like their noise than what {against} takes out."
+        else:
+            reason = f"On {on} its error is smaller than that of {against}, by {found}."
+        is_better = gain.is_better and worse <= _STRUCTURE
+        return Verdict(self.step, is_better, gain.db, gain.band_db, setup.against, reason)
+
+    def _first_previews(self) -> Iterator[Event]:
+        """The picture before, and as the start gives it."""
+        if self.job.preview is None or not self.ranks.is_first:
+            return
+        setup = self.setup
+        try:
+            self.preview = PreviewWriter(self.job, self.folder)
+            if setup.start is not None and setup.judged.method.accepts(setup.start.method):
+                network = setup.start.build().to(setup.device)
+                start = dataclasses.replace(setup.judged, checkpoint=setup.start, network=network)
+                self.preview.write(start, setup.start.params, 1)
+        except (ValueError, OSError) as error:
+            self.preview = None
+            yield Warned(self.step, f"There is no preview: {error}")
+            return
+        yield from self._previewed()
+
+    def _previewed(self) -> Iterator[Event]:
+        assert self.preview is not None
+        try:
+            self.preview.write(self.setup.judged, self.setup.suggested, 2)
+        except (ImageError, OSError):
+            return  # the disk is full, which saving tells
+        yield Previewed(self.step)
 
 
-def _check_validation(job: TrainJob, channels: int) -> None:
-    """Refuse pictures to validate on that cannot be used, before hours are spent; TrainError or CorruptionError."""
-    if not job.validate:
-        return
-    if not any(path.is_file() for path in find_images([Path(job.validate)])):
-        raise TrainError(f"There is no picture in {job.validate} to validate on")
-    Corruption.parse(job.validate_noise).apply(np.zeros((1, 1, channels)), rng_for(job.seed, ""))
+_STRUCTURE = 0.1
+"""Correlation that the residual may have more than the start's before the result is refused."""
 
-
-def validate(model: Model, suggested: Mapping[str, Any], job: TrainJob, limit: int = 12) -> float:
-    """Mean PSNR in dB of one group of passes on the middle 256x256 of at most `limit` validation pictures."""
-    corruption = Corruption.parse(job.validate_noise)
-    known = {spec.name for spec in params.specs(model.method.Params)}
-    # Nobody would see the estimate.
-    values = params.make(model.method.Params, {**suggested, **({"estimate": "off"} if "estimate" in known else {})})
-    group, results = model.method.group, []
-    for path in find_images([Path(job.validate or "")])[:limit]:
-        clean = in_channels(load_image(path).pixels, job)
-        top, left = (max(0, (side - 256) // 2) for side in clean.shape[:2])
-        clean = clean[top : top + 256, left : left + 256]
-        noisy, sigma = corruption.apply(clean, rng_for(job.seed, path.stem))
-        work = Denoising(model, Image(noisy), values, sigma=sigma, seed=job.seed, tile=256, keep=False)
-        for _ in work.run(group):
-            pass
-        denoised = work.mean(group).clip(0, 1)
-        results.append(-10 * math.log10(float(((denoised - clean) ** 2).mean())))
-    return float(np.mean(results))
-
-
-def network_named(name: str | None, method: Method) -> Mapping[str, Any]:
-    """The network that a job asks for by name, without its channels; TrainError lists the names."""
-    own = {**method.networks, **NETWORKS}
-    name = name or next(iter(own))
-    known = own
-    if method.needs_pairs:
-        # Whatever gives a picture for a picture can be compared or be a student.
-        known = {id: {"network": id} for id in architectures()}
-        known |= {name: arch for other in methods().values() for name, arch in other.networks.items()} | own
-    if name not in known:
-        raise TrainError(f"There is no network {name!r}; choose from {', '.join(known)}")
-    return known[name]
+_LOWER = "lower the learning rate"
+_SMALLER = "choose a smaller patch or another device"
 
 
 def _stage_at(stages: Sequence[Stage], progress: float) -> tuple[int, float]:
@@ -261,41 +541,21 @@ def _stage_at(stages: Sequence[Stage], progress: float) -> tuple[int, float]:
     raise AssertionError("a method has stages")
 
 
-def _rate(job: TrainJob, step: int, within: float) -> float:
-    """The learning rate: warmed up and falling to zero over the stage, or falling in steps as published."""
-    if job.schedule == "milestones":
-        return job.learning_rate * 0.1 ** sum(within >= part for part in job.milestones)
-    warm = min(1.0, (step + 1) / 200)
-    return job.learning_rate * warm * 0.5 * (1 + math.cos(math.pi * within))
-
-
-@torch.no_grad()
-def _examine(sampler: Sampler, stage: Stage, network: nn.Module, values: Any, device: torch.device) -> float:
-    """Mean loss on pictures that were held out, the same patches and the same draws each time."""
-    rng = np.random.Generator(np.random.PCG64(sampler.job.seed))
-    generator = torch.Generator(device).manual_seed(sampler.job.seed)
-    layout = _layout(network, device)
-    batches = [_moved(sampler.batch(rng), device, layout) for _ in range(_HELD_OUT_BATCHES)]
-    return float(np.mean([float(stage.loss(network, batch, values, generator, 1.0)) for batch in batches]))
-
-
-def _layout(network: nn.Module, device: torch.device) -> torch.memory_format:
-    """In which order of axes a network learns.
-
-    In the fast one the gradients of dilated convolutions in bf16 are not finite on the CPU (torch 2.13).
-    """
-    dilated = any(isinstance(layer, nn.Conv2d) and max(layer.dilation) > 1 for layer in network.modules())
-    return torch.contiguous_format if dilated and device.type == "cpu" else torch.channels_last
-
-
-def _moved(batch: Batch, device: torch.device, layout: torch.memory_format) -> Batch:
-    def move(planes: Tensor | None) -> Tensor | None:
-        # A clone: of one channel either order is "contiguous" already, and convolutions go by the strides.
-        return None if planes is None else planes.to(device).clone(memory_format=layout)
-
-    noisy = move(batch.noisy)
-    assert noisy is not None
-    return Batch(noisy, batch.sigma.to(device), move(batch.target), move(batch.clean), batch.reports)
+def _parts(batch: Batch, count: int) -> list[Batch]:
+    """The batch in at most `count` parts."""
+    if count == 1:
+        return [batch]
+    size = -(-len(batch.noisy) // count)
+    return [
+        Batch(
+            batch.noisy[first : first + size],
+            batch.sigma[first : first + size],
+            None if batch.target is None else batch.target[first : first + size],
+            None if batch.clean is None else batch.clean[first : first + size],
+            batch.reports[first : first + size],
+        )
+        for first in range(0, len(batch.noisy), size)
+    ]
 
 
 @torch.no_grad()
@@ -315,83 +575,3 @@ def _pack(state: dict[str, Any]) -> dict[str, Any]:
 
 def _unpack(state: dict[str, Any]) -> dict[str, Any]:
     return {**state, "state": {key: int(value) for key, value in state["state"].items()}}
-
-
-def _card(
-    job: TrainJob,
-    arch: Mapping[str, Any],
-    teacher: Teacher | None,
-    step: int,
-    spent: float,
-    device: torch.device,
-    pictures: int,
-    psnr: float | None,
-) -> Card:
-    method, colour = method_of(job.method), "grey" if job.grey else "colour"
-    title = f"{method.label}, {colour}, {job.network or arch['network']}"
-    trained_on = f"{pictures} {colour} picture{'s' if pictures > 1 else ''} of {Path(job.data).name}"
-    if job.domain != "picture":
-        how = "packed" if job.domain == "mosaic" else "recorrupted by the sensor's noise and developed to sRGB"
-        trained_on = f"{pictures} noisy camera mosaics of {Path(job.data).name}, {how}"
-    if job.target:
-        pairs = "clean pictures" if job.target == "clean" else "two noisy copies of clean pictures"
-        title += f", trained on {pairs}, for comparison only"
-        trained_on += f", clean, with noise {job.noise} drawn anew for each patch; targets are "
-        trained_on += "the clean pixels" if job.target == "clean" else "a second draw of it"
-    elif job.noise:
-        trained_on += f" with synthetic noise {job.noise}"
-        trained_on += " drawn anew for each patch" if job.fresh else ", one fixed realisation a picture"
-        trained_on += "" if job.fresh or job.clean else ", no clean pixel"
-    elif job.domain == "picture":
-        trained_on += ", their own noise, its level estimated for each"
-    if job.clean:
-        trained_on += f"; and clean pictures of {Path(job.clean).name}, unpaired"
-    results = {} if psnr is None else {f"middle 256x256 of {Path(job.validate or '').name}, {job.validate_noise}": psnr}
-    options = [f"distil {_named(job.teacher)}" if job.teacher else f"train --method {job.method}"]
-    options += [f"--data {_named(job.data)}"]
-    options += [f"--network {job.network}"] if job.network else []
-    options += [f"--domain {job.domain}"] if job.domain != "picture" else []
-    options += [f"--noise {job.noise}"] if job.noise else []
-    options += ["--fresh"] if job.fresh else []
-    options += [f"--target {job.target}"] if job.target else []
-    options += [f"--clean {_named(job.clean)}"] if job.clean else []
-    options += [f"--sides {job.sides[0]}-{job.sides[1]}"] if job.sides else []
-    options += ["--grey"] if job.grey and not job.teacher else []
-    options += [f"--start {_named(job.start)}"] if job.start else []
-    options += [f"--minutes {job.minutes:g}"] if job.minutes else [f"--steps {job.steps}"]
-    options += [f"--batch {job.batch} --patch {job.patch} --rate {job.learning_rate:g} --seed {job.seed}"]
-    options += [f"--scales {','.join(f'{scale:g}' for scale in job.scales)}"] if job.scales != (1.0,) else []
-    options += [f"--stride {job.stride}"] if job.stride else []
-    options += [f"--draws {job.draws}"] if job.draws != "fresh" else []
-    options += [f"--hold-out {job.hold_out:g}"] if job.hold_out else []
-    milestones = ",".join(f"{part:g}" for part in job.milestones)
-    options += [f"--schedule {job.schedule} --milestones {milestones}"] if job.schedule != "cosine" else []
-    options += _options(method.Training, job.params)
-    options += _options(teacher.model.method.Params, job.teacher_params) if teacher else []
-    card = Card(
-        title=title,
-        trained_on=trained_on,
-        command="python -m app " + " ".join(options),
-        steps=step,
-        minutes=round(spent / 60, 1),
-        device=f"{device.type}, {platform.machine()}",
-        date=date.today().isoformat(),
-        versions={"pellucid": engine.__version__, "torch": torch.__version__, "numpy": np.__version__},
-        results={name: round(value, 3) for name, value in results.items()},
-    )
-    return teacher.describe(card, bool(job.clean)) if teacher else card
-
-
-def _named(path: str) -> str:
-    """The last part of a path, as a command line takes it."""
-    return shlex.quote(Path(path).name)
-
-
-def _options(kind: type, values: Mapping[str, Any]) -> list[str]:
-    """Values of parameters as the command line takes them."""
-    given = [(spec, values[spec.name]) for spec in params.specs(kind) if values.get(spec.name) is not None]
-    return [
-        f"--{spec.name.replace('_', '-')} "
-        + (shlex.quote(str(value)) if spec.choices else format(value * spec.scale, "g"))
-        for spec, value in given
-    ]

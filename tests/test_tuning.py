@@ -1,0 +1,380 @@
+"""Tuning a model: judged on held-out pictures, kept only if better, and nothing lost on the way."""
+
+from __future__ import annotations
+
+import errno
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import training.loop
+import training.setup
+from conftest import picture
+from engine.checkpoint import load_checkpoint, save_checkpoint
+from engine.image import Image, load_image, save_image
+from engine.method import method_of
+from models import checkpoint
+from training.events import Ended, Judged, Paused, Previewed, Saved, Started, Step, Validated, Verdict, Warned
+from training.job import Preview, TrainError, TrainJob, read_job
+from training.loop import train
+from training.run import CHECKPOINT, PAUSE, PREVIEWS, STATE, STOP
+from training.setup import Setup, steps_a_minute
+
+SIGMA = 0.1
+
+
+@pytest.fixture
+def folder(tmp_path) -> Path:
+    """Six noisy pictures of white noise."""
+    where = tmp_path / "pictures"
+    where.mkdir()
+    rng = np.random.default_rng(0)
+    for index in range(6):
+        clean = np.roll(picture(96, 112), 13 * index, axis=1)
+        noisy = (clean + SIGMA * rng.standard_normal(clean.shape)).astype(np.float32)
+        save_image(Image(noisy, bits=32, is_float=True), where / f"{index}.tif")
+    return where
+
+
+@pytest.fixture
+def start(tmp_path) -> str:
+    """A model to begin with, of random weights."""
+    path = tmp_path / "start.safetensors"
+    save_checkpoint(checkpoint(), path)
+    return str(path)
+
+
+@pytest.fixture
+def job(folder) -> TrainJob:
+    held_out = ("4.tif", "5.tif")
+    return TrainJob(
+        str(folder),
+        network="unet-tiny",
+        steps=8,
+        batch=4,
+        patch=32,
+        held_out=held_out,
+        device="cpu",
+        learning_rate=1e-3,
+    )
+
+
+def of(kind, events):
+    return [event for event in events if isinstance(event, kind)]
+
+
+def weights(run: Path) -> torch.Tensor:
+    return torch.cat([tensor.flatten() for tensor in load_checkpoint(run / CHECKPOINT).weights.values()])
+
+
+def test_a_run_tells_what_is_held_out_and_judges_it(job, tmp_path):
+    events = list(train(replace(job, judge_every=4), tmp_path))
+    started = of(Started, events)[0]
+    assert (started.pictures, started.held_out, started.steps) == (4, 2, 8)
+    judged = of(Judged, events)
+    assert [event.step for event in judged] == [0, 4, 8]
+    verdict = of(Verdict, events)[0]
+    assert verdict.gain_db == judged[-1].gain_db
+    assert verdict.against == ""
+    assert isinstance(events[-1], Ended)
+    assert events[-1].reason == "finished"
+
+
+def test_minutes_become_steps_that_stand_in_the_job(job, tmp_path):
+    from training.job import write_job
+
+    asked = replace(job, steps=None, minutes=0.02)
+    write_job(asked, tmp_path)
+    events = list(train(asked, tmp_path))
+    settled = read_job(tmp_path)
+    assert settled.minutes == 0.02
+    assert settled.steps == of(Started, events)[0].steps == events[-1].step
+    assert settled.judge_every >= 1
+
+
+def test_the_same_job_and_seed_give_the_same_network(job, tmp_path):
+    found = []
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        list(train(job, tmp_path / name))
+        found.append(weights(tmp_path / name))
+    assert torch.equal(*found)
+
+
+def test_steps_a_minute_is_about_what_a_run_makes(job):
+    assert 60 < steps_a_minute(job) < 60_000
+
+
+def test_a_start_that_was_made_worse_is_kept(job, start, tmp_path):
+    good = tmp_path / "good"
+    good.mkdir()
+    list(train(replace(job, steps=250, learning_rate=5e-3, start=start, network=None), good))
+    model = str(good / CHECKPOINT)
+    assert of(Verdict, list(_again(job, model, tmp_path / "spoiled", 0.5)))[0].is_better is False
+    verdict = of(Verdict, list(_again(job, start, tmp_path / "fine", 5e-3, steps=250)))[0]
+    assert verdict.is_better
+    assert verdict.gain_db > 0
+
+
+def _again(job, start, run, rate, steps=30):
+    run.mkdir()
+    yield from train(replace(job, steps=steps, learning_rate=rate, start=start, network=None), run)
+
+
+def test_the_card_says_what_it_was_tuned_from_and_what_it_gained(job, start, tmp_path):
+    list(train(replace(job, start=start, network=None), tmp_path))
+    card = load_checkpoint(tmp_path / CHECKPOINT).card
+    assert card.start_sha256 == load_checkpoint(Path(start)).sha256
+    assert any("2 held-out pictures" in name for name in card.results)
+    assert "4 colour pictures" in card.trained_on
+    assert " of 255)" in card.trained_on
+
+
+def test_clean_pictures_leave_nothing_to_judge_and_the_start_is_kept(job, start, tmp_path):
+    for path in Path(job.data).iterdir():
+        path.unlink()
+    for index in range(3):
+        # Smooth, so that nothing in them could be taken for noise.
+        ramp = np.broadcast_to(np.linspace(0.2, 0.8, 96, dtype=np.float32)[:, None, None], (96, 96, 3))
+        save_image(Image(ramp), Path(job.data) / f"{index}.png")
+    tuned = replace(job, start=start, network=None, held_out=("0.png",))
+    events = list(train(tuned, tmp_path))
+    assert not of(Verdict, events)[0].is_better
+    assert "no noise was found" in of(Warned, events)[0].message
+
+
+def test_a_shuffled_estimate_does_not_get_past_the_judge(folder, job, tmp_path, monkeypatch):
+    """Every second picture's noise is taken for five times what it is, the others' for a fifth."""
+    good = tmp_path / "good"
+    good.mkdir()
+    list(train(replace(job, steps=300, learning_rate=5e-3), good))
+    sampler = training.setup.Sampler.batch
+
+    def shuffled(self, rng):
+        batch = sampler(self, rng)
+        factors = torch.tensor([5.0, 0.2]).repeat(len(batch.sigma))[: len(batch.sigma)].view(-1, 1, 1, 1)
+        return replace(batch, sigma=batch.sigma * factors)
+
+    monkeypatch.setattr(training.setup.Sampler, "batch", shuffled)
+    run = tmp_path / "run"
+    run.mkdir()
+    events = list(train(replace(job, steps=60, start=str(good / CHECKPOINT), network=None), run))
+    verdict = of(Verdict, events)[0]
+    assert not verdict.is_better
+    assert verdict.gain_db < 0
+
+
+def test_a_killed_run_goes_on_with_the_same_patches(job, tmp_path, monkeypatch):
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    whole.mkdir()
+    parts.mkdir()
+    list(train(job, whole))
+    monkeypatch.setattr(training.loop, "_SAVE_EVERY_S", 0.0)
+    for event in train(job, parts):
+        if event.step == 5 and isinstance(event, Saved):
+            break  # closed as by kill -9, but for what a generator does at its end: nothing
+    events = list(train(job, parts))
+    assert of(Started, events)[0].step == 5
+    assert torch.equal(weights(whole), weights(parts))
+
+
+def test_a_state_that_was_cut_off_is_never_loaded(job, tmp_path):
+    list(train(replace(job, steps=2), tmp_path))
+    state = tmp_path / STATE
+    state.write_bytes(state.read_bytes()[:-2000])
+    with pytest.raises(TrainError, match="cannot be read"):
+        list(train(job, tmp_path))
+
+
+def test_a_full_disk_is_told_and_what_was_saved_stays(job, tmp_path, monkeypatch):
+    list(train(replace(job, steps=4), tmp_path))
+    kept = (tmp_path / STATE).read_bytes()
+    monkeypatch.setattr(training.loop, "_SAVE_EVERY_S", 0.0)
+
+    def full(*given, **named):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(training.loop.torch, "save", full)
+    events = list(train(job, tmp_path))
+    assert len(of(Warned, events)) == 1
+    assert "No space left" in of(Warned, events)[0].message
+    assert events[-1].reason == "failed"
+    assert "what was saved before is kept" in events[-1].message
+    assert (tmp_path / STATE).read_bytes() == kept
+    monkeypatch.undo()
+    assert list(train(job, tmp_path))[-1].reason == "finished"
+
+
+def test_space_that_comes_back_is_used(job, tmp_path, monkeypatch):
+    monkeypatch.setattr(training.loop, "_SAVE_EVERY_S", 0.0)
+    save, fails = torch.save, iter([True, True])
+
+    def full_at_first(*given, **named):
+        if next(fails, False):
+            raise OSError(errno.ENOSPC, "No space left on device")
+        save(*given, **named)
+
+    monkeypatch.setattr(training.loop.torch, "save", full_at_first)
+    events = list(train(job, tmp_path))
+    assert [event.message for event in of(Warned, events)][1] == "Saving works again"
+    assert events[-1].reason == "finished"
+
+
+class Failing(type(method_of("r2r"))):
+    """A method whose loss is not what it should be at certain calls."""
+
+    def __init__(self, calls: set[int], wrong) -> None:
+        self.calls, self.wrong, self.count = calls, wrong, 0
+
+    def stages(self, training):
+        stage = super().stages(training)[0]
+
+        def loss(*given):
+            self.count += 1
+            if self.count in self.calls:
+                return self.wrong(stage.loss(*given))
+            return stage.loss(*given)
+
+        return (replace(stage, loss=loss),)
+
+
+def not_finite(loss):
+    return loss * float("nan")
+
+
+def test_a_loss_that_is_not_finite_goes_on_once_with_half_the_rate(job, tmp_path):
+    job = replace(job, held_out=(), report_every=1, schedule="milestones", milestones=(0.99,))
+    events = list(train(job, tmp_path, method=Failing({5}, not_finite)))
+    assert "half the learning rate" in of(Warned, events)[0].message
+    assert events[-1].reason == "finished"
+    assert [event.learning_rate for event in of(Step, events)][-1] == pytest.approx(5e-4)
+    assert torch.isfinite(weights(tmp_path)).all()
+
+
+def test_a_loss_that_is_not_finite_twice_ends_the_run_as_failed(job, tmp_path):
+    events = list(train(replace(job, held_out=()), tmp_path, method=Failing({5, 7}, not_finite)))
+    assert events[-1].reason == "failed"
+    assert "not finite" in events[-1].message
+
+
+def test_out_of_memory_halves_the_batch_and_changes_nothing_else(job, tmp_path):
+    def no_room(loss):
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    job = replace(job, held_out=(), params={"alpha": 0.5})
+    events = list(train(job, tmp_path, method=Failing({3}, no_room)))
+    assert "in 2 parts" in of(Warned, events)[0].message
+    assert events[-1].reason == "finished"
+
+
+def test_memory_that_is_not_enough_for_one_patch_ends_the_run(job, tmp_path):
+    def no_room(loss):
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    with pytest.raises(TrainError, match="not enough memory"):
+        list(train(replace(job, held_out=()), tmp_path, method=Failing(set(range(99)), no_room)))
+
+
+def test_a_batch_in_parts_has_the_gradient_of_the_whole(job):
+    from training.loop import _parts
+
+    setup = Setup(replace(job, held_out=(), method="plain", target="clean", noise="gaussian:25"))
+    batch, _ = setup.batches(np.random.default_rng(0))
+    found = []
+    for count in (1, 3):
+        setup.network.zero_grad()
+        for part in _parts(batch, count):
+            stage, share = setup.stages[0], len(part.noisy) / len(batch.noisy)
+            (share * stage.loss(setup.network, part, setup.values, torch.Generator(), 0.0)).backward()
+        found.append(torch.cat([p.grad.flatten() for p in setup.network.parameters()]))
+    assert torch.allclose(*found, rtol=1e-3, atol=1e-6)
+    setup.pool.close()
+
+
+def test_a_paused_run_waits_with_its_state_saved_and_goes_on(job, tmp_path, monkeypatch):
+    (tmp_path / PAUSE).touch()
+    events = []
+    for event in train(job, tmp_path):
+        events.append(event)
+        if isinstance(event, Paused):
+            assert (tmp_path / STATE).exists()
+            (tmp_path / PAUSE).unlink()
+    assert len(of(Paused, events)) == 1
+    assert events[-1].reason == "finished"
+
+
+def test_a_paused_run_can_be_stopped(job, tmp_path):
+    (tmp_path / PAUSE).touch()
+    events = []
+    for event in train(job, tmp_path):
+        events.append(event)
+        if isinstance(event, Paused):
+            (tmp_path / STOP).touch()
+    assert events[-1].reason == "stopped"
+
+
+def test_the_preview_moves_and_shows_before_and_start(job, start, tmp_path):
+    job = replace(job, start=start, network=None, preview=Preview("4.tif", 8, 8, 64), learning_rate=0.02)
+    run = tmp_path / "run"
+    run.mkdir()
+    shown = []
+    for event in train(job, run):
+        if isinstance(event, Previewed):
+            shown.append(load_image(run / PREVIEWS[2]).pixels)
+    assert len(shown) >= 2
+    assert shown[0].shape == (64, 64, 3)
+    assert not np.array_equal(shown[0], shown[-1])
+    before, at_start = (load_image(run / name).pixels for name in PREVIEWS[:2])
+    assert np.array_equal(at_start, shown[0])
+    assert not np.array_equal(before, at_start)
+
+
+def test_a_preview_that_is_not_there_does_not_stop_the_run(job, tmp_path):
+    events = list(train(replace(job, preview=Preview("gone.tif", 0, 0, 64)), tmp_path))
+    assert "no preview" in of(Warned, events)[0].message
+    assert events[-1].reason == "finished"
+
+
+def test_a_run_that_does_not_improve_ends_early(job, tmp_path):
+    job = replace(job, steps=400, learning_rate=1e-9, judge_every=1, patience=3)
+    events = list(train(job, tmp_path))
+    assert events[-1].reason == "finished"
+    assert events[-1].step < 30
+
+
+def test_a_plateau_lowers_the_rate_and_the_third_ends_the_run(job, tmp_path):
+    job = replace(job, steps=400, learning_rate=1e-9, judge_every=1, report_every=1, patience=2, schedule="plateau")
+    events = list(train(job, tmp_path))
+    assert events[-1].step < 60
+    rates = {float(f"{event.learning_rate / min(1, (event.step) / 200):.3g}") for event in of(Step, events)}
+    assert len(rates) == 3
+
+
+def test_generated_pictures_are_a_share_of_each_step(job, tmp_path):
+    setup = Setup(replace(job, replay=0.25, batch=8))
+    batch, generic = setup.batches(np.random.default_rng(0))
+    assert (len(batch.noisy), len(generic.noisy)) == (6, 2)
+    assert not generic.reports
+    setup.pool.close()
+    assert list(train(replace(job, replay=0.25), tmp_path))[-1].reason == "finished"
+
+
+def test_generated_pictures_are_refused_where_noise_is_not_white(job, tmp_path):
+    with pytest.raises(TrainError, match="leave --replay out"):
+        list(train(replace(job, replay=0.25, params={"noise_model": "correlated"}), tmp_path))
+
+
+def test_validation_pictures_are_reported_from_the_start_and_never_choose(job, folder, tmp_path):
+    clean = tmp_path / "clean"
+    clean.mkdir()
+    save_image(Image(picture(64, 64).astype(np.float32)), clean / "a.png")
+    run, other = tmp_path / "run", tmp_path / "other"
+    run.mkdir()
+    other.mkdir()
+    events = list(train(replace(job, validate=str(clean), judge_every=4), run))
+    assert [event.step for event in of(Validated, events)] == [0, 4, 8]
+    list(train(replace(job, judge_every=4), other))
+    assert torch.equal(weights(run), weights(other))

@@ -1,0 +1,326 @@
+"""What a training is made of before its first step: method, pictures, network, judge."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import math
+import statistics
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from engine import params
+from engine.checkpoint import Checkpoint, find_checkpoint, load_checkpoint
+from engine.corruption import Corruption, rng_for
+from engine.denoise import Denoising, Model, load_model
+from engine.device import autocast_dtype, pick_device
+from engine.image import Image, find_images, load_image
+from engine.method import Batch, Method, MethodError, Stage, architectures, build, method_of, methods
+from engine.noise import estimate_noise
+from training.distil import load_teacher
+from training.job import NETWORKS, TrainError, TrainJob
+from training.judge import SIDE, WINDOWS, Judge, Judgement, Window
+from training.leaves import dead_leaves
+from training.patches import Picture, Pool, Sampler, in_channels, load_clean
+from training.ranks import ALONE, Ranks
+
+_HELD_OUT_BATCHES = 4
+_TIMED_S = 3.0
+
+
+class Setup:
+    """Everything that a job says, read and built; TrainError says why it cannot run.
+
+    Args:
+        job: the run.
+        method: in place of the job's, for studies of its losses.
+        ranks: that share the work.
+        pictures: in place of the job's own.
+    """
+
+    def __init__(
+        self,
+        job: TrainJob,
+        method: Method | None = None,
+        ranks: Ranks = ALONE,
+        pictures: Sequence[Picture] | None = None,
+    ) -> None:
+        self.job = job
+        self.method = method = method or method_of(job.method)
+        self.values = values = params.make(method.Training, job.params)
+        if method.needs_pairs and not (job.target or job.teacher):
+            raise TrainError(
+                f"Method {job.method!r} learns from pairs only: give --target clean or noisy, clean pictures and "
+                "--noise, or choose a method that learns from noisy pictures alone, such as r2r"
+            )
+        if job.target and not method.needs_pairs:
+            raise TrainError(f"Method {job.method!r} learns from noisy pictures alone; --target is for --method plain")
+        self.teacher = load_teacher(job) if job.teacher else None
+        self.stages = self.teacher.stages(bool(job.clean)) if self.teacher else method.stages(values)
+        if not self.stages:
+            raise TrainError(f"Method {job.method!r} cannot be trained here; choose one that can, such as r2r")
+        if job.threads:
+            torch.set_num_threads(job.threads)
+        self.device = pick_device(job.device)
+        if self.device.type == "cuda" and ranks.count > 1:
+            self.device = torch.device("cuda", ranks.number % torch.cuda.device_count())
+        self._take_pictures(ranks, pictures)
+        torch.manual_seed(job.seed)
+        self._build_network()
+        half = autocast_dtype(self.device)
+        # The small gradients of float16 would vanish without loss scaling.
+        self.half = None if half is torch.float16 else half
+        # Recorrupted before it was developed: its authors run such a network once, on the picture as it is.
+        run_by = method_of("plain") if job.domain == "developed" else method
+        self.suggested = method.suggests(values) if run_by is method else {}
+        self.judged = Model(
+            Checkpoint(job.name, run_by.id, self.arch, {}), run_by, self.average, self.device, torch.float32
+        )
+        self._take_judge()
+
+    def _take_pictures(self, ranks: Ranks, pictures: Sequence[Picture] | None) -> None:
+        job = self.job
+        self.pool: Pool | None = None
+        self.examiner: Sampler | None = None
+        self.held_out: Sequence[Picture] = ()
+        self.noise_levels: tuple[float, float] | None = None
+        if job.domain != "picture":
+            from training.mosaics import MosaicSampler, load_mosaics
+
+            mosaics = load_mosaics(job)
+            self.sampler, self.count = MosaicSampler(mosaics, job), len(mosaics)
+            return
+        clean = load_clean(job)
+        used = dataclasses.replace(job, batch=job.batch - self.replayed)
+        if pictures is None:
+            self.pool = Pool(job, (ranks.number, ranks.count))
+            self.held_out = self.pool.held_out
+            self.sampler, self.count = Sampler(self.pool, used, clean), self.pool.count
+        else:
+            self.sampler, self.count = Sampler(pictures, used, clean), len(pictures)
+        levels = [picture.sigma for picture in (self.pool or pictures or ()) if picture.report is not None]
+        if levels:
+            self.noise_levels = min(levels), max(levels)
+        if self.held_out:
+            self.examiner = Sampler(self.held_out, dataclasses.replace(job, stride=None, draws="fresh"), clean)
+        self.generic: Sampler | None = None
+        if self.replayed:
+            leaves = [Picture("", pixels, 0.0) for pixels in dead_leaves(job.seed, 1 if job.grey else 3)]
+            generic = dataclasses.replace(
+                job, noise="gaussian:0-75", fresh=True, batch=self.replayed, stride=None, draws="fresh"
+            )
+            self.generic = Sampler(leaves, generic)
+
+    @property
+    def replayed(self) -> int:
+        """How many patches of a batch are of generated pictures."""
+        return min(round(self.job.batch * self.job.replay), self.job.batch - 1)
+
+    def _build_network(self) -> None:
+        job, method = self.job, self.method
+        arch = {**network_named(job.network, method), "channels": 1 if job.grey else 4 if job.domain == "mosaic" else 3}
+        _check_validation(job, arch["channels"])
+        start = load_checkpoint(find_checkpoint(job.start)) if job.start else None
+        if self.teacher and start is None:
+            start = self.teacher.start(arch if job.network else None)
+        if start is not None and start.channels != arch["channels"]:
+            raise TrainError(f"{start.name} is for {start.channels} channel(s), this job for {arch['channels']}")
+        if start is not None and job.start and job.network and dict(start.arch) != arch:
+            raise TrainError(
+                f"{start.name} brings a network of its own, which is not {job.network!r}; leave --network out"
+            )
+        self.start, self.arch = start, dict(start.arch) if start else arch
+        if not method.fits(self.arch):
+            raise TrainError(
+                f"Method {job.method!r} cannot train network {self.arch['network']!r}; leave --network out"
+            )
+        network = start.build() if start else build(self.arch)
+        self.layout = _layout(network, self.device)
+        self.network = network.to(self.device, memory_format=self.layout).train()  # pyright: ignore[reportCallIssue]
+        self.average = copy.deepcopy(self.network).eval()
+
+    def _take_judge(self) -> None:
+        """The judge, and the judgement of what is to be beaten; None where nothing can be judged."""
+        self.judge: Judge | None = None
+        self.baseline: Judgement | None = None
+        self.against = ""
+        self.why_not = ""
+        if not self.held_out:
+            return
+        windows = _windows(self.held_out, self.job)
+        if not windows:
+            self.why_not = "no noise was found in the pictures that were held out"
+            return
+        self.judge = Judge(windows, self.job.seed)
+        name = self.job.against or self.job.start
+        if name is None:
+            self.baseline = self.judge.untouched()
+            return
+        model = load_model(name, channels=self.arch["channels"], device=str(self.device), precision="float32")
+        self.against = model.checkpoint.name
+        self.baseline = self.judge.judge(model, model.checkpoint.params)
+
+    def loss(
+        self, stage: Stage, batch: Batch, generic: Batch | None, generator: torch.Generator, within: float
+    ) -> Tensor:
+        """The stage's loss of a batch, and that of generated pictures in proportion to their number."""
+        with torch.autocast(self.device.type, self.half or torch.bfloat16, enabled=self.half is not None):
+            loss = stage.loss(self.network, batch, self.values, generator, within)
+            if generic is None:
+                return loss
+            try:
+                practised = stage.loss(self.network, generic, self.values, generator, within)
+            except MethodError as error:
+                raise TrainError(f"Generated pictures have white noise only ({error}); leave --replay out") from None
+        count, more = len(batch.noisy), len(generic.noisy)
+        return (count * loss + more * practised) / (count + more)
+
+    def batches(self, rng: np.random.Generator) -> tuple[Batch, Batch | None]:
+        """What the next step learns from, not on the device yet, and patches of generated pictures."""
+        generic = getattr(self, "generic", None)
+        return self.sampler.batch(rng), generic.batch(rng) if generic else None
+
+    def moved(self, batch: Batch) -> Batch:
+        """The same on the device."""
+
+        def move(planes: Tensor | None) -> Tensor | None:
+            # A clone: of one channel either order is "contiguous" already, and convolutions go by the strides.
+            return None if planes is None else planes.to(self.device).clone(memory_format=self.layout)
+
+        noisy = move(batch.noisy)
+        assert noisy is not None
+        return Batch(noisy, batch.sigma.to(self.device), move(batch.target), move(batch.clean), batch.reports)
+
+    @torch.no_grad()
+    def examine(self, stage: Stage) -> float:
+        """Mean loss of the averaged weights on pictures that were held out, the same patches and draws each time."""
+        assert self.examiner is not None
+        rng = np.random.Generator(np.random.PCG64(self.job.seed))
+        generator = torch.Generator(self.device).manual_seed(self.job.seed)
+        batches = [self.moved(self.examiner.batch(rng)) for _ in range(_HELD_OUT_BATCHES)]
+        losses = [stage.loss(self.average, batch, self.values, generator, 1.0) for batch in batches]
+        return float(np.mean([float(loss) for loss in losses]))
+
+    def validate(self, limit: int = 12) -> float:
+        """Mean PSNR in dB of one group of passes on the middle 256x256 of at most `limit` validation pictures."""
+        job, model = self.job, self.judged
+        corruption = Corruption.parse(job.validate_noise)
+        known = {spec.name for spec in params.specs(model.method.Params)}
+        # Nobody would see the estimate.
+        chosen = {**self.suggested, **({"estimate": "off"} if "estimate" in known else {})}
+        values = params.make(model.method.Params, chosen)
+        group, results = model.method.group, []
+        for path in find_images([Path(job.validate or "")])[:limit]:
+            clean = in_channels(load_image(path).pixels, job)
+            top, left = (max(0, (side - 256) // 2) for side in clean.shape[:2])
+            clean = clean[top : top + 256, left : left + 256]
+            noisy, sigma = corruption.apply(clean, rng_for(job.seed, path.stem))
+            work = Denoising(model, Image(noisy), values, sigma=sigma, seed=job.seed, tile=256, keep=False)
+            for _ in work.run(group):
+                pass
+            denoised = work.mean(group).clip(0, 1)
+            results.append(-10 * math.log10(float(((denoised - clean) ** 2).mean())))
+        return float(np.mean(results))
+
+    def seconds_a_step(self) -> float:
+        """What a step takes on this device, its parts weighted by their share; nothing is learned by it."""
+        kept = self.network
+        rng = np.random.Generator(np.random.PCG64(self.job.seed))
+        generator = torch.Generator(self.device).manual_seed(self.job.seed)
+        total = 0.0
+        try:
+            # A copy, as also a forward pass changes what a normalisation remembers.
+            self.network = copy.deepcopy(kept)
+            for stage in self.stages:
+                for name, parameter in self.network.named_parameters():
+                    parameter.requires_grad_(name.startswith(stage.trains))
+                times: list[float] = []
+                began = time.perf_counter()
+                # The first ones allocate and choose kernels.
+                while len(times) < 5 or (time.perf_counter() - began < _TIMED_S and len(times) < 50):
+                    tick = time.perf_counter()
+                    batch, generic = self.batches(rng)
+                    moved = self.moved(batch), None if generic is None else self.moved(generic)
+                    loss = self.loss(stage, *moved, generator, 0.5)
+                    loss.backward()
+                    float(loss.detach())
+                    times.append(time.perf_counter() - tick)
+                total += stage.share * statistics.median(times[2:])
+        finally:
+            self.network = kept
+        # The optimiser and the average come on top.
+        return 1.05 * total
+
+
+def steps_a_minute(job: TrainJob) -> float:
+    """How many steps this job makes in a minute on its device, measured on a generated picture; takes seconds."""
+    grey = 1 if job.grey else 3
+    clean = dead_leaves(job.seed, grey)[0]
+    noisy = (clean + np.float32(0.1) * rng_for(job.seed, "timed").standard_normal(clean.shape)).astype(np.float32)
+    picture = Picture("", noisy, 0.1, estimate_noise(noisy))
+    alone = dataclasses.replace(
+        job, steps=1, held_out=(), hold_out=0.0, patience=None, schedule="cosine", noise=None, fresh=False, stride=None,
+        draws="fresh", scales=(1.0,), target=None, validate=None, preview=None,
+    )  # fmt: skip
+    return 60 / Setup(alone, pictures=[picture]).seconds_a_step()
+
+
+def _windows(pictures: Sequence[Picture], job: TrainJob) -> list[Window]:
+    """Windows of the held-out pictures that hold noise, the same for the same seed, each picture in its turn."""
+    corruption = Corruption.parse(job.noise) if job.noise and (job.fresh or job.target) else None
+    noisy = [picture for picture in pictures if corruption or picture.sigma > 0]
+    windows: list[Window] = []
+    rounds = -(-WINDOWS // max(1, len(noisy)))
+    for turn in range(rounds):
+        for index, picture in enumerate(noisy):
+            if len(windows) == WINDOWS:
+                break
+            height, width = picture.pixels.shape[:2]
+            rng = rng_for(job.seed, f"judged {picture.name} {index} {turn}")
+            high, wide = min(SIDE, height), min(SIDE, width)
+            if turn and high * wide == height * width:
+                continue  # it was seen whole
+            top, left = int(rng.integers(height - high + 1)), int(rng.integers(width - wide + 1))
+            part, sigma = picture.cut(top, left, high, wide), picture.sigma
+            if corruption is not None:
+                part, sigma = corruption.drawn(rng).apply(part, rng)
+            windows.append(Window(picture.name, part, sigma, picture.report))
+    return windows
+
+
+def _check_validation(job: TrainJob, channels: int) -> None:
+    """Refuse pictures to validate on that cannot be used, before hours are spent; TrainError or CorruptionError."""
+    if not job.validate:
+        return
+    if not any(path.is_file() for path in find_images([Path(job.validate)])):
+        raise TrainError(f"There is no picture in {job.validate} to validate on")
+    Corruption.parse(job.validate_noise).apply(np.zeros((1, 1, channels)), rng_for(job.seed, ""))
+
+
+def network_named(name: str | None, method: Method) -> Mapping[str, Any]:
+    """The network that a job asks for by name, without its channels; TrainError lists the names."""
+    own = {**method.networks, **NETWORKS}
+    name = name or next(iter(own))
+    known = own
+    if method.needs_pairs:
+        # Whatever gives a picture for a picture can be compared or be a student.
+        known = {id: {"network": id} for id in architectures()}
+        known |= {name: arch for other in methods().values() for name, arch in other.networks.items()} | own
+    if name not in known:
+        raise TrainError(f"There is no network {name!r}; choose from {', '.join(known)}")
+    return known[name]
+
+
+def _layout(network: nn.Module, device: torch.device) -> torch.memory_format:
+    """In which order of axes a network learns.
+
+    In the fast one the gradients of dilated convolutions in bf16 are not finite on the CPU (torch 2.13).
+    """
+    dilated = any(isinstance(layer, nn.Conv2d) and max(layer.dilation) > 1 for layer in network.modules())
+    return torch.contiguous_format if dilated and device.type == "cpu" else torch.channels_last
