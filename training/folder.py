@@ -6,12 +6,11 @@ import calendar
 import contextlib
 import io
 import math
-import mmap
 import os
 import re
 import shutil
 import tempfile
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -22,11 +21,10 @@ import cv2
 import numpy as np
 import PIL.ExifTags
 import PIL.Image
-import PIL.ImageOps
 import psutil
 
 from engine.decode import HAS_HEIF, check_tiff_page, foreign_errors, open_pillow
-from engine.image import Image, ImageError, find_images, load_image, thumbnail
+from engine.image import ImageError, find_images, load_image, thumbnail
 from engine.metadata import Directories, exif_orientation, read_directories, tiff_metadata
 from engine.noise import MIN_SIDE, NoiseError, NoiseReport, estimate_noise
 from engine.pairs import is_reference
@@ -43,14 +41,46 @@ EXPERIENCE: Mapping[str, str] = {"white": "", "correlated": ""}
 
 _SIDE = 96  # of a thumbnail
 _SMALL = 1_000_000  # pixels of a picture that is read whole at once
-_MEASURED = 24  # pictures of a group, and at most that many groups' worth in all
+_TAIL = 1 << 16  # bytes at the end of a file in which the mark of its end nearly always is
+
+_UPRIGHT = {  # by the orientation in EXIF
+    2: PIL.Image.Transpose.FLIP_LEFT_RIGHT,
+    3: PIL.Image.Transpose.ROTATE_180,
+    4: PIL.Image.Transpose.FLIP_TOP_BOTTOM,
+    5: PIL.Image.Transpose.TRANSPOSE,
+    6: PIL.Image.Transpose.ROTATE_270,
+    7: PIL.Image.Transpose.TRANSVERSE,
+    8: PIL.Image.Transpose.ROTATE_90,
+}
+
+# Pictures whose noise is measured: of each group, of each group of small ones, and in all. Of each so many pixels.
+_MEASURED, _MEASURED_SMALL, _MEASURED_IN_ALL = 24, 48, 96
 _MEASURED_PIXELS = 1_000_000
-_ALIKE = 1.7  # factor between noise levels that one training can take
+
+# Factor between ISO numbers, and between noise levels, that one training takes. The estimate of correlated noise is off
+# by 0.35 itself: within a camera and ISO of PolyU the levels found differ by up to 2.5, the true ones by up to 1.5 (a
+# tenth of the pictures left out at either end), so that much more has to be found there.
+_ALIKE = 1.7
+_DOUBT = 1.5
+
 _LEAST_PIXELS = 2_000_000
 _MOST_HELD_OUT = 16
-_LEAST_DISK = 200 * 2**20
-_CLIPPED = 0.05
+_CLIPPED = 0.1  # share of samples
+_LEAST_DISK_MB = 200
+_LEAST_MEMORY_MB = 1024  # for the program, the network and what it computes
 _LISTED = 3
+
+# Pictures of one scene: taken within so many seconds and so much alike, or nearly equal whenever they were taken.
+_SECONDS, _LIKE = 5.0, 0.9
+_EQUAL = 0.998
+_NEXT = 8  # pictures by time with which one is compared
+
+# PolyU: Canon5D2_5_160_3200_chair_11_real; SIDD: 0001_NOISY_SRGB_010 in a folder for each scene.
+_CROPS = (
+    re.compile(r"(.+_[\d-]+_\d+_\d+_.+?)_+\d+_(?:real|noisy)", re.IGNORECASE),
+    re.compile(r"(\d+)_NOISY_(?:SRGB|RAW)_\d+", re.IGNORECASE),
+)
+_VERSION = re.compile(r"(.*\d{3,})[ _.(-].*")
 
 
 @dataclass(frozen=True, eq=False)
@@ -127,18 +157,20 @@ def look(folder: Path, recursive: bool = True) -> Iterator[Found]:
     found: dict[str, Found] = {}
     for name in _closed_folders(folder) if recursive else []:
         yield Found(name, "this folder cannot be opened; allow reading it, or leave it out")
-    for name, path in paths.items():
-        found[name] = _at_a_glance(path, name)
-        if found[name].problem and not folder.is_dir():
+
+    def known(item: Found) -> Found:
+        if item.problem and not folder.is_dir():
             raise TrainError(f"{folder} is gone; connect it again, or choose another folder")
-        yield found[name]
+        found[item.name] = item
+        return item
+
+    for name, path in paths.items():
+        yield known(_at_a_glance(path, name))
     for name in _to_measure(found.values()):
-        found[name] = _measured(paths[name], found[name])
-        yield found[name]
-    for name, item in found.items():
+        yield known(_measured(paths[name], found[name]))
+    for item in list(found.values()):
         if item.thumbnail is None and not item.problem:
-            found[name] = _with_thumbnail(paths[name], item)
-            yield found[name]
+            yield known(_with_thumbnail(paths[item.name], item))
 
 
 def _pictures(folder: Path, recursive: bool) -> list[Path]:
@@ -154,8 +186,8 @@ def _pictures(folder: Path, recursive: bool) -> list[Path]:
 def _closed_folders(folder: Path) -> list[str]:
     """Names of folders inside that cannot be listed; `find_images` passes them over."""
     errors: list[OSError] = []
-    for _ in os.walk(folder, onerror=errors.append):
-        pass
+    for _, folders, _ in os.walk(folder, onerror=errors.append):
+        folders[:] = [name for name in folders if not name.startswith(".")]
     return [Path(error.filename).relative_to(folder).as_posix() for error in errors]
 
 
@@ -210,7 +242,7 @@ def _header(file: BinaryIO, path: Path, name: str) -> Found | None:
             return None
         width, height = picture.size
         exif = picture.info.get("exif")
-        if exif_orientation(exif and exif.removeprefix(b"Exif\0\0")) >= 5:
+        if exif_orientation(_block(exif)) >= 5:
             width, height = height, width
         channels = 1 if picture.mode in ("1", "L", "LA", "I;16") else 3
         bits = 16 if head.startswith(b"\x89P") and head[24] == 16 else 8
@@ -219,9 +251,12 @@ def _header(file: BinaryIO, path: Path, name: str) -> Found | None:
 
 def _is_complete(file: BinaryIO, ending: bytes) -> bool:
     """Whether the mark of the end stands somewhere behind what was read so far: copies are often cut off."""
-    start = file.tell()
-    with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
-        return content.rfind(ending, start) >= 0
+    start, size = file.tell(), file.seek(0, io.SEEK_END)
+    for tail in (_TAIL, size):  # phones append whole films
+        file.seek(max(start, size - tail))
+        if ending in file.read():
+            return True
+    return False
 
 
 def _tiff_header(file: BinaryIO, path: Path, name: str) -> Found | None:
@@ -234,7 +269,8 @@ def _tiff_header(file: BinaryIO, path: Path, name: str) -> Found | None:
         check_tiff_page(page, path, path.stat().st_size)
         width, height = page.imagewidth, page.imagelength
         channels = 3 if page.photometric in (2, 3, 5, 6) else 1
-        bits = 32 if page.dtype.kind == "f" or page.bitspersample > 16 else 16 if page.bitspersample > 8 else 8
+        is_float = page.dtype is not None and page.dtype.kind == "f"
+        bits = 32 if is_float or page.bitspersample > 16 else 16 if page.bitspersample > 8 else 8
     if orientation >= 5:
         width, height = height, width
     return Found(name, "", width, height, channels, bits, *_shot(metadata.exif))
@@ -248,7 +284,7 @@ def _embedded(picture: PIL.Image.Image) -> np.ndarray | None:
     with contextlib.suppress(Exception):  # a thumbnail that is damaged is no reason to refuse the picture
         fields = picture.getexif().get_ifd(PIL.ExifTags.IFD.IFD1)
         start, length = fields[0x0201], fields[0x0202]
-        small = PIL.Image.open(io.BytesIO(exif.removeprefix(b"Exif\0\0")[start : start + length]), formats=["JPEG"])
+        small = PIL.Image.open(io.BytesIO(_block(exif)[start : start + length]), formats=["JPEG"])
         shape = picture.width / picture.height
         width, height = small.width, small.height
         inner = (min(width, round(height * shape)), min(height, round(width / shape)))
@@ -262,8 +298,8 @@ def _small(picture: PIL.Image.Image, exif: bytes | None) -> np.ndarray:
     """(h, w, 3) uint8 thumbnail of a decoded picture, turned as its EXIF says."""
     picture = picture.convert("RGB")
     picture.thumbnail((_SIDE, _SIDE), PIL.Image.Resampling.BOX)
-    picture.getexif()[PIL.ExifTags.Base.Orientation] = exif_orientation(exif and exif.removeprefix(b"Exif\0\0"))
-    return np.array(PIL.ImageOps.exif_transpose(picture))
+    turn = _UPRIGHT.get(exif_orientation(_block(exif)))
+    return np.array(picture if turn is None else picture.transpose(turn))
 
 
 def _with_thumbnail(path: Path, found: Found) -> Found:
@@ -282,35 +318,42 @@ def _with_thumbnail(path: Path, found: Found) -> Found:
 
 def _to_measure(found: Iterable[Found]) -> list[str]:
     """A spread of each group, one of every group before the second of any."""
-    usable = {item.name for item in found if min(item.width, item.height) >= MIN_SIDE}
-    rounds: list[tuple[int, int, str]] = []
-    for rank, group in enumerate(grouped([item for item in found if item.name in usable])):
-        count = min(_MEASURED, len(group.names))
+    usable = {item.name: item for item in found if min(item.width, item.height) >= MIN_SIDE}
+    turns: list[tuple[int, int, str]] = []
+    for rank, group in enumerate(grouped(list(usable.values()))):
+        is_small = all(usable[name].pixels <= _SMALL for name in group.names)
+        count = min(_MEASURED_SMALL if is_small else _MEASURED, len(group.names))
         places = np.linspace(0, len(group.names) - 1, count).round().astype(int)
-        rounds += [(turn, rank, group.names[place]) for turn, place in enumerate(places)]
-    return [name for _, _, name in sorted(rounds)[: 4 * _MEASURED]]
+        turns += [(turn, rank, group.names[place]) for turn, place in enumerate(places)]
+    return [name for _, _, name in sorted(turns)[:_MEASURED_IN_ALL]]
 
 
 def _measured(path: Path, found: Found) -> Found:
     """The same with its noise, in the trained range, and a thumbnail; with its problem if it cannot be read."""
+    if found.thumbnail is None:
+        found = _with_thumbnail(path, found)
     try:
-        image = load_image(path)
-        report = estimate_noise(_in_range(image), _MEASURED_PIXELS)
+        return found if found.problem else replace(found, report=estimate_noise(_in_range(path), _MEASURED_PIXELS))
     except (ImageError, NoiseError) as error:
         return Found(found.name, str(error))
-    small = found.thumbnail if found.thumbnail is not None else thumbnail(image, _SIDE)
-    return replace(found, report=report, thumbnail=small)
 
 
-def _in_range(image: Image) -> np.ndarray:
+def _in_range(path: Path) -> np.ndarray:
+    """The pixels as training takes them, 0 black and 1 white."""
+    image = load_image(path)
     black, white = image.levels
     return image.pixels if image.levels == (0, 1) else (image.pixels - black) / (white - black)
+
+
+def _block(exif: bytes | None) -> bytes:
+    """From its TIFF header on, as positions in it are counted."""
+    return (exif or b"").removeprefix(b"Exif\0\0")
 
 
 def _shot(exif: bytes | None) -> tuple[str, int | None, float | None]:
     """Camera, ISO and time of an EXIF block, as far as it says."""
     try:
-        parts = read_directories(io.BytesIO((exif or b"").removeprefix(b"Exif\0\0")))
+        parts = read_directories(io.BytesIO(_block(exif)))
     except ValueError:
         return "", None, None
     return _camera(parts), _iso(parts), _taken(parts)
@@ -352,38 +395,20 @@ def _taken(parts: Directories) -> float | None:
     return None
 
 
-def nominal_iso(iso: int) -> int:
-    """The nearest third of a stop: phones write any number, and noise within a sixth of a stop is alike."""
-    steps = round(3 * math.log2(iso / 100))
-    stops, third = divmod(steps, 3)
-    if stops < 0:
-        return (
-            {-1: 50, -2: 25}.get(stops, max(1, round(100 * 2.0**stops)))
-            if third == 0
-            else round(100 * 2 ** (steps / 3))
-        )
-    value = (100, 125, 160)[third] * 2**stops
-    return value
-
-
 def grouped(found: Sequence[Found]) -> list[Group]:
-    """The usable pictures by camera and ISO (to a third of a stop), the largest group first."""
-    names: dict[tuple[str, int], list[str]] = defaultdict(list)
+    """The usable pictures by camera and ISO, the largest group first.
+
+    ISO to a third of a stop: phones write any number. A group goes by the one that most of its pictures have.
+    """
+    together: dict[tuple[str, int | None], list[Found]] = defaultdict(list)
     for item in found:
         if not item.problem:
-            names[item.camera, nominal_iso(item.iso) if item.iso else 0].append(item.name)
-    order = sorted(names, key=lambda key: (-len(names[key]), key))
-    return [Group(camera, iso or None, tuple(names[camera, iso])) for camera, iso in order]
-
-
-# PolyU: Canon5D2_5_160_3200_chair_11_real; SIDD: 0001_NOISY_SRGB_010 in a folder for each scene.
-_CROPS = (
-    re.compile(r"(.+_[\d-]+_\d+_\d+_.+?)_+\d+_(?:real|noisy)", re.IGNORECASE),
-    re.compile(r"(\d+)_NOISY_(?:SRGB|RAW)_\d+", re.IGNORECASE),
-)
-_VERSION = re.compile(r"(.*\d{3,})[ _.(-].*")
-_SECONDS = 5.0
-_SAME_PLACE, _COPY = 0.9, 0.998
+            together[item.camera, round(3 * math.log2(item.iso)) if item.iso else None].append(item)
+    groups = []
+    for (camera, _), items in together.items():
+        (iso, _), *_ = Counter(sorted(item.iso or 0 for item in items)).most_common(1)
+        groups.append(Group(camera, iso or None, tuple(item.name for item in items)))
+    return sorted(groups, key=lambda group: (-len(group.names), group.camera, group.iso or 0))
 
 
 def scenes(found: Sequence[Found]) -> list[list[str]]:
@@ -434,14 +459,14 @@ def _same_by_likeness(items: Sequence[Found]) -> Iterator[tuple[int, int]]:
     looks = np.stack([_look_of(item.thumbnail) for item in items]) if items else np.zeros((0, 1), np.float32)
     timed = sorted((item.taken, index) for index, item in enumerate(items) if item.taken is not None)
     for place, (time, index) in enumerate(timed):
-        for later, other in timed[place + 1 : place + 9]:
-            if later - time > _SECONDS:
-                break
-            if float(looks[index] @ looks[other]) > _SAME_PLACE:
+        for later, other in timed[place + 1 : place + 1 + _NEXT]:
+            if float(looks[index] @ looks[other]) > (_LIKE if later - time <= _SECONDS else _EQUAL):
                 yield index, other
-    for top in range(0, len(items), 512):
-        rows, columns = np.nonzero(looks[top : top + 512] @ looks[top:].T > _COPY)
-        yield from ((top + int(row), top + int(column)) for row, column in zip(rows, columns, strict=True))
+    untimed = [index for index, item in enumerate(items) if item.taken is None]
+    for start in range(0, len(untimed), 512):
+        part = untimed[start : start + 512]
+        rows, others = np.nonzero(looks[part] @ looks.T > _EQUAL)
+        yield from ((part[row], int(other)) for row, other in zip(rows.tolist(), others.tolist(), strict=True))
 
 
 def _look_of(small: np.ndarray | None) -> np.ndarray:
@@ -466,25 +491,27 @@ def hold_out(found: Sequence[Found], share: float = 0.15, seed: int = 0) -> list
     count = sum(map(len, together))
     limit = min(_MOST_HELD_OUT, max(1, round(share * count)))
     order = [together[index] for index in np.random.default_rng(seed).permutation(len(together))]
-    groups = grouped(found)
-    of = {name: rank for rank, group in enumerate(groups) for name in group.names}
-    wanted = [limit * len(group.names) / count for group in groups]
+    group_of = {name: rank for rank, group in enumerate(grouped(found)) for name in group.names}
+    lacks = {rank: limit * size / count for rank, size in Counter(group_of.values()).items()}
+    clean = {item.name for item in found if _is_clean(item)}
+    left = Counter(rank for scene in order for rank in {group_of[name] for name in scene})
+
+    def urgency(scene: list[str]) -> tuple[bool, bool, float]:
+        # Where there is no noise, nothing can be judged; a group's last scene would be judged and not learned.
+        ranks = {group_of[name] for name in scene}
+        return clean.isdisjoint(scene), min(left[rank] for rank in ranks) > 1, max(lacks[rank] for rank in ranks)
+
     held: list[str] = []
-    while order and len(held) < limit:
-        # The group that lacks most, and of it a scene that fits; the first may be larger if there is no other.
-        lacks = list(wanted)
-        for name in held:
-            lacks[of[name]] -= 1
+    while len(order) > 1 and len(held) < limit:
         fitting = [scene for scene in order if len(held) + len(scene) <= limit]
-        if not fitting and not held:
-            fitting = [min(order, key=len)]
-        if not fitting:
+        if not fitting and held:
             break
-        chosen = max(fitting, key=lambda scene: max(lacks[of[name]] for name in scene))
+        chosen = max(fitting or [min(order, key=len)], key=urgency)
         order.remove(chosen)
-        if not order:
-            break
         held += chosen
+        left.subtract({group_of[name] for name in chosen})
+        for name in chosen:
+            lacks[group_of[name]] -= 1
     return sorted(held)
 
 
@@ -493,13 +520,12 @@ def summary(found: Sequence[Found]) -> str:
     usable = [item for item in found if not item.problem]
     if not usable:
         return "no pictures"
-    parts = [f"{_pictures_said(len(usable))}, {sum(item.pixels for item in usable) / 1e6:.3g} megapixels"]
+    size = sum(item.pixels for item in usable) / 1e6
+    parts = [f"{_count(len(usable), 'picture')}, {size:,.{0 if size >= 10 else 1}f} megapixels"]
     labels = [f"{group.label} ({len(group.names)})" for group in grouped(usable) if group.camera or group.iso]
     if labels:
-        parts.append(
-            "; ".join(labels[:_LISTED]) + (f" and {len(labels) - _LISTED} more" if len(labels) > _LISTED else "")
-        )
-    parts.append(" and ".join(f"{bits}" for bits in sorted({item.bits for item in usable})) + " bits")
+        parts.append(_listed(labels, "; "))
+    parts.append(" and ".join(str(bits) for bits in sorted({item.bits for item in usable})) + " bits")
     levels = [255 * item.report.sigma for item in usable if item.report and not item.report.is_clean]
     if levels:
         parts.append(f"noise {min(levels):.1f} to {max(levels):.1f} of 255")
@@ -528,46 +554,51 @@ def check(
     usable = [item for item in found if not item.problem]
     findings = [*_about_files(found, usable), *_about_disk(run_folder, checkpoint_mb)]
     if usable:
-        learned = [item for item in usable if item.name not in set(held_out) and min(item.width, item.height) >= patch]
+        clean = [item.name for item in usable if _is_clean(item)]
+        apart = {*held_out, *clean}
+        learned = [item for item in usable if item.name not in apart and min(item.width, item.height) >= patch]
         findings += _about_sizes(usable, learned, patch)
         findings += _about_judging(usable, held_out)
-        findings += _about_noise(usable)
+        findings += _about_noise(usable, clean)
         findings += _about_memory(learned, budget_mb)
     order = ("stop", "warn", "note")
     return sorted(findings, key=lambda finding: order.index(finding.kind))
 
 
-def _pictures_said(count: int) -> str:
-    return "1 picture" if count == 1 else f"{count} pictures"
+def _count(count: int, what: str, one: str = "", many: str = "") -> str:
+    """`1 picture is`, `2 pictures are`."""
+    return f"{count} {what}{'' if count == 1 else 's'} {one if count == 1 else many}".rstrip()
 
 
-def _named(names: Sequence[str]) -> str:
-    """At most three file names, and how many there are besides."""
-    shown = ", ".join(names[:_LISTED])
-    return shown + (f" and {len(names) - _LISTED} more" if len(names) > _LISTED else "")
+def _listed(names: Sequence[str], between: str = ", ") -> str:
+    """The first three, and how many there are besides."""
+    more = f" and {len(names) - _LISTED} more" if len(names) > _LISTED else ""
+    return between.join(names[:_LISTED]) + more
+
+
+def _leave_out(sentence: str, names: Sequence[str]) -> Finding:
+    return Finding("warn", f"{sentence}: leave out {_listed(names)}.", tuple(names), True)
 
 
 def _about_files(found: Sequence[Found], usable: Sequence[Found]) -> Iterator[Finding]:
     broken = [item for item in found if item.problem and item.problem != TWIN]
-    twins = [item.name for item in found if item.problem == TWIN]
+    names = tuple(item.name for item in broken)
+    twins = tuple(item.name for item in found if item.problem == TWIN)
     if not found:
         yield Finding(
             "stop", "There is no picture in this folder: choose one with JPEG, PNG, TIFF, WebP or HEIC files."
         )
     elif not usable and not broken:
-        yield Finding("stop", "All pictures are clean ones by their names: choose the folder of the noisy ones.")
+        yield Finding("stop", "All pictures are clean ones by their names: choose the folder of the noisy ones.", twins)
     elif not usable:
-        yield Finding("stop", f"None of the {len(found)} files can be used; the first: {broken[0].problem}.")
-    if usable and broken:
-        names = tuple(item.name for item in broken)
-        are = "1 file" if len(broken) == 1 else f"{len(broken)} files"
-        yield Finding("warn", f"{are} cannot be read and will be left out: {_named(names)}.", names)
+        first = broken[0].problem.rstrip(".")
+        yield Finding("stop", f"No picture can be used of {_count(len(found), 'file')}; the first: {first}.", names)
+    elif broken:
+        said = _count(len(broken), "file", "cannot be read and is", "cannot be read and are")
+        yield Finding("warn", f"{said} not used: {_listed(names)}; copy them again from the camera.", names)
     if usable and twins:
-        yield Finding(
-            "note",
-            f"{_pictures_said(len(twins))} will not be learned from, clean twins by name: {_named(twins)}.",
-            tuple(twins),
-        )
+        said = _count(len(twins), "picture", "is a clean twin", "are clean twins")
+        yield Finding("note", f"{said} by name and not learned from: {_listed(twins)}.", twins)
 
 
 def _about_disk(run_folder: Path, checkpoint_mb: float) -> Iterator[Finding]:
@@ -578,87 +609,57 @@ def _about_disk(run_folder: Path, checkpoint_mb: float) -> Iterator[Finding]:
     try:
         with tempfile.TemporaryFile(dir=place):
             pass
-        free = shutil.disk_usage(place).free
+        free = shutil.disk_usage(place).free / 2**20
     except OSError as error:
+        why = error.strerror or str(error)
         yield Finding(
-            "stop",
-            f"Nothing can be written to {place} ({error.strerror}): allow it, or choose another folder for runs.",
+            "stop", f"Nothing can be written to {place} ({why}): allow it, or choose another folder for runs."
         )
         return
-    needed = max(_LEAST_DISK, 6 * checkpoint_mb * 2**20)
+    needed = max(_LEAST_DISK_MB, 6 * checkpoint_mb)
     if free < needed:
-        yield Finding(
-            "stop",
-            f"Only {free / 2**20:.0f} MB are free on the disk of {place}, and a run needs {needed / 2**20:.0f}: "
-            "free some space first.",
-        )
+        said = f"{free:.0f} MB are free on the disk of {place}, and a run needs {needed:.0f}"
+        yield Finding("stop", f"Only {said}: make room, or choose another folder for runs.")
 
 
 def _about_sizes(usable: Sequence[Found], learned: Sequence[Found], patch: int) -> Iterator[Finding]:
-    small = tuple(item.name for item in usable if min(item.width, item.height) < patch)
+    small = [item.name for item in usable if min(item.width, item.height) < patch]
     if len(small) == len(usable):
-        yield Finding("stop", f"All pictures are smaller than {patch} pixels a side: choose larger ones.")
+        yield Finding("stop", f"All pictures are smaller than {patch} pixels a side: choose larger ones.", tuple(small))
         return
     if small:
-        yield Finding(
-            "warn",
-            f"{_pictures_said(len(small))} smaller than {patch} pixels a side: leave out {_named(small)}.",
-            small,
-            True,
-        )
+        yield _leave_out(f"{_count(len(small), 'picture', 'is', 'are')} smaller than {patch} pixels a side", small)
     if not learned:
-        yield Finding("stop", "Nothing is left to learn from: hold fewer pictures out, or leave fewer out.")
+        yield Finding("stop", "Nothing is left to learn from: add pictures, or hold fewer out.")
         return
     pixels = sum(item.pixels for item in learned)
     if pixels < _LEAST_PIXELS:
-        yield Finding(
-            "warn",
-            f"Only {pixels / 1e6:.2g} megapixels are left to learn from, with which tuning hardly helps: "
-            "add pictures of the same camera and ISO.",
-        )
-    if {item.channels for item in usable} == {1, 3}:
-        grey = tuple(item.name for item in usable if item.channels == 1)
-        coloured = tuple(item.name for item in usable if item.channels == 3)
-        fewer = min(grey, coloured, key=len)
-        yield Finding(
-            "warn",
-            f"{len(grey)} grey and {len(coloured)} colour pictures are mixed, whose noise differs: "
-            f"leave out {_named(fewer)}.",
-            fewer,
-            True,
-        )
+        said = f"Only {pixels / 1e6:.2g} megapixels are there to learn from, with which tuning hardly helps"
+        yield Finding("warn", f"{said}: add pictures of the same camera and ISO.")
+    grey = [item.name for item in usable if item.channels == 1]
+    coloured = [item.name for item in usable if item.channels > 1]
+    if grey and coloured:
+        said = f"{len(grey)} grey and {_count(len(coloured), 'colour picture')} are mixed, whose noise differs"
+        yield _leave_out(said, min(coloured, grey, key=len))
 
 
 def _about_judging(usable: Sequence[Found], held_out: Collection[str]) -> Iterator[Finding]:
     held = {item.name for item in usable} & set(held_out)
     together = scenes(usable)
     if not held:
-        reason = "all pictures show one scene" if len(together) == 1 and len(usable) > 1 else "no picture is held out"
-        what = "hold one out" if len(together) > 1 else "add pictures of another scene"
-        yield Finding(
-            "warn",
-            f"Nobody can say whether the result is better, as {reason}, so the start would be kept: {what}.",
-        )
-    if torn := [scene for scene in together if held & set(scene) and not held.issuperset(scene)]:
-        names = tuple(name for scene in torn for name in scene if name not in held)
-        yield Finding(
-            "warn",
-            f"Held-out pictures show the same scene as {_named(names)}, and would be judged too kindly: hold these "
-            "out, too, or leave them out.",
-            names,
-            True,
-        )
-    if copies := tuple(_copies(usable)):
-        yield Finding(
-            "warn",
-            f"{_pictures_said(len(copies))} seem to be copies of others: leave out {_named(copies)}.",
-            copies,
-            True,
-        )
+        said = "No picture is held out, so nobody could say whether the result is better and the start would be kept"
+        do = "hold some out" if len(together) > 1 else "add pictures of another scene, as all of these show one"
+        yield Finding("warn", f"{said}: {do if len(usable) > 1 else 'add pictures'}.")
+    torn = [name for scene in together if held & set(scene) for name in scene if name not in held]
+    if torn:
+        said = f"The same scenes as in held-out pictures are in {_listed(torn)}, which makes the judgement too kind"
+        yield Finding("warn", f"{said}: hold these out, too, or leave them out.", tuple(torn), True)
+    if copies := _copies(usable):
+        yield _leave_out(f"{_count(len(copies), 'picture', 'seems a copy', 'seem copies')} of another", copies)
 
 
 def _copies(usable: Sequence[Found]) -> list[str]:
-    """Names of pictures that look, to the last bit of the thumbnail, like one before them, and are as large."""
+    """Names of pictures as large as one before them and with the same thumbnail to the last bit."""
     seen: set[tuple[int, int, bytes]] = set()
     copies = []
     for item in sorted(usable, key=lambda item: item.name):
@@ -671,88 +672,91 @@ def _copies(usable: Sequence[Found]) -> list[str]:
     return copies
 
 
-def _about_noise(usable: Sequence[Found]) -> Iterator[Finding]:
-    reports = {item.name: item.report for item in usable if item.report is not None}
-    clean = tuple(name for name, report in reports.items() if report.is_clean)
-    noisy = {name: report for name, report in reports.items() if not report.is_clean}
-    if reports and not noisy:
-        yield Finding(
-            "stop",
-            "There is nothing to learn: no noise worth removing was found, so the pictures are clean or already "
-            "denoised; choose noisy ones as they left the camera.",
-            clean,
-        )
+def _is_clean(item: Found) -> bool:
+    """By measurement, or because this program wrote it."""
+    measured = item.report is not None and item.report.is_clean
+    return measured or item.name.rpartition(".")[0].endswith("_denoised")
+
+
+def _about_noise(usable: Sequence[Found], clean: Sequence[str]) -> Iterator[Finding]:
+    noisy = {item.name: item.report for item in usable if item.report is not None and item.name not in clean}
+    if clean and not noisy:
+        said = "There is nothing to learn: no noise worth removing was found in these pictures, or they are denoised"
+        yield Finding("stop", f"{said} already; choose noisy ones as they left the camera.", tuple(clean))
         return
     if clean:
-        yield Finding(
-            "warn",
-            f"{_pictures_said(len(clean))} clean or already denoised, which teaches nothing: leave out "
-            f"{_named(clean)}.",
-            clean,
-            True,
-        )
+        said = _count(len(clean), "picture", "seems", "seem")
+        yield _leave_out(f"{said} clean or already denoised, which teaches nothing", clean)
+    if not noisy:
+        return
     yield from _about_mixture([item for item in usable if item.name not in clean], noisy)
-    correlated = [name for name, report in noisy.items() if not report.is_white]
-    if correlated and 2 * len(correlated) >= len(noisy):
-        yield Finding(
-            "note",
-            "The noise of neighbouring pixels correlates, as in JPEGs of cameras: Recorrupted-to-Recorrupted and "
-            "APR-RD can learn from it, methods for independent noise cannot.",
-        )
-    if EXPERIENCE["correlated" if 2 * len(correlated) >= max(len(noisy), 1) else "white"] and noisy:
-        yield Finding("note", EXPERIENCE["correlated" if 2 * len(correlated) >= len(noisy) else "white"])
+    is_white = 2 * sum(report.is_white for report in noisy.values()) > len(noisy)
+    if not is_white:
+        said = "The noise of neighbouring pixels correlates, as in JPEGs of cameras"
+        fitting = "Recorrupted-to-Recorrupted and APR-RD can learn from it, methods for independent noise hardly"
+        yield Finding("note", f"{said}: {fitting}.")
+    if experience := EXPERIENCE["white" if is_white else "correlated"]:
+        yield Finding("note", experience)
     clipped = tuple(name for name, report in noisy.items() if report.clipped > _CLIPPED)
     if clipped:
-        yield Finding(
-            "note",
-            f"Black or white is cut off in much of {_named(clipped)}, where noise is not what it seems: prefer others.",
-            clipped,
-            True,
-        )
+        said = f"Over {_CLIPPED:.0%} are pure black or white in {_listed(clipped)}, where noise is cut off"
+        do = "leave out what you can spare, or develop with less contrast"
+        yield Finding("note", f"{said}: {do}.", clipped, 2 * len(clipped) < len(noisy))
 
 
 def _about_mixture(usable: Sequence[Found], noisy: Mapping[str, NoiseReport]) -> Iterator[Finding]:
     groups = grouped(usable)
-    if len(groups) > 1:
-        first, others = groups[0], tuple(name for group in groups[1:] for name in group.names)
-        yield Finding(
-            "warn",
-            f"{len(groups)} kinds of noise are mixed, by camera and ISO: train {first.label} "
-            f"({_pictures_said(len(first.names))}) alone and leave out the other {len(others)}.",
-            others,
-            True,
+    kept = _together(groups)
+    names = {name for group in kept for name in group.names}
+    if others := tuple(item.name for item in usable if item.name not in names):
+        last = max(group.iso or 0 for group in kept)
+        label = kept[0].label + (f" to {last}" if len(kept) > 1 else "")
+        said = f"Pictures of {len(groups)} kinds by camera and ISO are mixed, whose noise differs"
+        do = f"learn from those of {label} ({len(names)}) and leave out the other {len(others)}"
+        yield Finding("warn", f"{said}: {do}.", others, True)
+        return
+    depths: dict[int, list[bool]] = defaultdict(list)
+    for item in usable:
+        if item.name in noisy:
+            depths[item.bits].append(noisy[item.name].is_white)
+    if len({2 * sum(white) > len(white) for white in depths.values()}) > 1:
+        most = Counter(item.bits for item in usable).most_common(1)[0][0]
+        others = [item.name for item in usable if item.bits != most]
+        yield _leave_out(
+            f"Files of {' and '.join(map(str, sorted(depths)))} bits are mixed, whose noise differs", others
         )
         return
-    levels = {name: report.sigma for name, report in noisy.items()}
-    if len(levels) < 2:
-        return
-    low, high = np.quantile(list(levels.values()), (0.1, 0.9) if len(levels) >= 8 else (0, 1))
-    if high > _ALIKE * low:
-        middle = float(np.median(list(levels.values())))
-        others = tuple(
-            name for name, level in levels.items() if not middle / _ALIKE**0.5 < level < middle * _ALIKE**0.5
-        )
-        yield Finding(
-            "warn",
-            f"Noise levels from {255 * low:.1f} to {255 * high:.1f} of 255 are mixed: leave out {_named(others)}, "
-            "and train them on their own.",
-            others,
-            True,
-        )
+    levels = np.array([report.sigma for report in noisy.values()])
+    factor = _ALIKE * (1 + _DOUBT * float(np.mean([report.uncertainty for report in noisy.values()])))
+    low, high = np.quantile(levels, (0.1, 0.9))
+    if high > factor * low:
+        far = np.abs(np.log(levels / np.median(levels))) > math.log(factor) / 2
+        others = tuple(name for name, is_far in zip(noisy, far.tolist(), strict=True) if is_far)
+        said = f"Noise levels from {255 * levels.min():.1f} to {255 * levels.max():.1f} of 255 are mixed"
+        do = f"leave out {_listed(others)}"
+        if len(noisy) < len(usable):
+            do = f"sort the pictures by ISO, as only {len(noisy)} of {len(usable)} were measured, or {do}"
+        yield Finding("warn", f"{said}: {do}.", others, True)
+
+
+def _together(groups: Sequence[Group]) -> list[Group]:
+    """Those that one training takes, of one camera and with ISO numbers within a factor: the most pictures, by ISO."""
+
+    def with_next(group: Group) -> list[Group]:
+        last = _ALIKE * (group.iso or 0)
+        near = [other for other in groups if other.camera == group.camera and bool(other.iso) == bool(group.iso)]
+        return sorted((o for o in near if (group.iso or 0) <= (o.iso or 0) <= last), key=lambda other: other.iso or 0)
+
+    return max(map(with_next, groups), key=lambda kept: sum(len(group.names) for group in kept))
 
 
 def _about_memory(learned: Sequence[Found], budget_mb: int) -> Iterator[Finding]:
     needed = sum(item.pixels * item.channels * 4 for item in learned) / 2**20
     free = psutil.virtual_memory().available / 2**20
     if needed > budget_mb:
-        yield Finding(
-            "note",
-            f"The pictures take {needed / 1024:.1f} GB decoded, more than the {budget_mb / 1024:.1f} GB that are set "
-            "aside: they are learned from in a changing part.",
-        )
-    if free < min(needed, budget_mb) + 1024:
-        yield Finding(
-            "warn",
-            f"Only {free / 1024:.1f} GB of memory are free and the pictures take {min(needed, budget_mb) / 1024:.1f}: "
-            "close other programs, or set a smaller memory budget under Advanced.",
-        )
+        said = f"The pictures take {needed / 1024:.1f} GB decoded, more than the {budget_mb / 1024:.1f} GB set aside"
+        yield Finding("note", f"{said}: they are learned from in a changing part.")
+    used = min(needed, budget_mb)
+    if free < used + _LEAST_MEMORY_MB:
+        said = f"Only {free / 1024:.1f} GB of memory are free, and {(used + _LEAST_MEMORY_MB) / 1024:.1f} will be used"
+        yield Finding("warn", f"{said}: close other programs, or set aside less for pictures under Advanced.")
