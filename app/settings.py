@@ -39,6 +39,7 @@ class Settings:
         view: how the comparison is shown.
         filmstrip, panel: whether they are shown.
         advanced: whether the panel shows the parameters for experts.
+        offered: folder of the interrupted training that was last offered to be resumed.
     """
 
     theme: str = "dark"
@@ -60,6 +61,7 @@ class Settings:
     filmstrip: bool = True
     panel: bool = True
     advanced: bool = False
+    offered: str = ""
 
     def with_recent(self, path: Path) -> Settings:
         """The same with this file or folder as the last one opened."""

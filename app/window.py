@@ -6,6 +6,7 @@ import itertools
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from PySide6.QtCore import QByteArray, QEvent, QMimeData, QObject, Qt
@@ -22,6 +23,7 @@ from PySide6.QtWidgets import (
     QProgressBar,
     QScrollArea,
     QToolBar,
+    QToolButton,
     QVBoxLayout,
     QWidget,
 )
@@ -40,9 +42,15 @@ from app.dialogs import (
     card_text,
 )
 from app.image_list import FilmStrip
+from app.wizard.training_run import TrainingRun
+from app.wizard.trainings import ask_before_closing
 from app.workspace import Entry, NotOpened, Workspace
 from engine import paths
 from engine.image import EXTENSIONS, Image
+from training.run import runs
+
+if TYPE_CHECKING:
+    from app.wizard.window import Wizard
 
 _HOLD_S = 0.3
 """A key held longer than this shows the original only while it is held."""
@@ -61,6 +69,8 @@ class MainWindow(QMainWindow):
         self._held: tuple[float, bool] | None = None
         self._note = ""
         self._pasted = itertools.count(1)
+        self._wizard: Wizard | None = None
+        self._training: TrainingRun | None = None
         self.setWindowTitle("Pellucid")
         self.setWindowIcon(QIcon(str(paths.resources() / "icon.png")))
         self.setAcceptDrops(True)
@@ -114,6 +124,7 @@ class MainWindow(QMainWindow):
         workspace.imported.connect(self._show_imported)
         workspace.copied.connect(self._copy_pixels)
         workspace.convention_needed.connect(self._ask_convention)
+        workspace.training_changed.connect(self._follow_training)
 
         self._applied_theme = ""
         self._settings_changed()
@@ -121,6 +132,8 @@ class MainWindow(QMainWindow):
         self._show_state()
         self._show_progress()
         self._show_captions()
+        self._show_training()
+        self._find_training()
         self.view.setFocus()
 
     # ---- Parts ----
@@ -208,6 +221,10 @@ class MainWindow(QMainWindow):
         self._keys.append(("Next picture, while the picture has the focus", "Right, Down, Space"))
         self._keys.append(("Previous picture, while the picture has the focus", "Left, Up, Backspace"))
 
+        menu = bar.addMenu("&Train")
+        menu.addAction(add("train", "&Train on my folder…", self.train, "Ctrl+T"))
+        menu.addAction(add("trainings", "&Earlier trainings…", self.show_trainings))
+
         menu = bar.addMenu("&View")
         self.modes = QActionGroup(self)
         for mode, keys in (("side", "Y"), ("wipe", "Shift+Y"), ("stack", "Alt+Y"), ("after", "Ctrl+Y")):
@@ -244,14 +261,16 @@ class MainWindow(QMainWindow):
         bar.setMovable(False)
         bar.setContextMenuPolicy(Qt.ContextMenuPolicy.PreventContextMenu)
         actions = self.actions_by_name
-        for names in (("open", "save"), ("mode_side", "mode_wipe", "mode_stack", "mode_after"), ("fit", "full")):
+        modes = ("mode_side", "mode_wipe", "mode_stack", "mode_after")
+        short = {"save": "Save", "open": "Open", "train": "Train"}
+        for names in (("open", "save", "train"), modes, ("fit", "full")):
             for name in names:
                 action = actions[name]
                 bar.addAction(action)
                 keys = ", ".join(k.toString(QKeySequence.SequenceFormat.NativeText) for k in action.shortcuts())
                 action.setToolTip(f"{action.text().replace('&', '').removesuffix('…')} ({keys})")
                 # A bar of words stays short: the menu has the whole sentence.
-                action.setIconText({"save": "Save", "open": "Open"}.get(name, action.text().replace("&", "")))
+                action.setIconText(short.get(name, action.text().replace("&", "")))
             bar.addSeparator()
         self.zoom = QLabel()
         self.zoom.setObjectName("muted")
@@ -274,7 +293,11 @@ class MainWindow(QMainWindow):
         self.device.setAccessibleName("Device and precision")
         bar.addWidget(self.bar)
         bar.addWidget(self.activity, 1)
-        for widget in (self.left, self.place, self.device):
+        self.training_button = QToolButton()
+        self.training_button.setAutoRaise(True)
+        self.training_button.setToolTip("Look at the training")
+        self.training_button.clicked.connect(self.show_training)
+        for widget in (self.training_button, self.left, self.place, self.device):
             bar.addPermanentWidget(widget)
 
     def _restore(self) -> None:
@@ -455,6 +478,99 @@ class MainWindow(QMainWindow):
             f"Models: {paths.models()}\nSettings: {paths.settings_file()}\nLogs: {paths.logs()}"
         )
         QMessageBox.about(self, "About Pellucid", text)
+
+    # ---- Training ----
+
+    @property
+    def wizard(self) -> Wizard:
+        """The window "Train on my folder", made when it is first wanted."""
+        if self._wizard is None:
+            from app.wizard.window import Wizard
+
+            self._wizard = Wizard(self.workspace)
+        return self._wizard
+
+    def train(self) -> None:
+        """Plan a training, or look at the one that runs."""
+        training = self.workspace.training
+        if training is not None and training.is_live:
+            self.wizard.follow(training)
+        elif not self.wizard.isVisible():
+            self.wizard.show_plan()
+        _bring_up(self.wizard)
+
+    def show_training(self) -> None:
+        """Show the training that runs, or what came of it."""
+        if self.workspace.training is not None:
+            self.wizard.follow(self.workspace.training)
+            _bring_up(self.wizard)
+
+    def show_trainings(self) -> None:
+        """List the trainings of before."""
+        _bring_up(self.wizard)
+        self.wizard.show_earlier()
+
+    def _find_training(self) -> None:
+        """Take up a training that an earlier window left running; offer one that was interrupted, once."""
+        found = runs()
+        if (running := next((run for run in found if run.is_running), None)) is not None:
+            self.workspace.set_training(TrainingRun(running, self.workspace))
+            return
+        # Of older ones was told when they were the last.
+        latest = TrainingRun(found[0], self.workspace) if found else None
+        settings = self.workspace.settings
+        if latest is not None and latest.state == "interrupted" and settings.offered != latest.run.folder.name:
+            self.workspace.change_settings(offered=latest.run.folder.name)
+            sentence = f"The training {latest.name} was interrupted at step {latest.step:,}."
+            self.message.say(sentence, action=("Resume it", lambda: self._resume(latest)))
+
+    def _resume(self, training: TrainingRun) -> None:
+        training.resume()
+        self.workspace.set_training(training)
+        self.show_training()
+
+    def _follow_training(self) -> None:
+        if self._training is not None:
+            self._training.state_changed.disconnect(self._training_changed)
+            self._training.happened.disconnect(self._show_training)
+        self._training = self.workspace.training
+        if self._training is not None:
+            self._training.state_changed.connect(self._training_changed)
+            self._training.happened.connect(self._show_training)
+        self._show_training()
+
+    def _training_changed(self) -> None:
+        """Tell how a training ended, unless its window is there to see."""
+        self._show_training()
+        training = self._training
+        if training is None or training.is_live or (self._wizard is not None and self._wizard.isVisible()):
+            return
+        show = ("Show it", self.show_training)
+        if training.state in ("finished", "stopped"):
+            self.message.say(f"The training {training.name} is {training.state}.", action=show)
+        elif training.state == "failed":
+            self.message.say(f"The training {training.name} failed: {training.message}", action=show)
+        elif training.state == "interrupted":
+            sentence = f"The training {training.name} was interrupted at step {training.step:,}."
+            self.message.say(sentence, action=("Resume it", lambda: self._resume(training)))
+
+    def _show_training(self) -> None:
+        training = self._training
+        is_live = training is not None and training.is_live
+        self.training_button.setVisible(is_live)
+        if training is None or not is_live:
+            return
+        report = training.last_report
+        share = f" {100 * report.progress:.0f} %" if report is not None else ""
+        left = f", {_duration(report.seconds_left)} left" if report is not None and report.seconds_left else ""
+        texts = {
+            "starting": "Training starts…",
+            "running": f"Training{share or '…'}{left}",
+            "paused": f"Training paused{f' at{share}' if share else ''}",
+            "pausing": "Training pauses…",
+            "stopping": "Training stops…",
+        }
+        self.training_button.setText(texts[training.state])
 
     # ---- Showing ----
 
@@ -648,7 +764,17 @@ class MainWindow(QMainWindow):
         super().changeEvent(event)
 
     def closeEvent(self, event) -> None:
-        """Keep how the window stands, stop what is running, and end."""
+        """Keep how the window stands, stop what is running, and end; a training may go on."""
+        training = self.workspace.training
+        if training is not None and training.is_live:
+            answer = ask_before_closing(training, self)
+            if not answer:
+                event.ignore()
+                return
+            if answer == "stop":
+                training.stop()
+        if self._wizard is not None:
+            self._wizard.end()
         self.workspace.change_settings(
             geometry=self.saveGeometry().toHex().toStdString(),
             state=self.saveState().toHex().toStdString(),
@@ -660,6 +786,12 @@ class MainWindow(QMainWindow):
         self.hide()
         self.workspace.close()
         super().closeEvent(event)
+
+
+def _bring_up(window: QWidget) -> None:
+    window.show()
+    window.raise_()
+    window.activateWindow()
 
 
 def _sequences(key: QKeySequence.StandardKey | str) -> list[QKeySequence]:

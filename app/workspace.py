@@ -42,6 +42,7 @@ from engine.tiles import Rect
 from engine.worker import Job, Kind, Worker
 
 if TYPE_CHECKING:
+    from app.wizard.training_run import TrainingRun
     from engine.checkpoint import Entry as CheckpointEntry
 
 log = logging.getLogger(__name__)
@@ -163,6 +164,9 @@ class Workspace(QObject):
     batch_finished = Signal(int, int)
     """How many were saved, and how many failed."""
 
+    training_changed = Signal()
+    """Another training is the one that runs, or ran last."""
+
     copied = Signal(object)
     """(H, W, C) uint8 of the whole result."""
 
@@ -182,6 +186,7 @@ class Workspace(QObject):
         self.running: Running | None = None
         self.activity = Activity()
         self.failures = NotOpened()
+        self.training: TrainingRun | None = None
         self.is_closed = False
 
         self._ids = itertools.count(1)
@@ -809,6 +814,12 @@ class Workspace(QObject):
                 self._complain(value)
 
         self._submit(self._compute, lambda: self._computing.bring_in(path, convention or {}), handle)
+
+    def set_training(self, training: TrainingRun) -> None:
+        """Take over the training that was started, or found running; the window shows how far it is."""
+        if training is not self.training:
+            self.training = training
+            self.training_changed.emit()
 
     # ---- Denoising ----
 

@@ -29,7 +29,7 @@ def job(**details) -> TrainJob:
 
 
 def behave(run: Run) -> None:
-    """Work as the job says: "deaf" does not stop, "refused" does not begin, "broken" fails at step 10."""
+    """Work as the job says: "deaf" does not stop, "refused" does not begin, "broken" fails at step 80."""
     told = run.job()
     if told.name == "refused":
         sys.exit("pellucid: There is no picture in pictures")
@@ -48,7 +48,7 @@ def behave(run: Run) -> None:
             if step % 5 == 0:
                 run.checkpoint.touch()
                 append(Saved(step), run.folder)
-            if told.name == "broken" and step == 10:
+            if told.name == "broken" and step == 80:
                 reason, message = "failed", "The loss was not finite"
             elif told.name != "deaf" and (run.folder / STOP).exists():
                 reason = "stopped"
