@@ -57,7 +57,7 @@ from app.wizard.background import Background
 from app.wizard.page import Page, Plan
 from app.workspace import Workspace
 from engine import paths
-from engine.image import load_image
+from engine.image import find_images, load_image
 from engine.noise import NoiseReport, pooled
 from engine.worker import Job, Kind
 from training import folder as preflight
@@ -108,8 +108,11 @@ def measured(found: Iterable[Found]) -> NoiseReport | None:
     return pooled([report for report in reports if len(report.channels) == channels])
 
 
-def _looking(folder: Path, recursive: bool) -> Iterator[list[Found]]:
-    """Yield what is found, several at a time: a signal for each of a thousand would keep the window busy."""
+def _looking(folder: Path, recursive: bool) -> Iterator[Any]:
+    """Yield what is found, several at a time: a signal for each of a thousand would keep the window busy.
+
+    Return the names of pictures in folders inside that do not belong to it: a job takes all that it does not leave out.
+    """
     found, reported = [], time.monotonic()
     for one in preflight.look(folder, recursive):
         found.append(one)
@@ -117,6 +120,10 @@ def _looking(folder: Path, recursive: bool) -> Iterator[list[Found]]:
             yield found
             found, reported = [], time.monotonic()
     yield found
+    if recursive:
+        return set()
+    inside = (path.relative_to(folder).as_posix() for path in find_images([folder], recursive=True))
+    return {name for name in inside if "/" in name}
 
 
 def _settling(
@@ -806,6 +813,8 @@ class FolderPage(Page):
             return
         self._look_job = None
         self.view.empty = "No picture was found in this folder."
+        if kind is Kind.DONE:
+            self.plan.left_out |= value
         if kind is Kind.FAILED:
             self._show_findings((Finding("stop", str(value) or "This folder cannot be read."),))
             self._show_state()
