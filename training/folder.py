@@ -177,7 +177,8 @@ def _pictures(folder: Path, recursive: bool) -> list[Path]:
     if not folder.is_dir():
         raise TrainError(f"{folder} is not a folder; choose one with noisy pictures")
     try:
-        next(os.scandir(folder), None)
+        with os.scandir(folder) as entries:
+            next(entries, None)
     except OSError as error:
         raise TrainError(f"{folder} cannot be read: {error.strerror}; choose another folder") from error
     return find_images([folder], recursive)
