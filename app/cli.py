@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import math
+import shlex
 import signal
 import sys
 import time
@@ -16,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from app.benchmark import BENCHMARKS
-from engine import params
+from engine import params, paths
 from engine.checkpoint import CheckpointError, Entry, export_checkpoint, find_checkpoint, list_checkpoints
 from engine.color import to_grey
 from engine.corruption import Corruption, CorruptionError, rng_for
@@ -31,6 +32,7 @@ from engine.noise import NoiseError, NoiseReport, measure_noise
 from engine.pairs import by_stem, find_reference
 from engine.proposal import propose, settled_sigma
 from engine.provenance import write_sidecar
+from training.events import Started, Verdict
 
 FAULTS = (ImageError, CheckpointError, CorruptionError, DenoiseError, DeviceError, ForeignError, MethodError)
 FAULTS += (NoiseError, ReferenceMismatch, params.ParamError, OSError)
@@ -167,16 +169,34 @@ def _parser() -> argparse.ArgumentParser:
     )
     train.add_argument("--stride", type=_whole(1), metavar="N", help="take the patches of a grid, N pixels apart")
     train.add_argument("--draws", default="fresh", choices=("fresh", "fixed"), help="random numbers of a grid's patch")
+    about = "of the pictures, that is not learned from but judged on"
+    train.add_argument("--hold-out", type=float, default=0.0, metavar="SHARE", help=about)
+    train.add_argument("--leave-out", action="append", default=[], metavar="NAME", help="a picture that is not used")
+    train.add_argument("--against", metavar="MODEL", help="what the result has to beat, where that is not --start")
+    train.add_argument("--judge-every", type=_whole(1), metavar="N", help="steps between two judgements")
+    about = "end early where N judgements in a row are no better"
+    train.add_argument("--patience", type=_whole(1), metavar="N", help=about)
+    about = "of generated pictures in each step, so that what --start could do is not forgotten"
+    train.add_argument("--replay", type=float, default=0.0, metavar="SHARE", help=about)
     train.add_argument(
-        "--hold-out", type=float, default=0.0, metavar="SHARE", help="of the pictures, to see the loss on"
+        "--schedule",
+        default="cosine",
+        choices=("cosine", "milestones", "plateau"),
+        help="of the learning rate; plateau lowers it each time --patience is over, and ends the third time",
     )
-    train.add_argument("--schedule", default="cosine", choices=("cosine", "milestones"), help="of the learning rate")
     train.add_argument("--milestones", type=_numbers, default=(0.6,), metavar="P,P", help="a tenth of it from there on")
     train.add_argument("--report-every", type=_whole(1), metavar="N", help="steps between reports, not seconds")
+    train.add_argument("--memory", type=_whole(64), default=4096, metavar="MB", help="for decoded pictures (4096)")
+    train.add_argument("--processes", type=_whole(1), metavar="N", help="that share the work (one for each GPU)")
     train.add_argument("--name", default="trained", help="what the model will be called")
+    train.add_argument("--name-data", action="store_true", help="name the folder of the pictures in the model's card")
     train.add_argument("-o", dest="out", type=Path, metavar="RUN", help="folder of the run")
-    train.add_argument("--resume", type=Path, metavar="RUN", help="go on with a run")
+    train.add_argument("--resume", type=Path, metavar="RUN", help="go on with a run, or begin one that has only a job")
+    train.add_argument("--check", action="store_true", help="only say what would go wrong with --data; trains nothing")
     _declared(train, "Training")
+
+    about = "List the trainings of the window's folder, the latest first."
+    command("runs", _runs, about).add_argument("--json", action="store_true")
 
     distil = command("distil", _distil, "Train a network whose single pass gives what a model gives on average.")
     distil.add_argument("model", metavar="MODEL", help="the teacher: an installed model, or a file; see `models`")
@@ -693,22 +713,27 @@ def _train(options: argparse.Namespace) -> int:
     from training.run import Run, begin
 
     try:
+        if options.check:
+            return _check_data(options)
         if options.resume:
             run = options.resume
-            if not Run(run).can_resume:
-                raise TrainError(f"{run} holds nothing to go on from")
+            Run(run).job()
         else:
             if not options.data or not options.out:
-                raise UsageError("train needs --data DIR and -o RUN, or --resume RUN")
+                raise UsageError("train needs --data DIR and -o RUN, or --resume RUN, or --data DIR and --check")
             run = options.out
             if options.minutes and options.steps:
                 raise UsageError("Give a budget: either --minutes or --steps")
             names = ("noise", "fresh", "validate", "validate_noise", "method", "network", "grey", "start", "minutes")
             names += ("steps", "batch", "patch", "seed", "device", "threads", "name", "target", "domain")
             names += ("scales", "stride", "draws", "hold_out", "schedule", "milestones", "report_every")
+            names += ("against", "judge_every", "patience", "replay", "processes")
             job = TrainJob(
                 data=options.data,
                 learning_rate=options.rate,
+                leave_out=tuple(options.leave_out),
+                budget_mb=options.memory,
+                names_in_card=options.name_data,
                 params=_given(options, method_of(options.method), "Training"),
                 sides=_sides(options.sides),
                 **{name: getattr(options, name) for name in names},
@@ -717,6 +742,62 @@ def _train(options: argparse.Namespace) -> int:
         return _follow(run)
     except TrainError as error:
         return _complain(error, 2)
+
+
+def _check_data(options: argparse.Namespace) -> int:
+    """The pre-flight: 1 where a training would fail."""
+    from training.folder import check, grouped, hold_out, look
+
+    if not options.data or not Path(options.data).is_dir():
+        raise UsageError(f"--check needs --data DIR; {options.data or 'nothing'} is not a folder")
+    if options.noise:
+        raise UsageError("--check looks at the pictures' own noise; leave out --noise")
+    known = {}
+    for one in look(Path(options.data)):
+        known[one.name] = one  # some come again, with their noise
+        if sys.stderr.isatty():
+            print(f"\r{len(known)} pictures", end="\r", file=sys.stderr, flush=True)
+    unknown = sorted(set(options.leave_out) - known.keys())
+    if unknown:
+        raise UsageError(f"There is no picture {unknown[0]} in {options.data} to leave out")
+    found = [one for one in known.values() if one.name not in options.leave_out]
+    usable = sum(not one.problem for one in found)
+    print(f"{usable} of {len(found)} pictures in {options.data} can be used")
+    for group in grouped(found):
+        print(f"  {len(group.names)} of {group.label}")
+    held_out = hold_out(found, options.hold_out, options.seed) if options.hold_out else []
+    if held_out:
+        print(f"{len(held_out)} of them would be judged on, not learned from")
+    findings = check(found, held_out, patch=options.patch, run_folder=options.out or paths.runs())
+    for finding in findings:
+        print(f"{finding.kind}: {finding.sentence}")
+        # Those that --leave-out takes, unless the sentence has them all.
+        if finding.can_leave_out and any(name not in finding.sentence for name in finding.names):
+            print("\n".join(f"  {name}" for name in finding.names))
+    return 1 if any(finding.kind == "stop" for finding in findings) else 0
+
+
+def _runs(options: argparse.Namespace) -> int:
+    from training.job import TrainError
+    from training.run import runs
+
+    for run in runs():
+        try:
+            name, data = run.job().name, run.job().data
+        except TrainError as error:
+            _complain(error, 1)
+            continue
+        verdict = next((event for event in reversed(run.events()) if isinstance(event, Verdict)), None)
+        record = {
+            "name": name,
+            "state": run.state,
+            "data": data,
+            "is_better": verdict.is_better if verdict else None,
+            "gain_db": verdict.gain_db if verdict else None,
+            "path": str(run.folder),
+        }
+        _say(record, options.json, f"{name:16} {run.state:10} {run.folder}")
+    return 0
 
 
 def _distil(options: argparse.Namespace) -> int:
@@ -754,8 +835,10 @@ def _distil(options: argparse.Namespace) -> int:
 def _follow(run: Path) -> int:
     """Train the job of a run folder and print what happens; TrainError if it cannot."""
     from training.launch import follow
+    from training.run import CHECKPOINT
 
-    stop = False
+    stop, held_out = False, 0
+    failed = None  # no event at all: the first of several machines tells
 
     def ask(*_: object) -> None:
         nonlocal stop
@@ -764,16 +847,16 @@ def _follow(run: Path) -> int:
     # The first Ctrl-C ends the run between two steps and keeps it.
     previous = signal.signal(signal.SIGINT, ask)
     try:
-        failed = False
         for event in follow(run, lambda: stop):
-            print(_told(event), flush=True)
+            held_out = event.held_out if isinstance(event, Started) else held_out
+            print(_told(event, held_out), flush=True)
             failed = getattr(event, "reason", "") == "failed"
     finally:
         signal.signal(signal.SIGINT, previous)
-    if failed:
-        return 1
-    print(f"The model is {run / 'checkpoint.safetensors'}")
-    return 0
+    if failed is False:
+        model = run / CHECKPOINT
+        print(f"The model is {model}; install it with: pellucid import {shlex.quote(str(model))}")
+    return 1 if failed else 0
 
 
 def _study(options: argparse.Namespace) -> int:
@@ -807,8 +890,21 @@ def _sides(text: str | None) -> tuple[int, int] | None:
     return int(least), int(most)
 
 
-def _told(event: Any) -> str:
+def _told(event: Any, held_out: int) -> str:
+    if isinstance(event, Verdict):
+        return _verdict(event, held_out)
     details = ", ".join(
-        f"{key} {value:.4g}" if isinstance(value, float) else f"{key} {value}" for key, value in asdict(event).items()
+        f"{key} {value:.4g}" if isinstance(value, float) else f"{key} {value}"
+        for key, value in asdict(event).items()
+        if value not in (None, "")
     )
     return f"{type(event).__name__.lower()}: {details}"
+
+
+def _verdict(verdict: Verdict, held_out: int) -> str:
+    """What is to be done with the result."""
+    against = verdict.against or "the noisy pictures"
+    if not verdict.is_better:
+        return f"Keep {against}: {verdict.reason}"
+    by = "" if verdict.gain_db is None else f" by {verdict.gain_db:.2f} ± {verdict.gain_band_db:.2f} dB"
+    return f"Better than {against}{by} on {held_out} held-out picture{'s' if held_out != 1 else ''}"

@@ -15,6 +15,9 @@ from engine import paths
 from engine.checkpoint import save_checkpoint
 from engine.image import Image, load_image, save_image
 from models import checkpoint
+from training.events import Ended, Started, Verdict, append
+from training.job import TrainJob
+from training.run import Run, begin
 
 KEYS = ["input", "output", "method", "model", "passes", "alpha", "sigma", "psnr_db", "ssim", "noisy_psnr_db"]
 KEYS += ["estimated_psnr_db", "estimated_psnr_band_db", "reason", "warnings", "seconds", "device"]
@@ -353,6 +356,150 @@ def test_a_training_that_could_not_start_can_be_started_again(capsys, noisy, tmp
     assert status == 2
     assert err.count("\n") == 1
     assert run(capsys, "train", "--data", noisy.parent, "--noise", "gaussian:25", *common)[0] == 0
+
+
+def pictures(folder, count=4, side=96, sigma=15 / 255):
+    """Noisy pictures, each another one."""
+    folder.mkdir()
+    for index in range(count):
+        rng = np.random.default_rng(index)
+        clean = np.roll(picture(side, side + 24), 17 * index, axis=(0, 1))[..., rng.permutation(3)]
+        pixels = clean + sigma * rng.standard_normal(clean.shape)
+        save_image(Image(pixels.astype(np.float32), bits=32, is_float=True), folder / f"{index}.tif")
+    return folder
+
+
+QUICK = ("--network", "unet-tiny", "--batch", 2, "--patch", 32, "--device", "cpu")
+
+
+def test_the_options_of_train_become_the_job_and_without_them_it_is_as_before(capsys, tmp_path, monkeypatch):
+    monkeypatch.setattr("training.launch.follow", lambda *_: iter(()))
+    data, out = pictures(tmp_path / "in"), tmp_path / "run"
+    common = ("train", "--data", data, "--steps", 2, *QUICK)
+    given = (
+        "--hold-out",
+        0.5,
+        "--leave-out",
+        "3.tif",
+        "--leave-out",
+        "b/c.tif",
+        "--against",
+        "color",
+        "--judge-every",
+        7,
+    )
+    given += (
+        "--patience",
+        3,
+        "--schedule",
+        "plateau",
+        "--replay",
+        0.25,
+        "--memory",
+        128,
+        "--processes",
+        2,
+        "--name-data",
+    )
+    assert run(capsys, *common, *given, "-o", out)[0] == 0
+    job = Run(out).job()
+    assert (job.leave_out, job.against, job.judge_every) == (("3.tif", "b/c.tif"), "color", 7)
+    assert (job.patience, job.schedule, job.replay, job.budget_mb) == (3, "plateau", 0.25, 128)
+    assert (job.processes, job.names_in_card) == (2, True)
+    assert run(capsys, *common, "-o", tmp_path / "plain")[0] == 0
+    plain = Run(tmp_path / "plain").job()
+    assert plain == TrainJob(data=str(data), steps=2, network="unet-tiny", batch=2, patch=32, device="cpu")
+
+
+def test_a_run_that_nobody_has_begun_is_begun_by_resume(capsys, tmp_path):
+    data, out = pictures(tmp_path / "in", 2), tmp_path / "run"
+    begin(TrainJob(data=str(data), steps=1, network="unet-tiny", batch=2, patch=32, device="cpu", name="mine"), out)
+    assert cli.main(["train", "--resume", str(out)]) == 0
+    said = capsys.readouterr().out
+    assert f"pellucid import {out / 'checkpoint.safetensors'}" in said
+    # What it says works, and the model has the job's name.
+    assert cli.main(["import", str(out / "checkpoint.safetensors")]) == 0
+    assert "--model mine" in capsys.readouterr().out
+    assert run(capsys, "denoise", data / "0.tif", "-o", tmp_path / "o.tif", "--model", "mine", "--sigma", 15)[0] == 0
+
+
+@pytest.mark.parametrize(
+    ("verdict", "said"),
+    [
+        (Verdict(9, True, 0.211, 0.05, "r2r-color", "why"), "Better than r2r-color by 0.21 ± 0.05 dB on 3 held-out"),
+        (Verdict(9, True, None, None, "", "why"), "Better than the noisy pictures on 3 held-out pictures"),
+        (Verdict(9, False, -0.1, 0.05, "r2r-color", "Its error is larger."), "Keep r2r-color: Its error is larger."),
+    ],
+)
+def test_the_verdict_is_told_as_what_to_do(capsys, tmp_path, monkeypatch, verdict, said):
+    events = (Started(0, 9, "cpu", "float32", 9, 3), verdict, Ended(9, "finished"))
+    monkeypatch.setattr("training.launch.follow", lambda *_: iter(events))
+    begin(TrainJob(data="somewhere", steps=9), tmp_path / "run")
+    assert cli.main(["train", "--resume", str(tmp_path / "run")]) == 0
+    assert said in capsys.readouterr().out
+
+
+def test_a_run_that_failed_names_no_model(capsys, tmp_path, monkeypatch):
+    monkeypatch.setattr("training.launch.follow", lambda *_: iter((Ended(9, "failed", "why"),)))
+    begin(TrainJob(data="somewhere", steps=9), tmp_path / "run")
+    assert cli.main(["train", "--resume", str(tmp_path / "run")]) == 1
+    assert "The model is" not in capsys.readouterr().out
+
+
+def test_a_check_says_what_would_go_wrong_and_trains_nothing(capsys, tmp_path):
+    data = pictures(tmp_path / "in")
+    (data / "broken.png").write_bytes(b"no picture")
+    assert cli.main(["train", "--data", str(data), "--check", "--hold-out", "0.3"]) == 0
+    said = capsys.readouterr().out
+    assert f"4 of 5 pictures in {data} can be used" in said
+    assert "would be judged on" in said
+    assert "warn: " in said
+    assert "broken.png" in said
+    assert cli.main(["train", "--data", str(data), "--check", "--leave-out", "broken.png"]) == 0
+    assert "broken.png" not in capsys.readouterr().out
+    (tmp_path / "empty").mkdir()
+    assert cli.main(["train", "--data", str(tmp_path / "empty"), "--check"]) == 1
+    assert "stop: " in capsys.readouterr().out
+    assert not paths.runs().exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("--check",), "--check needs --data DIR"),
+        (("--data", "nowhere", "--check"), "nowhere is not a folder"),
+        (("--data", ".", "--check", "--noise", "gaussian:25"), "leave out --noise"),
+        (("--data", "in", "--check", "--leave-out", "9.tif"), "There is no picture 9.tif in in to leave out"),
+        (("--resume", "in"), "is not a training run"),
+        (("--data", "in", "--steps", 3, "--minutes", 3, "-o", "run"), "either --minutes or --steps"),
+        (("--data", "in", "--steps", 3, "--patience", 3, "-o", "run"), "give --hold-out"),
+    ],
+)
+def test_a_training_that_makes_no_sense_is_refused_in_one_sentence(capsys, tmp_path, monkeypatch, arguments, said):
+    pictures(tmp_path / "in", 1)
+    monkeypatch.chdir(tmp_path)
+    status, _, err = run(capsys, "train", *arguments)
+    assert status == 2
+    assert said in err
+    assert err.count("\n") == 1
+
+
+def test_runs_lists_those_of_the_window_with_where_they_stand(capsys):
+    assert cli.main(["runs"]) == 0
+    assert capsys.readouterr().out == ""
+    begin(TrainJob(data="somewhere", steps=9, name="new one"), paths.runs() / "a")
+    done = begin(TrainJob(data="somewhere", steps=9, name="good one"), paths.runs() / "b")
+    for event in (Verdict(9, True, 0.2, 0.1, "color", ""), Ended(9, "finished")):
+        append(event, done.folder)
+    (paths.runs() / "c").mkdir()
+    (paths.runs() / "c" / "job.json").write_text("{")
+    status, records, err = run(capsys, "runs", "--json")
+    assert status == 0
+    found = {record["name"]: (record["state"], record["is_better"], record["gain_db"]) for record in records}
+    assert found == {"new one": ("new", None, None), "good one": ("finished", True, 0.2)}
+    assert "job.json cannot be read" in err
+    assert cli.main(["runs"]) == 0
+    assert f"finished   {done.folder}" in capsys.readouterr().out
 
 
 def test_two_inputs_of_one_name_never_overwrite_each_other(capsys, noisy, tmp_path):
