@@ -148,6 +148,13 @@ def write_preview(run: Run, name: str, value: int, side: int = 8) -> None:
     assert image.save(str(run.folder / name))
 
 
+def shown_white(preview: Preview) -> np.ndarray:
+    """Where the pictures are white, below the captions: (H, W)."""
+    shown = preview.grab().toImage().convertToFormat(QImage.Format.Format_Grayscale8)
+    rows = np.frombuffer(shown.constBits(), np.uint8).reshape(shown.height(), -1)[:, : shown.width()]
+    return rows[preview._caption_height() :] == 255
+
+
 # ---- Numbers ----
 
 
@@ -267,13 +274,20 @@ def test_another_run_takes_the_place_of_the_last_whole(page, played, tmp_path):
     assert page.curves.loss_value.text() == "–"
 
 
-def test_what_a_resumed_run_does_again_replaces_what_it_did(page, played):
-    played.play(STARTED, step(100), judged(110), step(200, 0.5), judged(210, 0.9))
-    played.play(Started(150, 24, "cuda", "bfloat16", steps=4000, held_out=4), step(160, 0.003))
+RESUMED = Started(150, 24, "cuda", "bfloat16", steps=4000, held_out=4)
+
+
+@pytest.mark.parametrize("again", [RESUMED, Warned(150, "The loss was not finite; it goes on with half the rate")])
+def test_what_a_run_does_again_replaces_what_it_did(page, played, again):
+    played.play(STARTED, step(100), judged(110), step(200, 0.5), Staged(205, "next"), judged(210, 0.9))
+    page.show_all()
+    played.play(again, step(160, 0.003))
     page.show_all()
     assert drawn(page.curves._smoothed)[0] == [100, 160]
     assert drawn(page.curves._held_out) == ([110], [0.5])
     assert page.note.text().startswith("step 160 ")
+    assert page.curves.held_out_value.text() == "–"
+    assert not page.facts["stage"][1].text()
 
 
 def test_a_run_folder_shows_as_its_training_tells(make_page, tmp_path, qtbot):
@@ -513,20 +527,17 @@ def test_a_picture_that_cannot_be_read_stays_as_it_was(preview, run):
 
 
 def test_single_pixels_are_shown_in_whole_factors(preview, run):
-    image = QImage(4, 4, QImage.Format.Format_RGB888)
-    for y in range(4):
-        for x in range(4):
+    image = QImage(80, 80, QImage.Format.Format_RGB888)
+    for y in range(80):
+        for x in range(80):
             image.setPixelColor(x, y, Qt.GlobalColor.white if (x + y) % 2 else Qt.GlobalColor.black)
     image.save(str(run.folder / PREVIEWS[0]))
     preview.load(run)
-    shown = preview.grab().toImage().convertToFormat(QImage.Format.Format_Grayscale8)
-    rows = np.frombuffer(shown.constBits(), np.uint8).reshape(shown.height(), -1)[:, : shown.width()]
-    white = rows[preview._caption_height() :] == 255
+    white = shown_white(preview)
     across = np.flatnonzero(white.any(axis=0))
-    side = (across[-1] - across[0] + 1) // 4
-    assert side == (200 - preview._caption_height() - 4) // 4
-    first_row = white[side // 2, across[0] : across[0] + 4 * side]
-    np.testing.assert_array_equal(first_row, np.repeat([False, True, False, True], side))
+    assert len(across) == across[-1] - across[0] + 1 == 160
+    np.testing.assert_array_equal(white[1, across], np.tile([False, False, True, True], 40))
+    np.testing.assert_array_equal(white[2, across], np.tile([True, True, False, False], 40))
 
 
 def test_of_a_crop_too_large_its_middle_is_shown_pixel_for_pixel(preview, run):
@@ -537,9 +548,7 @@ def test_of_a_crop_too_large_its_middle_is_shown_pixel_for_pixel(preview, run):
         image.save(str(run.folder / name))
     preview.load(run)
     preview.set_names("", "")
-    shown = preview.grab().toImage().convertToFormat(QImage.Format.Format_Grayscale8)
-    rows = np.frombuffer(shown.constBits(), np.uint8).reshape(shown.height(), -1)[:, : shown.width()]
-    white = np.argwhere(rows[preview._caption_height() :] == 255)
+    white = np.argwhere(shown_white(preview))
     assert len(white) == 3
     assert set(np.diff(sorted(white[:, 1]))) <= {206, 207}
 
@@ -699,6 +708,7 @@ def test_nothing_is_cut_off_in_a_small_window(make_page, tmp_path, themes, name,
             continue
         place = widget.rect().translated(widget.mapTo(page, widget.rect().topLeft()))
         assert whole.contains(place), widget
+        assert widget.visibleRegion().boundingRect() == widget.rect(), widget
         if isinstance(widget, QLabel) and widget.wordWrap():
             assert widget.height() >= widget.heightForWidth(widget.width())
         elif isinstance(widget, QPushButton | QLabel):

@@ -6,12 +6,12 @@ import math
 
 import numpy as np
 import pyqtgraph as pg
-from PySide6.QtCore import QEvent, Qt
+from PySide6.QtCore import QEvent, QSize, Qt
 from PySide6.QtGui import QColor
-from PySide6.QtWidgets import QGridLayout, QLabel, QSizePolicy, QWidget
+from PySide6.QtWidgets import QGridLayout, QLabel, QWidget
 
 from app import theme
-from training.events import Event, HeldOut, Judged, Staged, Started, Step, Validated
+from training.events import Event, HeldOut, Judged, Staged, Step, Validated
 
 MOST = 1000
 """Points that are kept of a curve: more than the screen has pixels for it."""
@@ -97,10 +97,7 @@ class Curves(QWidget):
         self.loss_value, self.held_out_value = QLabel("–"), QLabel("–")
         self.loss_note, self.held_out_note = QLabel(), QLabel()
         self.loss_plot, self.held_out_plot = _plot(), _plot()
-        self._views = [
-            _view("Training loss", self.loss_plot),
-            _view("Held-out estimate", self.held_out_plot),
-        ]
+        self._views = [_View("Training loss", self.loss_plot), _View("Held-out estimate", self.held_out_plot)]
         grid = QGridLayout(self)
         grid.setContentsMargins(0, 0, 0, 0)
         grid.setHorizontalSpacing(16)
@@ -127,6 +124,7 @@ class Curves(QWidget):
         self._loss, self._gain, self._psnr, self._blind, self._true = (Series() for _ in range(5))
         self._stages: list[tuple[int, str]] = []
         self._marks: list[tuple[pg.PlotItem, pg.InfiniteLine]] = []
+        self._step = 0
         self._is_log = False
 
         self._spread = self.loss_plot.plot(antialias=False)
@@ -148,11 +146,16 @@ class Curves(QWidget):
         """Forget all that was added."""
         for series in self._all():
             series.clear()
-        self._stages = []
+        self._stages, self._step = [], 0
         self.redraw()
 
     def add(self, event: Event) -> None:
-        """Take what an event brings; `redraw` shows it."""
+        """Take what an event brings; `redraw` shows it. One of an earlier step makes void what is later."""
+        if event.step < self._step:
+            for series in self._all():
+                series.cut(event.step)
+            self._stages = [stage for stage in self._stages if stage[0] <= event.step]
+        self._step = event.step
         match event:
             case Step():
                 self._loss.add(event.step, event.loss)
@@ -168,10 +171,6 @@ class Curves(QWidget):
             case Staged():
                 if not self._stages or self._stages[-1][1] != event.stage:
                     self._stages.append((event.step, event.stage))
-            case Started():
-                for series in self._all():
-                    series.cut(event.step)
-                self._stages = [stage for stage in self._stages if stage[0] <= event.step]
 
     def redraw(self) -> None:
         """Show what was added."""
@@ -195,6 +194,7 @@ class Curves(QWidget):
         box.setXLink(plot.getViewBox())
         self._views[1].addItem(box)
         plot.getAxis("right").linkToView(box)
+        box.setZValue(plot.getViewBox().zValue() + 1)
         plot.getViewBox().sigResized.connect(self._lay_second_axis)
         return box
 
@@ -325,15 +325,19 @@ def _plot() -> pg.PlotItem:
     return plot
 
 
-def _view(name: str, plot: pg.PlotItem) -> pg.GraphicsView:
-    view = pg.GraphicsView()
-    view.setCentralItem(plot)
-    view.setAccessibleName(name)
-    view.setMinimumSize(200, 140)
-    view.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Ignored)
-    view.setContextMenuPolicy(Qt.ContextMenuPolicy.NoContextMenu)
-    view.setStyleSheet("QGraphicsView { border: 0; padding: 0; }")
-    return view
+class _View(pg.GraphicsView):
+    """Holds one plot, and asks for no more room than it needs."""
+
+    def __init__(self, name: str, plot: pg.PlotItem) -> None:
+        super().__init__()
+        self.setCentralItem(plot)
+        self.setAccessibleName(name)
+        self.setMinimumSize(self.sizeHint())
+        self.setContextMenuPolicy(Qt.ContextMenuPolicy.NoContextMenu)
+        self.setStyleSheet("QGraphicsView { border: 0; padding: 0; }")
+
+    def sizeHint(self) -> QSize:
+        return QSize(200, 140)
 
 
 def _smoothed(values: np.ndarray) -> np.ndarray:

@@ -40,6 +40,9 @@ REDRAW_MS = 250
 _MOST_WARNINGS = 200
 _LOG_BYTES = 200_000
 
+_RIM = 0.15
+"""Of a crop's side, what may be out of sight so that it can be enlarged."""
+
 _STATES = {
     "starting": "Reading pictures…",
     "running": "Training",
@@ -107,6 +110,7 @@ class ProgressPage(Page):
         self.training: TrainingRun | None = None
         self._job: TrainJob | None = None
         self._latest: dict[type, Event] = {}
+        self._step = 0
         self._warnings: deque[Warned] = deque(maxlen=_MOST_WARNINGS)
         self._is_new_picture = False
 
@@ -196,7 +200,7 @@ class ProgressPage(Page):
             self._job = training.run.job()
         except TrainError:
             self._job = None
-        self._latest.clear()
+        self._latest, self._step = {}, 0
         self._warnings.clear()
         self.curves.clear()
         self.preview.forget()
@@ -221,8 +225,9 @@ class ProgressPage(Page):
             self._redraw.start()
 
     def _keep(self, event: Event) -> None:
-        if isinstance(event, Started):
+        if event.step < self._step:  # a run that was resumed, or fell back, does again what it did since
             self._latest = {kind: old for kind, old in self._latest.items() if old.step <= event.step}
+        self._step = event.step
         self._latest[type(event)] = event
         match event:
             case Warned():
@@ -280,12 +285,11 @@ class ProgressPage(Page):
         self.pause.setEnabled((is_live and state != "stopping") or can_resume)
         self.stop.setEnabled(is_live and state != "stopping")
         self.cancel.setEnabled(is_live or state in ("interrupted", "failed"))
-        done, step = self._last(Step), self._last_step()
-        begun = self._last(Started)
+        done, begun = self._last(Step), self._last(Started)
         steps = f" of {begun.steps:,}" if begun is not None and begun.steps else ""
         notes = [_NOTES[state]] if state in _NOTES else []
         if state != "cancelled" and begun is not None:
-            notes.insert(0, f"step {step:,}{steps}")
+            notes.insert(0, f"step {self._step:,}{steps}")
         if state == "running" and done is not None and done.seconds_left is not None:
             notes.append(f"about {_duration(done.seconds_left)} left")
         self.note.setText(" · ".join(notes))
@@ -303,9 +307,6 @@ class ProgressPage(Page):
         style = f"color: {color};" if color else ""
         if style != self.state.styleSheet():
             self.state.setStyleSheet(style)
-
-    def _last_step(self) -> int:
-        return max((event.step for event in self._latest.values()), default=0)
 
     def _show_notice(self) -> None:
         is_bad = self._phase in ("failed", "interrupted")
@@ -337,7 +338,7 @@ class ProgressPage(Page):
             elif begun is not None and not begun.held_out:
                 note = "Nothing is judged: no pictures are held out."
             else:
-                note = reason or ("The first judgement is being made." if begun is not None else "")
+                note = reason or ("They are judged soon." if begun is not None else "")
         true = self._last(Validated)
         if true is not None:
             note += f"{' · ' if note else ''}true {true.psnr_db:.2f} dB, never used to choose"
@@ -517,9 +518,10 @@ class Preview(QWidget):
         else:
             top, ratio = self._caption_height(), self.devicePixelRatioF()
             room = QSize(int((self.width() / len(panes) - 4) * ratio), int((self.height() - top - 4) * ratio))
-            # In pixels of the screen: nothing is resampled.
+            # In pixels of the screen: nothing is resampled. A narrow rim is worth the next whole factor.
             size = panes[0][1].size()
-            factor = max(1, min(room.width() // size.width(), room.height() // size.height()))
+            fits = min(room.width() / size.width(), room.height() / size.height())
+            factor = max(1, int(fits / (1 - _RIM)))
             for index, (name, image) in enumerate(panes):
                 left = index * self.width() / len(panes)
                 width = min(image.width(), room.width() // factor)
