@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -114,6 +115,25 @@ def test_a_stop_while_it_starts_is_not_forgotten(start, qtbot):
     assert training.step < STEPS
 
 
+def test_a_pause_while_it_starts_is_not_forgotten(start, qtbot):
+    training = start()
+    training.pause()
+    (training.run.folder / "pause").unlink()
+    wait(qtbot, training, "paused")
+
+
+def test_what_is_asked_of_a_folder_that_went_away_harms_nobody(start, qtbot):
+    training = start()
+    wait_step(qtbot, training, 3)
+    kill(training)
+    shutil.rmtree(training.run.folder)
+    training.pause()
+    training.stop()
+    wait(qtbot, training, "interrupted")
+    training.resume()
+    assert training.state == "failed"
+
+
 def test_a_paused_training_can_be_stopped(start, qtbot):
     training = start()
     wait_step(qtbot, training, 3)
@@ -133,6 +153,16 @@ def test_a_process_that_does_not_stop_is_killed_and_its_checkpoint_kept(start, q
     assert training.message == f"It did not react and was ended; what it had learned at step {saved} is kept."
     assert training.run.checkpoint.exists()
     assert TrainingRun(training.run).state == "stopped"
+
+
+def test_a_process_that_judges_for_long_before_it_ends_is_waited_for(start, qtbot, monkeypatch):
+    monkeypatch.setattr(training_run, "STOP_PATIENCE_S", 0.1)
+    training = start("slow")
+    wait_step(qtbot, training, 6)
+    training.stop()
+    wait(qtbot, training, "stopped")
+    assert training.events[-1] == Ended(training.step, "stopped")
+    assert not training.message
 
 
 def test_cancelling_deletes_the_folder(start, qtbot):

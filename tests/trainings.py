@@ -14,6 +14,7 @@ from training.run import PAUSE, STOP, Run
 
 STEPS = 400
 STEP_S = 0.01
+SLOW_S = 1.0
 
 
 def pretend(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -29,13 +30,19 @@ def job(**details) -> TrainJob:
 
 
 def behave(run: Run) -> None:
-    """Work as the job says: "deaf" does not stop, "refused" does not begin, "broken" fails at step 80."""
+    """Work as the job says.
+
+    "deaf" does not stop, "refused" does not begin, "broken" fails at step 80, "slow" judges for a second at the
+    beginning and at the end.
+    """
     told = run.job()
     if told.name == "refused":
         sys.exit("pellucid: There is no picture in pictures")
     with run.working():
         step = max((event.step for event in run.events() if isinstance(event, Saved)), default=0)
         append(Started(step, 7, "cpu", "float32", STEPS), run.folder)
+        if told.name == "slow":
+            time.sleep(SLOW_S)
         reason, message = "finished", ""
         while step < (told.steps or STEPS) and reason == "finished":
             if (run.folder / PAUSE).exists():
@@ -52,6 +59,8 @@ def behave(run: Run) -> None:
                 reason, message = "failed", "The loss was not finite"
             elif told.name != "deaf" and (run.folder / STOP).exists():
                 reason = "stopped"
+        if told.name == "slow":
+            time.sleep(SLOW_S)
         append(Ended(step, reason, message), run.folder)
 
 

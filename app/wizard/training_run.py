@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import subprocess
@@ -21,7 +22,10 @@ from training.run import PAUSE, STOP, Run, begin, without_repeats
 
 POLL_MS = 250
 STOP_PATIENCE_S = 60.0
-"""A process that was asked to stop has so long before it is killed."""
+"""A process that was asked to stop is killed after so long, and twice its longest silence so far.
+
+It is silent while it judges, which it does once more before it ends.
+"""
 
 LIVE = ("starting", "running", "pausing", "paused", "stopping")
 """States in which a process works in the run folder."""
@@ -64,6 +68,8 @@ class TrainingRun(QObject):
         self._process: subprocess.Popen | None = None
         self._log_begins = 0
         self._stop_by: float | None = None
+        self._heard, self._silence_s = time.monotonic(), 0.0
+        self._wants_pause = False
         self._is_cancelled = False
         self._timer = QTimer(self)
         self._timer.setInterval(POLL_MS)
@@ -106,23 +112,35 @@ class TrainingRun(QObject):
 
     def pause(self) -> None:
         """Ask it to wait."""
-        self.run.ask_pause(True)
-        self.look()
+        if self.is_live and self._stop_by is None:
+            self._wants_pause = True
+            self._ask()
 
     def go_on(self) -> None:
         """Let it go on; where the process is gone meanwhile, start it again."""
-        self.run.ask_pause(False)
-        self.look()
+        self._wants_pause = False
+        self._ask()
         if not self.is_live:
             self.resume()
 
     def stop(self) -> None:
-        """Ask it to end and keep what it learned; it is killed if it has not reacted in a minute."""
+        """Ask it to end and keep what it learned; it is killed if it does not react."""
         if self.is_live and self._stop_by is None:
-            self._stop_by = time.monotonic() + STOP_PATIENCE_S
-            self.run.ask_pause(False)
-            self.run.ask_stop()
-            self.look()
+            self._stop_by = time.monotonic() + self._patience_s
+            self._wants_pause = False
+            self._ask()
+
+    @property
+    def _patience_s(self) -> float:
+        return STOP_PATIENCE_S + 2 * self._silence_s
+
+    def _ask(self) -> None:
+        """Put what is wanted of the process into the folder."""
+        with contextlib.suppress(OSError):  # the folder went away; that is seen below
+            self.run.ask_pause(self._wants_pause)
+            if self._stop_by is not None:
+                self.run.ask_stop()
+        self.look()
 
     def cancel(self) -> None:
         """Kill it and delete the folder with all that was learned; ask the user first."""
@@ -135,7 +153,7 @@ class TrainingRun(QObject):
         """Start a process that goes on from the last saved state, or from the beginning where there is none."""
         if self.is_live:
             return
-        self._stop_by = None
+        self._stop_by, self._wants_pause = None, False
         for asked in (STOP, PAUSE):
             (self.run.folder / asked).unlink(missing_ok=True)
         log = self.run.log
@@ -164,17 +182,20 @@ class TrainingRun(QObject):
         """Read what happened since the last time; a timer does, too."""
         _started[:] = [process for process in _started if process.poll() is None]
         # First: what a process wrote before it let go of the folder is then read below.
-        is_running = self.run.is_running
+        is_running, has_begun = self.run.is_running, False
         for event in self._reader.read():
+            self._hear(event)
             if isinstance(event, Started):
                 self.events = without_repeats(iter([*self.events, event]))
             else:
                 self.events.append(event)
             if isinstance(event, Started | Ended):
                 self._is_starting = False
-            if isinstance(event, Started) and self._stop_by is not None:
-                self.run.ask_stop()  # a process that begins forgets what it was asked before
+            has_begun = has_begun or isinstance(event, Started)
             self.happened.emit(event)
+        if has_begun and (self._wants_pause or self._stop_by is not None):
+            self._ask()  # a process that begins forgets what it was asked before
+            return
         is_starting = self._is_starting and self._process is not None and self._process.poll() is None
         if self._is_cancelled:
             if not is_running and not is_starting:
@@ -190,6 +211,15 @@ class TrainingRun(QObject):
             self._timer.stop()
         if self._stop_by is not None and self.is_live and time.monotonic() > self._stop_by:
             self._kill()
+
+    def _hear(self, event: Event) -> None:
+        """Measure how long a process is silent while it works."""
+        now, last = time.monotonic(), self.events[-1] if self.events else None
+        if last is not None and not isinstance(last, Paused) and not isinstance(event, Started):
+            self._silence_s = max(self._silence_s, now - self._heard)
+        self._heard = now
+        if self._stop_by is not None and isinstance(event, Started):
+            self._stop_by = now + self._patience_s
 
     def _live_state(self, is_starting: bool) -> str:
         last = self.events[-1] if self.events else None
