@@ -211,7 +211,6 @@ class ParamControl(Control):
         if spec.stops:
             self.slider.setTickPosition(QSlider.TickPosition.TicksBelow)
             self.slider.setTickInterval(1)
-        self.automatic.setVisible(spec.automatic)
 
         self.label.setBuddy(self.spin)
         self._lead(self.slider, self.spin)
@@ -230,6 +229,7 @@ class ParamControl(Control):
         layout.addWidget(self.slider, 1, 0, 1, 3)
         layout.addWidget(self.note, 2, 0, 1, 3)
         layout.setColumnStretch(0, 1)
+        self.automatic.setVisible(spec.automatic)  # not before it has a parent: it would be a window
         self.slider.valueChanged.connect(self._slid)
         self.spin.valueChanged.connect(self._typed)
         self.automatic.toggled.connect(self._ticked)
