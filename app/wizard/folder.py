@@ -600,8 +600,8 @@ class FindingRow(QWidget):
         self.leave_out.setToolTip("Do not use the pictures that this is about")
         self.leave_out.clicked.connect(lambda: self.leave_out_asked.emit(finding.names))
         for button, is_offered in ((self.show_them, can_show), (self.leave_out, finding.can_leave_out)):
-            button.setVisible(is_offered)
             layout.addWidget(button, 0, Qt.AlignmentFlag.AlignTop)
+            button.setVisible(is_offered)
 
 
 # ---- The page ----

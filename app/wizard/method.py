@@ -264,7 +264,6 @@ class MethodPage(Page):
         self.estimate = _muted()
         self.name = QLineEdit()
         self.name.setToolTip("What the model will be called in the list of models")
-        self.name_note = _muted()
         self.fold = QToolButton()
         self.fold.setCheckable(True)
         self.fold.setAutoRaise(True)
@@ -306,10 +305,9 @@ class MethodPage(Page):
         form.addLayout(times, 5, 1)
         form.addWidget(self.estimate, 6, 1)
         _row(form, 7, "&Name of the model", self.name)
-        form.addWidget(self.name_note, 8, 1)
-        form.addWidget(self.fold, 9, 0, 1, 2)
-        form.addWidget(self.advanced, 10, 0, 1, 2)
-        form.setRowStretch(11, 1)
+        form.addWidget(self.fold, 8, 0, 1, 2)
+        form.addWidget(self.advanced, 9, 0, 1, 2)
+        form.setRowStretch(10, 1)
         scroll = QScrollArea()
         scroll.setWidget(inside)
         scroll.setWidgetResizable(True)
@@ -713,8 +711,6 @@ class MethodPage(Page):
         plan.name = self._free_name() if self._name is None else self._name.strip()
         if self._name is None and self.name.text() != plan.name:
             self.name.setText(plan.name)
-        self.name_note.setText(self._about_name())
-        self.name_note.setVisible(bool(self.name_note.text()))
         job: TrainJob | None = None
         self.error = self._wrong()
         if not self.error and plan.folder is not None and plan.method:
