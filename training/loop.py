@@ -265,8 +265,8 @@ class _Training:
         since, reason = self.step, "finished"
         while self._progress < 1.0:
             asked = (should_stop() or (self.folder / STOP).exists(), (self.folder / PAUSE).exists())
-            stopped, paused, save_due = ranks.agree((*asked, time.monotonic() - saved > _SAVE_EVERY_S))
-            if ranks.any(stopped):
+            paused, save_due = ranks.agree((asked[1], time.monotonic() - saved > _SAVE_EVERY_S))
+            if ranks.any(asked[0]):
                 reason = "stopped"
                 break
             if paused:
@@ -301,7 +301,8 @@ class _Training:
                 losses, since, reported = [], self.step, tick
             if job.judge_every and self.step % job.judge_every == 0:
                 yield from self._judged(stage)
-                if ranks.agree(self._has_settled()):
+                has_settled, self.slower = ranks.agree((self._has_settled(), self.slower))
+                if has_settled:
                     break
             if self.preview is not None and tick - previewed > _PREVIEW_EVERY_S:
                 yield from self._previewed()
@@ -441,9 +442,9 @@ class _Training:
         """Examine, judge and validate the averaged weights; only the first rank does."""
         setup = self.setup
         self.ranks.mean_buffers(self.average)
+        self.judged_at = self.step
         if not self.ranks.is_first:
             return
-        self.judged_at = self.step
         if setup.examiner is not None:
             loss = setup.examine(stage)
             yield HeldOut(self.step, loss)
