@@ -204,7 +204,8 @@ def _rank(
         # Before the group is left, or the others would be the first to say that something is wrong.
         is_defect = not isinstance(error, ValueError | OSError | RankLost)
         trace = "".join(traceback.format_exception(error)) if is_defect else ""
-        reports.send(_Failure(sentence(error), trace, isinstance(error, RankLost)))
+        with contextlib.suppress(OSError):  # nobody listens any more
+            reports.send(_Failure(sentence(error), trace, isinstance(error, RankLost)))
         if is_defect:
             log.exception("Rank %d failed", number)
         sys.exit(1)
