@@ -41,6 +41,7 @@ EXPERIENCE: Mapping[str, str] = {"white": "", "correlated": ""}
 
 _SIDE = 96  # of a thumbnail
 _SMALL = 1_000_000  # pixels of a picture that is read whole at once
+_ENDINGS = {b"\xff\xd8": b"\xff\xd9", b"\x89P": b"IEND\xaeB`\x82"}  # of JPEG and PNG by their first bytes
 _TAIL = 1 << 16  # bytes at the end of a file in which the mark of its end nearly always is
 
 _UPRIGHT = {  # by the orientation in EXIF
@@ -233,13 +234,12 @@ def _header(file: BinaryIO, path: Path, name: str) -> Found | None:
         width, height = container.size
         channels, bits = 1 if container.mode.startswith("L") else 3, 16 if ";" in container.mode else 8
         return Found(name, "", width, height, channels, bits, *_shot(container.info.get("exif")))
-    endings = {b"\xff\xd8": b"\xff\xd9", b"\x89P": b"IEND\xaeB`\x82"}
-    if head[:2] not in endings and head[8:12] != b"WEBP":
+    if head[:2] not in _ENDINGS and head[8:12] != b"WEBP":
         return None
     with open_pillow(file) as picture:
         if picture.mode not in ("1", "L", "LA", "I;16", "P", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr"):
             return None
-        if head[:2] in endings and not _is_complete(file, endings[head[:2]]):
+        if not _is_complete(file, head):
             return None
         width, height = picture.size
         exif = picture.info.get("exif")
@@ -250,12 +250,14 @@ def _header(file: BinaryIO, path: Path, name: str) -> Found | None:
         return Found(name, "", width, height, channels, bits, *_shot(exif), thumbnail=_embedded(picture))
 
 
-def _is_complete(file: BinaryIO, ending: bytes) -> bool:
-    """Whether the mark of the end stands somewhere behind what was read so far: copies are often cut off."""
+def _is_complete(file: BinaryIO, head: bytes) -> bool:
+    """Whether the mark of the end stands behind what was read so far, or WebP's length is there: copies are cut off."""
     start, size = file.tell(), file.seek(0, io.SEEK_END)
+    if head[:2] not in _ENDINGS:
+        return size >= 8 + int.from_bytes(head[4:8], "little")
     for tail in (_TAIL, size):  # phones append whole films
         file.seek(max(start, size - tail))
-        if ending in file.read():
+        if _ENDINGS[head[:2]] in file.read():
             return True
     return False
 
@@ -289,6 +291,8 @@ def _embedded(picture: PIL.Image.Image) -> np.ndarray | None:
         shape = picture.width / picture.height
         width, height = small.width, small.height
         inner = (min(width, round(height * shape)), min(height, round(width / shape)))
+        # JPEG lets a bar's edge shine two pixels into the picture.
+        inner = tuple(side if side == whole else side - 4 for side, whole in zip(inner, small.size, strict=True))
         left, top = (width - inner[0]) // 2, (height - inner[1]) // 2
         small = small.convert("RGB").crop((left, top, left + inner[0], top + inner[1]))
         return _small(small, exif)
@@ -477,7 +481,7 @@ def _look_of(small: np.ndarray | None) -> np.ndarray:
     grey = cv2.resize(small.astype(np.float32).mean(axis=2), (16, 16), interpolation=cv2.INTER_AREA).ravel()
     grey -= grey.mean()
     length = float(np.linalg.norm(grey))
-    return grey / length if length > 1 else np.zeros(256, np.float32)
+    return grey / length if length else grey
 
 
 def hold_out(found: Sequence[Found], share: float = 0.15, seed: int = 0) -> list[str]:
