@@ -36,8 +36,8 @@ _MEASURED = 2_000_000  # pixels; sigma of whole camera pictures is within 3 % of
 # Seconds of one core that reading takes: constants, so that the same job has the same pictures on any machine.
 _DECODING, _ADDING = 0.025, 0.1  # a megapixel; adding noise
 _MEASURING = (0.1, 0.2)  # its noise; and a megapixel that is looked at
-_START_S = 40.0  # of reading before the first step
-_READERS = 2  # at the start
+_START_S = 30.0  # of reading before the first step
+_READERS = 2  # at the start, where there is memory for it
 _READING = 0.25  # of a core while it learns
 _FASTEST = 6400  # patches a second, where nothing tells how fast the run is
 _DECODED = 24  # bytes a pixel that decoding needs for a while
@@ -107,31 +107,33 @@ class Pool(Sequence[Picture]):
         self._reports: dict[str, NoiseReport] = {}
         self._ahead: dict[tuple[str, int], Future[list[Picture]]] = {}
         self._threads: list[threading.Thread] = []
-        self._is_late = self._is_settled = False
+        self._is_late = False
         sizes = _megapixels([self._paths[name] for name in _shuffled(self._paths, job.seed)[:_SIZED]])
         self._cost = statistics.mean(_cost(size, job) for size in sizes)
-        # What decoding needs beside the pixels that are kept.
         budget = (job.budget_mb << 20) // count // (2 if job.clean else 1)
-        budget -= min(budget // 2, int(_READERS * _DECODED * 1e6 * max(sizes)))
+        # What decoding needs beside the pixels that are kept.
+        decoding = int(_DECODED * 1e6 * max(sizes))
+        self._readers = _READERS if _READERS * decoding <= budget // 2 else 1
+        budget -= min(budget // 2, self._readers * decoding)
         kept_out = _kept_out(self._paths, job)
         self.held_out = self._hold_out(kept_out)
         budget -= _nbytes(self.held_out)
         self._names = [name for name in self._paths if name not in kept_out]
         self._order = self._names
-        seconds = _START_S / count - self._cost * len(self.held_out)
-        window = max(_WINDOW, 2 * job.patch) ** 2 * 12 * len(job.scales)
-        most = max(1, min(budget // window - 1, max(4, int(seconds / self._cost))))
-        # A grid is of all patches that there are.
-        if len(self._names) > most and not job.stride:
+        window = 12 * _least_side(job) ** 2 * len(job.scales)
+        most, at_start = (
+            len(self._names) if job.stride else max(1, min(budget // window - 1, max(4, int(seconds / self._cost))))
+            for seconds in (_START_S / count, _START_S / count - self._cost * len(self.held_out))
+        )
+        if len(self._names) > at_start:
             self._order = _shuffled(self._names, job.seed)[number::count]
-        self._size = len(self._order) if job.stride else min(most, len(self._order))
+        self._first, self._size = min(at_start, len(self._order)), min(most, len(self._order))
         self._share = budget // (self._size + 1)
         self._present: dict[int, list[Picture]] = {}  # by position, the oldest first
         self._next = -1  # position that is read next: number in the order, which is gone through over and over
         self._pictures: list[Picture] = []
-        if self._size == len(self._order):
+        if self._first == len(self._order):
             self.turn(0)
-            self._is_settled = bool(job.stride) or not any(picture.is_window for picture in self._pictures)
 
     def __len__(self) -> int:
         return len(self._in_memory())
@@ -174,10 +176,23 @@ class Pool(Sequence[Picture]):
 
         Where they cannot be had within a minute, or `should_stop` says so, those that are in memory stay.
         """
-        if self._is_settled:
+        target = self._first + step // self.every
+        if not self._goes_on:
+            self._have(min(target, len(self._order)), should_stop)
+        if self._goes_on:
+            self._have(target, should_stop)
+
+    @property
+    def _goes_on(self) -> bool:
+        """Whether there is more to learn from than can be in memory, as far as is known."""
+        is_part = self._size < len(self._order) or any(picture.is_window for picture in self._pictures)
+        return is_part and not self.job.stride
+
+    def _have(self, target: int, should_stop: Callable[[], bool]) -> None:
+        """Have the newest pictures before a position in memory, and begin to read the one that is there."""
+        if target == self._next:
             return
-        target = self._size + step // self.every
-        if not self._next <= target <= self._next + self._size:
+        if not self._next < target <= self._next + self._size:
             self._begin_anew(target, should_stop)
         while self._next < target:
             pictures = self._read(self._key(self._next), should_stop)
@@ -188,7 +203,7 @@ class Pool(Sequence[Picture]):
             self._next += 1
         following = self._key(self._next)
         self._ahead = {key: future for key, future in self._ahead.items() if key == following}
-        if len(self._order) > self._size or any(picture.is_window for picture in self._pictures):
+        if self._goes_on or self._next < len(self._order):
             self._begin(following)
 
     def close(self) -> None:
@@ -203,7 +218,7 @@ class Pool(Sequence[Picture]):
         found: list[Picture] = []
         taken = 0
         for index, name in enumerate(names):
-            for other in names[index : index + _READERS]:
+            for other in names[index : index + self._readers]:
                 self._begin((other, _HELD))
             pictures = self._read((name, _HELD))
             found += pictures or []
@@ -239,7 +254,7 @@ class Pool(Sequence[Picture]):
         for index, position in enumerate(wanted):
             if len(found) == self._size or (found and position >= target):
                 break
-            for other in wanted[index : index + _READERS]:
+            for other in wanted[index : index + self._readers]:
                 if other not in self._present:
                     self._begin(self._key(other))
             pictures = self._present.get(position)
@@ -316,27 +331,23 @@ class Pool(Sequence[Picture]):
         pictures = _load(self._paths[name], name, self.job, self._reports.get(name))
         if times == _HELD:
             return [_packed(_middle(picture, max(_HELD_OUT_SIDE, self.job.patch))) for picture in pictures]
-        return [
-            _packed(part)
-            for picture in pictures
-            for part in _within(picture, self._share // len(pictures), self.job, times)
-        ]
+        share = self._share // len(pictures)
+        return [_packed(_within(picture, share, self.job, times)) for picture in pictures]
 
 
 def load_pictures(job: TrainJob) -> list[Picture]:
     """All usable pictures of the job's folder at once, for a grid; TrainError says why there are none.
 
     With `job.noise` and not `job.fresh`, the noise is added here, once: no later step can reach a clean pixel. Of
-    `job.scales` each makes a picture of its own, with noise of its own. A folder larger than the budget is given in
-    windows of its pictures, the same for the same seed.
+    `job.scales` each makes a picture of its own, with noise of its own. Of a folder larger than the budget a window of
+    each picture is given, the same for the same seed.
     """
     pictures, refused = [], []
     paths = _usable(job)
     for name, path in paths.items():
         try:
-            for picture in _load(path, name, job):
-                share = (job.budget_mb << 20) // len(paths) // len(job.scales)
-                pictures += [_packed(part) for part in _within(picture, share, job)]
+            share = (job.budget_mb << 20) // len(paths) // len(job.scales)
+            pictures += [_packed(_within(picture, share, job)) for picture in _load(path, name, job)]
         except (ImageError, NoiseError) as error:
             refused.append(str(error))
     if not pictures:
@@ -348,7 +359,8 @@ def load_clean(job: TrainJob) -> list[Picture]:
     """The unpaired clean pictures of the job, if it has any."""
     if job.clean is None:
         return []
-    return load_pictures(replace(job, data=job.clean, noise="gaussian:0", fresh=True, target=None, clean=None))
+    job = replace(job, data=job.clean, noise="gaussian:0", fresh=True, target=None, clean=None, leave_out=())
+    return load_pictures(replace(job, budget_mb=max(64, job.budget_mb // 2)))
 
 
 def _usable(job: TrainJob) -> dict[str, Path]:
@@ -456,20 +468,24 @@ def _packed(picture: Picture) -> Picture:
     return replace(picture, pixels=samples, levels=(black * white, top * white), bits=None)
 
 
-def _within(picture: Picture, share: int, job: TrainJob, times: int = 0) -> list[Picture]:
-    """The picture, or as many windows of it as fit into `share` bytes, at least one; others each time."""
+def _within(picture: Picture, share: int, job: TrainJob, times: int = 0) -> Picture:
+    """The picture, or a window of it that fits into `share` bytes, another one each time."""
     height, width, channels = picture.pixels.shape
-    sample = (picture.bits or 32) // 8
-    if height * width * channels * sample <= share:
-        return [picture]
-    side = max(_WINDOW, 2 * job.patch)
-    high, wide = min(side, height), min(side, width)
+    area = share * 8 // (channels * (picture.bits or 32))
+    if height * width <= area:
+        return picture
+    least = _least_side(job)
+    high = min(height, max(least, math.isqrt(area)))
+    wide = min(width, max(least, area // high))
+    high = min(height, max(least, area // wide))
     rng = rng_for(job.seed, f"{picture.name} {times}" if times else picture.name)
-    windows = []
-    for _ in range(max(1, share // (high * wide * channels * sample))):
-        top, left = rng.integers(height - high + 1), rng.integers(width - wide + 1)
-        windows.append(_window(picture, top, left, high, wide))
-    return windows
+    top, left = int(rng.integers(height - high + 1)), int(rng.integers(width - wide + 1))
+    return _window(picture, top, left, high, wide)
+
+
+def _least_side(job: TrainJob) -> int:
+    """Of a window, or there would be little choice of patches in it."""
+    return max(_WINDOW, 2 * job.patch)
 
 
 def _middle(picture: Picture, side: int) -> Picture:
