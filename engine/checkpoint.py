@@ -126,7 +126,8 @@ def save_checkpoint(checkpoint: Checkpoint, path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     weights = {name: tensor.detach().cpu().contiguous() for name, tensor in checkpoint.weights.items()}
     with replacing(path) as partial:
-        safetensors.torch.save_file(weights, partial, {_KEY: json.dumps(about)})
+        # Through memory: on a full disk the library's own error is none of the system's.
+        partial.write_bytes(safetensors.torch.save(weights, {_KEY: json.dumps(about)}))
 
 
 def _about(path: Path) -> dict[str, Any]:

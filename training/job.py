@@ -62,8 +62,9 @@ class TrainJob:
         domain: "picture"; or of camera mosaics "mosaic", their planes packed, or "developed", recorrupted before they
             are developed to sRGB (R2R's recipe for camera pictures).
         sides: (least, most) of both sides of a picture in pixels; others are left out. None takes all.
-        validate: folder of clean pictures whose PSNR is reported; never used to choose anything.
-        validate_noise: what is put on them.
+        validate: folder of clean pictures, or of noisy ones with their clean twins (`engine.pairs`), whose PSNR is
+            reported; never used to choose anything.
+        validate_noise: what is put on clean ones.
         grey: train on luminance.
         start: checkpoint to begin from, None for random weights.
         minutes, steps: the budget; the learning rate falls to zero over it. Minutes alone become steps when the run

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import io
 import math
 import time
 import zlib
@@ -167,8 +168,11 @@ class _Training:
 
     def _save(self) -> None:
         """Write state and checkpoint, each whole or not at all."""
+        # Through memory: on a full disk torch's own error is none of the system's.
+        state = io.BytesIO()
+        torch.save(self._state(), state)
         with replacing(self.folder / STATE) as partial:
-            torch.save(self._state(), partial)
+            partial.write_bytes(state.getbuffer())
         setup, results = self.setup, {}
         if self.last_psnr is not None:
             about = f"middle 256x256 of {Path(self.job.validate or '').name}, {self.job.validate_noise}"

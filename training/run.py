@@ -140,7 +140,8 @@ def without_repeats(events: Iterator[Event]) -> list[Event]:
     kept: list[Event] = []
     for event in events:
         if isinstance(event, Started):
-            kept = [old for old in kept if not isinstance(old, Ended | Paused | Verdict)]
+            # From the very beginning everything is done again, also what comes before the first step.
+            kept = [old for old in kept if event.step and not isinstance(old, Ended | Paused | Verdict)]
         while kept and kept[-1].step > event.step:
             kept.pop()
         kept.append(event)

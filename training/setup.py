@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import dataclasses
-import math
 import statistics
 import time
 from collections.abc import Mapping, Sequence
@@ -22,7 +21,10 @@ from engine.denoise import Denoising, Model, load_model
 from engine.device import autocast_dtype, pick_device
 from engine.image import Image, find_images, load_image
 from engine.method import Batch, Method, MethodError, Stage, architectures, build, method_of, methods
+from engine.metrics import psnr
 from engine.noise import estimate_noise
+from engine.pairs import find_reference
+from engine.proposal import settled_sigma
 from training.distil import load_teacher
 from training.job import NETWORKS, TrainError, TrainJob
 from training.judge import SIDE, WINDOWS, Judge, Judgement, Window
@@ -32,6 +34,7 @@ from training.ranks import ALONE, Ranks
 
 _HELD_OUT_BATCHES = 4
 _TIMED_S = 3.0
+_VALIDATED, _VALIDATED_SIDE = 12, 256
 
 
 class Setup:
@@ -79,6 +82,7 @@ class Setup:
         # Recorrupted before it was developed: its authors run such a network once, on the picture as it is.
         run_by = method_of("plain") if job.domain == "developed" else method
         self.suggested = method.suggests(values) if run_by is method else {}
+        self._validation: list[tuple[Window, np.ndarray]] | None = None
         self.judged = Model(
             Checkpoint(job.name, run_by.id, self.arch, {}), run_by, self.average, self.device, torch.float32
         )
@@ -207,25 +211,33 @@ class Setup:
         losses = [stage.loss(self.average, batch, self.values, generator, 1.0) for batch in batches]
         return float(np.mean([float(loss) for loss in losses]))
 
-    def validate(self, limit: int = 12) -> float:
-        """Mean PSNR in dB of one group of passes on the middle 256x256 of at most `limit` validation pictures."""
-        job, model = self.job, self.judged
-        corruption = Corruption.parse(job.validate_noise)
-        known = {spec.name for spec in params.specs(model.method.Params)}
+    def validate(self) -> float:
+        """Mean PSNR in dB of one group of passes on the validation pictures."""
+        if self._validation is None:
+            self._validation = _validation(self.job)
+        model = self.judged
+        specs = params.specs(model.method.Params)
         # Nobody would see the estimate.
-        chosen = {**self.suggested, **({"estimate": "off"} if "estimate" in known else {})}
-        values = params.make(model.method.Params, chosen)
+        silent = {"estimate": "off"} if any(spec.name == "estimate" for spec in specs) else {}
+        values = params.make(model.method.Params, {**self.suggested, **silent})
         group, results = model.method.group, []
-        for path in find_images([Path(job.validate or "")])[:limit]:
-            clean = in_channels(load_image(path).pixels, job)
-            top, left = (max(0, (side - 256) // 2) for side in clean.shape[:2])
-            clean = clean[top : top + 256, left : left + 256]
-            noisy, sigma = corruption.apply(clean, rng_for(job.seed, path.stem))
-            work = Denoising(model, Image(noisy), values, sigma=sigma, seed=job.seed, tile=256, keep=False)
+        for window, clean in self._validation:
+            sigma: float | None = window.sigma
+            if window.report is not None:
+                sigma = settled_sigma(window.report, specs, getattr(values, "sigma", None))
+            work = Denoising(
+                model,
+                Image(window.noisy),
+                values,
+                sigma=sigma or 0.0,
+                seed=self.job.seed,
+                tile=_VALIDATED_SIDE,
+                keep=False,
+                report=window.report,
+            )
             for _ in work.run(group):
                 pass
-            denoised = work.mean(group).clip(0, 1)
-            results.append(-10 * math.log10(float(((denoised - clean) ** 2).mean())))
+            results.append(psnr(work.mean(group), clean))
         return float(np.mean(results))
 
     def seconds_a_step(self) -> float:
@@ -301,6 +313,35 @@ def _check_validation(job: TrainJob, channels: int) -> None:
     if not any(path.is_file() for path in find_images([Path(job.validate)])):
         raise TrainError(f"There is no picture in {job.validate} to validate on")
     Corruption.parse(job.validate_noise).apply(np.zeros((1, 1, channels)), rng_for(job.seed, ""))
+
+
+def _validation(job: TrainJob) -> list[tuple[Window, np.ndarray]]:
+    """The middle of at most twelve validation pictures, noisy and clean.
+
+    Pictures that have a clean twin by their name are taken as they are, their noise measured; clean ones get
+    `job.validate_noise`.
+    """
+    paths, found = find_images([Path(job.validate or "")]), []
+    twins = {path: twin for path in paths if (twin := find_reference(path)) is not None}
+    corruption = Corruption.parse(job.validate_noise)
+    for path in list(twins or paths)[:_VALIDATED]:
+        image = load_image(path)
+        pixels = in_channels(image.pixels, job)
+        top, left = (max(0, (side - _VALIDATED_SIDE) // 2) for side in pixels.shape[:2])
+
+        def middle(pixels: np.ndarray, top: int = top, left: int = left) -> np.ndarray:
+            return pixels[top : top + _VALIDATED_SIDE, left : left + _VALIDATED_SIDE]
+
+        if path in twins:
+            clean = in_channels(load_image(twins[path]).pixels, job)
+            if clean.shape != pixels.shape:
+                raise TrainError(f"{twins[path].name} is not of the same size as {path.name}; leave the pair out")
+            report = estimate_noise(pixels)
+            found.append((Window(path.name, middle(pixels), report.sigma, report), middle(clean)))
+        else:
+            noisy, sigma = corruption.apply(middle(pixels), rng_for(job.seed, path.stem))
+            found.append((Window(path.name, noisy, sigma), middle(pixels)))
+    return found
 
 
 def network_named(name: str | None, method: Method) -> Mapping[str, Any]:
