@@ -366,6 +366,14 @@ def write(finished: Finished, target: Target) -> Iterator[Any]:
     return target.path
 
 
+def export(model: Path, name: str, target: Path) -> Iterator[Any]:
+    """Write a model with its card as one file, in place of one that is there; return the path."""
+    yield Stage(f"Exporting {name}")
+    from engine.checkpoint import export_checkpoint
+
+    return export_checkpoint(model, target, name=name, overwrite=True)
+
+
 def _save(finished: Finished, target: Target) -> None:
     save_image(finished.image, target.path, bits=target.bits, quality=target.quality)
     if target.sidecar and finished.provenance is not None:

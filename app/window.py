@@ -39,6 +39,7 @@ from app.dialogs import (
     SaveDialog,
     ShortcutsDialog,
     TextDialog,
+    ask_export,
     card_text,
 )
 from app.image_list import FilmStrip
@@ -198,6 +199,7 @@ class MainWindow(QMainWindow):
         menu.addAction(add("save_all", "Denoise and save &all…", self.save_all, "Ctrl+Alt+E"))
         menu.addSeparator()
         menu.addAction(add("import", "&Import model…", self.import_model))
+        menu.addAction(add("export", "E&xport model…", self.export_model))
         menu.addAction(add("card", "About the &model", self.show_card))
         menu.addSeparator()
         menu.addAction(add("quit", "&Quit", self.close, "Ctrl+Q", key.Quit))
@@ -445,6 +447,15 @@ class MainWindow(QMainWindow):
         if name:
             self.workspace.import_model(name)
 
+    def export_model(self) -> None:
+        """Ask for a file, and write the model in force with its card."""
+        entry = self.workspace.model_in_force()
+        if entry is None:
+            return
+        target = ask_export(entry.name, self.workspace.settings.folder, self)
+        if target is not None:
+            self.workspace.export_model(entry, target)
+
     def _ask_convention(self, file: Path, needed) -> None:
         dialog = ConventionDialog(file, needed.questions, self)
         if dialog.exec() == QDialog.DialogCode.Accepted:
@@ -547,7 +558,8 @@ class MainWindow(QMainWindow):
             return
         show = ("Show it", self.show_training)
         if training.state in ("finished", "stopped"):
-            self.message.say(f"The training {training.name} is {training.state}.", action=show)
+            ended = "is finished" if training.state == "finished" else "was stopped"
+            self.message.say(f"The training {training.name} {ended}.", action=show)
         elif training.state == "failed":
             self.message.say(f"The training {training.name} failed: {training.message}", action=show)
         elif training.state == "interrupted":
@@ -635,7 +647,8 @@ class MainWindow(QMainWindow):
         actions["copy"].setEnabled(workspace.opened is not None)
         actions["close"].setEnabled(bool(workspace.entries))
         actions["reference"].setEnabled(workspace.opened is not None)
-        actions["card"].setEnabled(workspace.model_in_force() is not None)
+        for name in ("card", "export"):
+            actions[name].setEnabled(workspace.model_in_force() is not None)
         running = workspace.running
         if running is not None:
             self.device.setText(f"{_device(running.device)} · {running.precision}")

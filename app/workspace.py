@@ -815,6 +815,17 @@ class Workspace(QObject):
 
         self._submit(self._compute, lambda: self._computing.bring_in(path, convention or {}), handle)
 
+    def export_model(self, entry: CheckpointEntry, target: Path) -> None:
+        """Write a model with its card as one file, in place of one that is there; `saved` follows."""
+
+        def handle(kind: Kind, value: Any) -> None:
+            if kind is Kind.DONE:
+                self.saved.emit(value)
+            elif kind is Kind.FAILED:
+                self._complain(value)
+
+        self._submit(self._compute, lambda: jobs.export(entry.path, entry.name, target), handle)
+
     def set_training(self, training: TrainingRun) -> None:
         """Take over the training that was started, or found running; the window shows how far it is."""
         if training is not self.training:

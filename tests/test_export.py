@@ -142,3 +142,38 @@ def test_a_model_can_be_exported_under_another_name(installed, tmp_path):
     assert load_checkpoint(out).name == "../evening light"
     before, after = load_checkpoint(installed).weights, load_checkpoint(out).weights
     assert all(torch.equal(after[name], before[name]) for name in before)
+
+
+def test_the_window_exports_the_model_in_force(installed, qtbot, tmp_path, monkeypatch):
+    from app.window import MainWindow
+    from app.workspace import Workspace
+
+    window = MainWindow(Workspace())
+    window.show()
+    qtbot.waitUntil(window.actions_by_name["export"].isEnabled, timeout=30_000)
+    proposed = []
+
+    def choose(name, *_):
+        proposed.append(name)
+        return tmp_path / "gift.safetensors"
+
+    monkeypatch.setattr("app.window.ask_export", choose)
+    with qtbot.waitSignal(window.workspace.saved, timeout=30_000):
+        window.actions_by_name["export"].trigger()
+    assert proposed == ["nights"]
+    assert load_checkpoint(tmp_path / "gift.safetensors").card == CARD
+    window.close()
+
+
+@pytest.mark.parametrize(
+    ("typed", "replaces", "expected"), [("a", True, True), ("a", False, False), ("b", False, True)]
+)
+def test_a_chosen_file_gets_the_suffix_and_none_is_replaced_without_asking(
+    qtbot, tmp_path, monkeypatch, typed, replaces, expected
+):
+    from app.dialogs import ask_export
+
+    (tmp_path / "a.safetensors").write_bytes(b"precious")
+    monkeypatch.setattr("app.dialogs.QFileDialog.getSaveFileName", lambda *_, **__: (str(tmp_path / typed), ""))
+    monkeypatch.setattr("app.dialogs.confirmed", lambda *_: replaces)
+    assert ask_export("nights", str(tmp_path), None) == (tmp_path / f"{typed}.safetensors" if expected else None)

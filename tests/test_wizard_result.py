@@ -169,7 +169,7 @@ def test_start_and_tuned_are_compared_on_the_pictures_that_were_held_out(show, m
     # The start's noise is gone, and the other model made another picture.
     assert not np.array_equal(seen["start"], seen["noisy"])
     assert not np.array_equal(seen["start"], seen["tuned"])
-    assert not page.bar.isVisible()
+    qtbot.waitUntil(lambda: not page.bar.isVisible(), timeout=PATIENCE_MS)
     page.pictures.setCurrentIndex(1)
     qtbot.waitUntil(lambda: "tuned" in shown(page), timeout=PATIENCE_MS)
     assert not np.array_equal(shown(page)["noisy"], seen["noisy"])
@@ -278,7 +278,8 @@ def test_a_comparison_is_cancelled_on_leaving_and_gone_on_with_on_return(show, m
     def endless(self, name):
         try:
             while True:
-                yield 0.5
+                yield Stage("Denoising")
+                time.sleep(0.01)
         finally:
             closed.append(name)
 

@@ -109,14 +109,6 @@ def use(run: Run, name: str) -> Iterator[Any]:
     return import_checkpoint(run.checkpoint, name=name).stem
 
 
-def export(run: Run, name: str, target: Path) -> Iterator[Any]:
-    """Write the model of a run with its card as one file, in place of one that is there; return the path."""
-    yield Stage(f"Exporting {name}")
-    from engine.checkpoint import export_checkpoint
-
-    return export_checkpoint(run.checkpoint, target, name=name, overwrite=True)
-
-
 class Comparing:
     """Denoises held-out pictures with both models; on one thread, as they are kept once they are loaded."""
 

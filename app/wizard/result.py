@@ -27,7 +27,7 @@ from PySide6.QtWidgets import (
 from app import theme
 from app.compare import CompareView
 from app.dialogs import DistilDialog, TextDialog, ask_export, card_text, confirmed
-from app.jobs import Stage
+from app.jobs import Stage, export
 from app.wizard import comparing
 from app.wizard.background import Background
 from app.wizard.comparing import Comparing, Result, Seen
@@ -438,7 +438,7 @@ class ResultPage(Page):
             elif kind is Kind.FAILED:
                 self._say(_sentence(value), is_warning=True)
 
-        self._submit(lambda: comparing.export(run, name, target), handle)
+        self._submit(lambda: export(run.checkpoint, name, target), handle)
 
     def _show_card(self) -> None:
         if self.result is not None:
