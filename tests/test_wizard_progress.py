@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pyqtgraph as pg
 import pytest
-from PySide6.QtCore import QObject, Qt, Signal
-from PySide6.QtGui import QImage
+from PySide6.QtCore import QObject, QPoint, QPointF, Qt, Signal
+from PySide6.QtGui import QImage, QWheelEvent
 from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QApplication, QLabel, QMessageBox, QPlainTextEdit, QPushButton
 
@@ -204,7 +204,7 @@ def test_the_estimate_and_the_gain_come_with_their_bands(page, played):
     page.show_all()
     assert page.curves.held_out_value.text() == "36.50 ± 0.21 dB"
     assert page.curves.held_out_note.text() == "−0.50 ± 0.06 dB over unet-real"
-    assert fact(page, "structure") == "0.012"
+    assert fact(page, "structure") == "0.0123"
 
 
 def test_from_scratch_the_gain_is_over_the_noisy_pictures(make_page, tmp_path):
@@ -286,7 +286,7 @@ def test_what_a_run_does_again_replaces_what_it_did(page, played, again):
     assert drawn(page.curves._smoothed)[0] == [100, 160]
     assert drawn(page.curves._held_out) == ([110], [0.5])
     assert page.note.text().startswith("step 160 ")
-    assert page.curves.held_out_value.text() == "–"
+    assert page.curves.held_out_value.text() == "37.50 ± 0.21 dB"
     assert not page.facts["stage"][1].text()
 
 
@@ -333,19 +333,19 @@ def test_a_hundred_thousand_steps_are_replayed_and_updated_fast(make_page, tmp_p
     rng = np.random.default_rng(0)
     training.events = [STARTED, *(step(4 * number, loss) for number, loss in enumerate(rng.random(100_000), 1))]
     page = make_page()
-    begun = time.perf_counter()
+    begun = time.process_time()
     page.follow(training)
-    assert time.perf_counter() - begun < 3  # 0.15 s on one core
+    assert time.process_time() - begun < 3  # 0.15 s by itself; not by the clock, which counts others
     assert len(drawn(page.curves._smoothed)[0]) <= MOST
     assert len(drawn(page.curves._spread)[0]) <= 2 * MOST
     spent = []
     for number in range(5):
         training.play(step(500_000 + number))
-        begun = time.perf_counter()
+        begun = time.process_time()
         page.show_all()
         page.grab()
-        spent.append(time.perf_counter() - begun)
-    assert min(spent) < 0.1  # 0.012 s on one core
+        spent.append(time.process_time() - begun)
+    assert min(spent) < 0.1  # 0.012 s by itself
 
 
 def test_a_burst_of_events_is_drawn_once(page, played, qtbot, monkeypatch):
@@ -437,16 +437,41 @@ def test_stages_are_marked_where_a_new_one_begins(qtbot):
     assert not any(isinstance(item, pg.InfiniteLine) for item in shown.loss_plot.items)
 
 
-def test_both_plots_show_the_same_steps(page, played):
-    played.play(STARTED, *(step(number) for number in range(1, 2000)), judged(1000))
-    page.show_all()
-    page.curves.loss_plot.getViewBox().setXRange(500, 700, padding=0)
+def steps_shown(page: ProgressPage) -> list[list[float]]:
     page.grab()
-    for box in (page.curves.held_out_plot.getViewBox(), page.curves._true_box):
-        left, right = box.viewRange()[0]
-        # Linked by place on the screen: the heights' numbers take other room.
-        assert left == pytest.approx(500, abs=30)
-        assert right == pytest.approx(700, abs=30)
+    boxes = (page.curves.loss_plot.getViewBox(), page.curves.held_out_plot.getViewBox(), page.curves._true_box)
+    return [box.viewRange()[0] for box in boxes]
+
+
+def test_all_steps_that_anything_is_known_of_are_shown(page, played):
+    played.play(STARTED, judged(0), step(100), judged(300), Validated(400, 33))
+    page.show_all()
+    for left, right in steps_shown(page):
+        assert left == pytest.approx(0, abs=40)
+        assert right == pytest.approx(400, abs=40)
+
+
+@pytest.mark.parametrize("number", [0, 1])
+def test_both_plots_show_the_same_steps_also_when_zoomed(page, played, number):
+    played.play(STARTED, *(step(number) for number in range(1, 2000)), judged(1999), Validated(1999, 33))
+    page.show_all()
+    page.grab()
+    view = page.curves._views[number]
+    place = QPointF(view.rect().center())
+    none = Qt.MouseButton.NoButton, Qt.KeyboardModifier.NoModifier, Qt.ScrollPhase.NoScrollPhase
+    angle = QPoint(0, 4 * 120)
+    wheel = QWheelEvent(place, view.mapToGlobal(place), QPoint(), angle, *none, False)
+    QApplication.sendEvent(view.viewport(), wheel)
+    zoomed = steps_shown(page)[0]
+    assert 500 < zoomed[0] < zoomed[1] < 1500
+    played.play(step(2000))
+    page.show_all()
+    for shown in steps_shown(page):
+        assert shown == pytest.approx(zoomed)
+    page.curves.loss_plot.autoBtnClicked()
+    for left, right in steps_shown(page):
+        assert left == pytest.approx(0, abs=150)
+        assert right == pytest.approx(2000, abs=150)
 
 
 def test_no_plot_has_a_menu(qtbot):
@@ -715,6 +740,14 @@ def test_nothing_is_cut_off_in_a_small_window(make_page, tmp_path, themes, name,
             assert widget.width() >= widget.sizeHint().width(), widget.text()
     assert all(view.height() >= 100 for view in page.curves._views)
     assert page.preview.height() >= 200
+
+
+def test_the_state_is_not_cut_off_when_it_changes(page, played, themes):
+    themes("dark")
+    for state in ("running", "finished", "paused", "failed", "interrupted", "stopped"):
+        played.turn(state)
+        QApplication.processEvents()
+        assert page.state.width() >= page.state.sizeHint().width()
 
 
 def test_what_is_smoothed_keeps_its_length():

@@ -73,6 +73,10 @@ class Series:
             self._in_last = self._each
         self._last_step = self._steps[-1] if self._steps else -1
 
+    def ends(self) -> list[int]:
+        """First and last step; nothing where it is empty."""
+        return [self._steps[0], self._steps[-1]] if self._steps else []
+
     def arrays(self) -> tuple[np.ndarray, np.ndarray]:
         """The steps, (N,), and mean, low and high, (3, N)."""
         return np.array(self._steps, float), np.array(self._points, float).reshape(-1, 3).T
@@ -96,7 +100,8 @@ class Curves(QWidget):
         self.loss_title, self.held_out_title = QLabel("Training loss"), QLabel("Held-out estimate of PSNR")
         self.loss_value, self.held_out_value = QLabel("–"), QLabel("–")
         self.loss_note, self.held_out_note = QLabel(), QLabel()
-        self.loss_plot, self.held_out_plot = _plot(), _plot()
+        self._boxes = _Box(), _Box()
+        self.loss_plot, self.held_out_plot = (_plot(box) for box in self._boxes)
         self._views = [_View("Training loss", self.loss_plot), _View("Held-out estimate", self.held_out_plot)]
         grid = QGridLayout(self)
         grid.setContentsMargins(0, 0, 0, 0)
@@ -128,7 +133,7 @@ class Curves(QWidget):
         self._is_log = False
 
         self._spread = self.loss_plot.plot(antialias=False)
-        self._smoothed = self.loss_plot.plot(antialias=True)
+        self._smoothed = self.loss_plot.plot(antialias=True, symbolSize=4, symbolPen=None)
         self._low, self._high = pg.PlotCurveItem(), pg.PlotCurveItem()
         self._band = pg.FillBetweenItem(self._low, self._high)
         self._held_out = self.held_out_plot.plot(antialias=True, symbolSize=4, symbolPen=None)
@@ -138,7 +143,10 @@ class Curves(QWidget):
         self._true_box = self._second_axis()
         self._true_curve = pg.PlotDataItem(antialias=True, symbolSize=5, symbolPen=None)
         self._true_box.addItem(self._true_curve)
-        self.held_out_plot.getViewBox().setXLink(self.loss_plot.getViewBox())
+        # Zoomed together; the first alone finds what to show unzoomed.
+        self._boxes[1].disableAutoRange()
+        self._boxes[1].setXLink(self._boxes[0])
+        self.held_out_plot.hideButtons()
         self._apply_colors()
         self.redraw()
 
@@ -177,6 +185,8 @@ class Curves(QWidget):
         self._draw_loss()
         self._draw_held_out()
         self._draw_stages()
+        ends = [end for series in self._all() for end in series.ends()]
+        self._boxes[0].show_all(min(ends, default=0), max(ends, default=1))
 
     def changeEvent(self, event: QEvent) -> None:
         """Follow the theme."""
@@ -191,15 +201,17 @@ class Curves(QWidget):
         """A view over the held-out plot whose heights are told at the right."""
         plot = self.held_out_plot
         box = pg.ViewBox(enableMenu=False, enableMouse=False)
-        box.setXLink(plot.getViewBox())
+        box.disableAutoRange()
+        below = self._boxes[1]
+        box.setXLink(below)
+        box.setZValue(below.zValue() + 1)
         self._views[1].addItem(box)
         plot.getAxis("right").linkToView(box)
-        box.setZValue(plot.getViewBox().zValue() + 1)
-        plot.getViewBox().sigResized.connect(self._lay_second_axis)
+        below.sigResized.connect(self._lay_second_axis)
         return box
 
     def _lay_second_axis(self) -> None:
-        self._true_box.setGeometry(self.held_out_plot.getViewBox().sceneBoundingRect())
+        self._true_box.setGeometry(self._boxes[1].sceneBoundingRect())
 
     def _draw_loss(self) -> None:
         steps, (mean, low, high) = self._loss.arrays()
@@ -211,7 +223,7 @@ class Curves(QWidget):
             self.loss_plot.setLogMode(y=is_log)
         # Up and down at each point: the line fills what the numbers lie between.
         self._spread.setData(np.repeat(steps, 2), np.stack([low, high], axis=1).ravel())
-        self._smoothed.setData(steps, smoothed)
+        self._smoothed.setData(steps, smoothed, symbol="o" if len(steps) == 1 else None)
         _number(self.loss_plot, bool(len(steps)))
         if len(steps):
             # A single report far off leaves the picture.
@@ -219,7 +231,7 @@ class Curves(QWidget):
             top = max(float(np.percentile(high, 99)), float(smoothed.max()))
             if is_log:
                 bottom, top = math.log10(bottom), math.log10(top)
-            _set_heights(self.loss_plot.getViewBox(), bottom, top, max(top - bottom, 0.02 * abs(top)))
+            _set_heights(self._boxes[0], bottom, top, max(top - bottom, 0.02 * abs(top)))
 
     def _draw_held_out(self) -> None:
         shown, label = self._blind, "loss"
@@ -244,7 +256,7 @@ class Curves(QWidget):
             bottom, top = min(bottom, 0.0), max(top, 0.0)
         if shown is not self._blind:
             width = true_width = max(top - bottom, true_width)
-        _set_heights(self.held_out_plot.getViewBox(), bottom, top, width)
+        _set_heights(self._boxes[1], bottom, top, width)
         _set_heights(self._true_box, true_bottom, true_top, true_width)
 
     def _draw_stages(self) -> None:
@@ -275,6 +287,7 @@ class Curves(QWidget):
         self.held_out_plot.getAxis("right").setTextPen(c.warning)
         self._spread.setPen(_faint(c.running, 70))
         self._smoothed.setPen(c.running, width=2)
+        self._smoothed.setSymbolBrush(c.running)
         self._held_out.setPen(c.running, width=2)
         self._held_out.setSymbolBrush(c.running)
         self._band.setBrush(_faint(c.running, 60))
@@ -291,6 +304,22 @@ class Curves(QWidget):
             mark.setPen(c.muted, style=Qt.PenStyle.DotLine)
             if hasattr(mark, "label"):
                 mark.label.setColor(c.muted)
+
+
+class _Box(pg.ViewBox):
+    """Shows all steps that there is anything of, until somebody zooms; its heights are set."""
+
+    def __init__(self) -> None:
+        super().__init__(enableMenu=False)
+        self._steps = (0, 1)
+        self.setMouseEnabled(x=True, y=False)
+
+    def show_all(self, first: int, last: int) -> None:
+        self._steps = (first, max(last, first + 1))
+        self.updateAutoRange()
+
+    def childrenBounds(self, *args, **kwargs) -> list:
+        return [list(self._steps), None]
 
 
 class _Steps(pg.AxisItem):
@@ -315,10 +344,10 @@ def _number(plot: pg.PlotItem, on: bool) -> None:
             plot.getAxis(side).setStyle(showValues=on)
 
 
-def _plot() -> pg.PlotItem:
+def _plot(box: _Box) -> pg.PlotItem:
     """A plot that can be zoomed along its steps, and has no menu."""
-    plot = pg.PlotItem(axisItems={"bottom": _Steps("bottom"), "left": _Heights("left")}, enableMenu=False)
-    plot.getViewBox().setMouseEnabled(x=True, y=False)
+    axes = {"bottom": _Steps("bottom"), "left": _Heights("left")}
+    plot = pg.PlotItem(viewBox=box, axisItems=axes, enableMenu=False)
     plot.setContentsMargins(0, 4, 8, 0)
     for side in ("left", "right"):
         plot.getAxis(side).enableAutoSIPrefix(False)

@@ -225,8 +225,9 @@ class ProgressPage(Page):
             self._redraw.start()
 
     def _keep(self, event: Event) -> None:
-        if event.step < self._step:  # a run that was resumed, or fell back, does again what it did since
-            self._latest = {kind: old for kind, old in self._latest.items() if old.step <= event.step}
+        if event.step < self._step and self.training is not None:
+            # A run that was resumed, or fell back, does again what it did since.
+            self._latest = {type(old): old for old in self.training.events if old.step <= event.step}
         self._step = event.step
         self._latest[type(event)] = event
         match event:
@@ -279,8 +280,8 @@ class ProgressPage(Page):
         state = self._phase
         is_live = self.training is not None and self.training.is_live
         is_held, can_resume = state in ("pausing", "paused"), state in ("interrupted", "failed", "stopped")
-        self.state.setText(_STATES.get(state, "No training yet"))
         self._color_state()
+        self.state.setText(_STATES.get(state, "No training yet"))
         self.pause.setText("&Resume" if is_held or can_resume else "&Pause")
         self.pause.setEnabled((is_live and state != "stopping") or can_resume)
         self.stop.setEnabled(is_live and state != "stopping")
@@ -307,6 +308,7 @@ class ProgressPage(Page):
         style = f"color: {color};" if color else ""
         if style != self.state.styleSheet():
             self.state.setStyleSheet(style)
+            self.state.updateGeometry()
 
     def _show_notice(self) -> None:
         is_bad = self._phase in ("failed", "interrupted")
@@ -338,7 +340,7 @@ class ProgressPage(Page):
             elif begun is not None and not begun.held_out:
                 note = "Nothing is judged: no pictures are held out."
             else:
-                note = reason or ("They are judged soon." if begun is not None else "")
+                note = reason or ("The first judgement is being made." if begun is not None else "")
         true = self._last(Validated)
         if true is not None:
             note += f"{' · ' if note else ''}true {true.psnr_db:.2f} dB, never used to choose"
@@ -367,7 +369,7 @@ class ProgressPage(Page):
         if stage is not None:
             texts["stage"] = stage.stage
         if judged is not None and judged.structure is not None:
-            texts["structure"] = f"{judged.structure:.3f}"
+            texts["structure"] = f"{judged.structure:.4f}"
         if step is not None:
             texts["rate"] = f"{step.learning_rate:.2g}"
             texts["speed"] = f"{step.patches_per_s:,.0f}" if step.patches_per_s >= 10 else f"{step.patches_per_s:.1f}"
