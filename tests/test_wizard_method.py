@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,9 +20,9 @@ from app.wizard.page import Plan
 from engine.checkpoint import list_checkpoints
 from engine.method import methods
 from engine.noise import NoiseReport
-from training import setup
+from training import timing
 from training.folder import Found
-from training.job import TrainJob
+from training.job import TrainError, TrainJob
 from training.setup import network_named
 
 WHITE = report(3, 12 / 255)
@@ -60,12 +61,13 @@ def timed(monkeypatch):
     """The jobs whose speed was asked for; each makes a hundred steps a minute."""
     jobs: list[TrainJob] = []
 
-    def steps_a_minute(job: TrainJob) -> float:
+    def speed(job: TrainJob):
         assert threading.current_thread() is not threading.main_thread()
+        yield
         jobs.append(job)
         return 100.0
 
-    monkeypatch.setattr(setup, "steps_a_minute", steps_a_minute)
+    monkeypatch.setattr(timing, "speed", speed)
     return jobs
 
 
@@ -309,21 +311,33 @@ def test_too_few_steps_are_said_to_be_too_few(make_page, tiny, qtbot):
 
 def test_why_nothing_can_be_estimated_is_said(make_page, tiny, qtbot, monkeypatch):
     def fails(job):
-        raise ValueError("The student's blind spots make no sense")
+        yield
+        raise TrainError("The student's blind spots make no sense")
 
-    monkeypatch.setattr(setup, "steps_a_minute", fails)
+    monkeypatch.setattr(timing, "speed", fails)
     page = make_page()
     qtbot.waitUntil(lambda: "make no sense" in page.estimate.text())
     assert page.estimate.objectName() == "warning"
 
 
-def test_the_real_measurement_can_be_made(make_page, tiny, qtbot, monkeypatch):
-    monkeypatch.undo()
+def test_what_is_measured_no_more_is_not_waited_for(make_page, tiny, qtbot, monkeypatch):
+    ended = threading.Event()
+
+    def speed(job):
+        try:
+            while True:
+                time.sleep(0.01)
+                yield
+        finally:
+            ended.set()
+
+    monkeypatch.setattr(timing, "speed", speed)
     page = make_page()
-    page.controls["batch"].value_changed.emit("batch", 1)
-    page.controls["patch"].value_changed.emit("patch", 16)
-    qtbot.waitUntil(lambda: page._rate is not None, timeout=60_000)
-    assert page._rate > 10
+    qtbot.waitUntil(lambda: page._time_job is not None)
+    began = time.monotonic()
+    page.close_page()
+    assert ended.is_set()
+    assert time.monotonic() - began < 2
 
 
 # ---- The name ----

@@ -44,6 +44,7 @@ from engine.noise import NoiseReport
 from engine.params import Spec
 from engine.proposal import Proposal, propose
 from engine.worker import Job, Kind
+from training import timing
 from training.job import NETWORKS, TrainError, TrainJob
 
 if TYPE_CHECKING:
@@ -185,14 +186,6 @@ def _learning(ids: Sequence[str], entries: Sequence[Entry]) -> Iterator[Any]:
             frozenset(name for name, arch in archs.items() if method.fits(arch)),
         )
     return found
-
-
-def _timing(job: TrainJob) -> Iterator[Any]:
-    """Return how many steps the job makes in a minute."""
-    yield None
-    from training.setup import steps_a_minute
-
-    return steps_a_minute(job)
 
 
 # ---- The page ----
@@ -348,8 +341,8 @@ class MethodPage(Page):
             "but neither their names nor that of their folder.</p>"
         )
         about = (
-            "<p>Clean pictures on which the true PSNR is plotted while it learns. It is never used to choose "
-            "anything.</p>"
+            "<p>Clean pictures, or noisy ones with their clean twins (X_real and X_mean, X_noisy and X_clean): the true "
+            "PSNR on them is plotted while it learns. It is never used to choose anything.</p>"
         )
         self.validate = QLineEdit()
         self.validate.setPlaceholderText("None")
@@ -358,7 +351,7 @@ class MethodPage(Page):
         self.validate_choose.setAccessibleName("Choose the folder of clean pictures")
         self.validate_noise = QLineEdit()
         self.validate_noise.setToolTip(
-            "<p>The noise that is put on the clean pictures first: gaussian:25 is white noise of deviation 25 of 255, "
+            "<p>The noise that is put on clean pictures that have no noisy twin: gaussian:25 is white noise of deviation 25 of 255, "
             "poisson:30 that of 30 photons at white.</p>"
         )
         self.defaults = QPushButton("Defaults")
@@ -441,7 +434,9 @@ class MethodPage(Page):
         catalog = self.workspace.catalog
         ids = [method.id for method in catalog.methods if method.trains]
         if ids:
-            self._background.drop(self._facts_job)
+            for waiting in (self._facts_job, self._time_job):
+                self._background.drop(waiting)
+            self._timed = self._time_job = None
             self._facts_job = self._background.submit(lambda: _learning(ids, catalog.models), self._take_facts)
         self._refresh()
 
@@ -783,7 +778,7 @@ class MethodPage(Page):
         job = self._timed
         if job is None or not self.isVisible():
             return
-        self._time_job = self._background.submit(lambda: _timing(job), self._take_rate)
+        self._time_job = self._background.submit(lambda: timing.speed(job), self._take_rate)
         self._show_estimate()
 
     def _take_rate(self, kind: Kind, value: Any) -> None:
