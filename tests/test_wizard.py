@@ -262,7 +262,7 @@ def test_what_can_be_used_in_the_frame_has_a_name_and_a_key(main):
     assert {button.text().replace("&", "") for button in buttons} >= {"Next", "Back", "Close", "Earlier trainings…"}
     keys = [button.text()[button.text().index("&") + 1].lower() for button in buttons]
     assert len(set(keys)) == len(keys)
-    assert wizard.steps[0].accessibleName() == "Step 1  Folder, shown"
+    assert wizard.steps[0].accessibleName() == "Step 1 Folder, shown"
 
 
 def test_enter_presses_the_button_with_the_focus_and_esc_closes(main, qtbot, tmp_path):
@@ -318,7 +318,7 @@ def test_closing_the_wizard_can_stop_the_training_and_keep_its_model(main, qtbot
     assert not main.wizard.isVisible()
     wait(qtbot, training, "stopped")
     assert training.run.checkpoint.exists()
-    assert main.message.text.text() == "The training willing is stopped."
+    assert main.message.text.text() == "The training willing was stopped."
     main.message.action.click()
     assert main.wizard.isVisible()
     assert main.wizard.number == RESULT

@@ -9,6 +9,7 @@ from PySide6.QtWidgets import (
     QAbstractItemView,
     QDialog,
     QHBoxLayout,
+    QHeaderView,
     QLabel,
     QMessageBox,
     QPushButton,
@@ -56,6 +57,8 @@ class EarlierTrainings(QDialog):
         self.table = QTableWidget(0, 4)
         self.table.setHorizontalHeaderLabels(["Name", "State", "Steps", "Begun"])
         self.table.verticalHeader().hide()
+        self.table.horizontalHeader().setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
+        self.table.horizontalHeader().setSectionResizeMode(0, QHeaderView.ResizeMode.Stretch)
         self.table.setAccessibleName("Earlier trainings")
         self.table.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
         self.table.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
@@ -99,8 +102,6 @@ class EarlierTrainings(QDialog):
                 item = QTableWidgetItem(text)
                 item.setToolTip(str(training.run.folder))
                 self.table.setItem(row, column, item)
-        self.table.resizeColumnsToContents()
-        self.table.horizontalHeader().setStretchLastSection(True)
         if self.trainings:
             self.table.selectRow(0)
         self._show_chosen()
@@ -160,6 +161,10 @@ def ask_before_closing(training: TrainingRun, parent: QWidget) -> str:
     stop = box.addButton("&Stop and keep what was learned", QMessageBox.ButtonRole.DestructiveRole)
     box.addButton(QMessageBox.StandardButton.Cancel)
     box.setDefaultButton(keep)
+    for button in box.buttons():
+        # The style's least width would cut long words off.
+        button.ensurePolished()
+        button.setMinimumWidth(button.sizeHint().width())
     box.exec()
     pressed = box.clickedButton()
     return "keep" if pressed is keep else "stop" if pressed is stop else ""

@@ -59,7 +59,7 @@ class Wizard(QWidget):
         for page in self.pages:
             self.stack.addWidget(page)
             page.changed.connect(self._show_state)
-        self.steps = [QLabel(f"{number}  {page.title}") for number, page in enumerate(self.pages, 1)]
+        self.steps = [QLabel() for _ in self.pages]
         self.message = MessageLine()
         self.earlier = QPushButton("&Earlier trainings…")
         self.earlier.setToolTip("Look at a training of before, go on with it, or delete it")
@@ -71,18 +71,18 @@ class Wizard(QWidget):
 
         header = QHBoxLayout()
         header.setContentsMargins(16, 10, 12, 10)
+        header.setSpacing(16)
         for number, label in enumerate(self.steps):
             if number:
-                header.addSpacing(8)
                 arrow = QLabel("→")
                 arrow.setObjectName("muted")
                 header.addWidget(arrow)
-                header.addSpacing(8)
             header.addWidget(label)
         header.addStretch(1)
         header.addWidget(self.earlier)
         footer = QHBoxLayout()
         footer.setContentsMargins(12, 8, 12, 10)
+        footer.setSpacing(8)
         footer.addWidget(self.close_button)
         footer.addStretch(1)
         footer.addWidget(self.back)
@@ -104,6 +104,7 @@ class Wizard(QWidget):
         self.back.clicked.connect(self._go_back)
         self.next.clicked.connect(self._go_on)
         self._show_state()
+        self.setFocus()  # no button is pressed by an Enter that was meant for nobody
 
     # ---- Which page ----
 
@@ -185,12 +186,12 @@ class Wizard(QWidget):
         """Steps and buttons, by the page and by what the training does."""
         page, number = self.pages[self.number], self.number
         for index, label in enumerate(self.steps):
-            font = label.font()
-            font.setBold(index == number)
-            label.setFont(font)
+            text = f"{index + 1} {self.pages[index].title}"
+            label.setText(f"<b>{text}</b>" if index == number else text)
             label.setObjectName("" if index == number else "muted")
+            label.style().unpolish(label)
             label.style().polish(label)
-            label.setAccessibleName(f"Step {label.text()}{', shown' if index == number else ''}")
+            label.setAccessibleName(f"Step {text}{', shown' if index == number else ''}")
         is_live = self.shown is not None and self.shown.is_live
         self.back.setVisible(number > FOLDER)
         self.back.setEnabled(not (number == TRAINING and is_live))
