@@ -341,8 +341,8 @@ class MethodPage(Page):
             "but neither their names nor that of their folder.</p>"
         )
         about = (
-            "<p>Clean pictures, or noisy ones with their clean twins (X_real and X_mean, X_noisy and X_clean): the true "
-            "PSNR on them is plotted while it learns. It is never used to choose anything.</p>"
+            "<p>Clean pictures, or noisy ones with their clean twins (X_real and X_mean, X_noisy and X_clean): the "
+            "true PSNR on them is plotted while it learns. It is never used to choose anything.</p>"
         )
         self.validate = QLineEdit()
         self.validate.setPlaceholderText("None")
@@ -351,8 +351,8 @@ class MethodPage(Page):
         self.validate_choose.setAccessibleName("Choose the folder of clean pictures")
         self.validate_noise = QLineEdit()
         self.validate_noise.setToolTip(
-            "<p>The noise that is put on clean pictures that have no noisy twin: gaussian:25 is white noise of deviation 25 of 255, "
-            "poisson:30 that of 30 photons at white.</p>"
+            "<p>The noise that is put on clean pictures without a noisy twin: gaussian:25 is white noise of deviation "
+            "25 of 255, poisson:30 that of 30 photons at white.</p>"
         )
         self.defaults = QPushButton("Defaults")
         self.defaults.setToolTip("Forget what was set by hand under Advanced")
