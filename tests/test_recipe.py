@@ -19,7 +19,7 @@ from training.events import HeldOut, Step
 from training.job import NETWORKS, TrainError, TrainJob, read_job, write_job
 from training.launch import follow
 from training.loop import train
-from training.patches import Sampler, load_pictures, split
+from training.patches import Pool, Sampler, load_pictures
 from training.run import CHECKPOINT, begin
 
 PUBLISHED = (1.0, 0.9, 0.8, 0.7)
@@ -126,18 +126,20 @@ def test_fixed_draws_are_the_same_whenever_a_patch_comes(job, tmp_path, draws):
 
 def test_pictures_held_out_are_whole_and_never_trained_on(job, tmp_path):
     job = replace(job, scales=(1.0, 0.5), stride=16, hold_out=0.4, report_every=4)
-    learned, held = split(load_pictures(job), job.hold_out, job.seed)
-    assert (len(learned), len(held)) == (6, 4)
-    assert not {p.name for p in learned} & {p.name for p in held}
+    pool = Pool(job)
+    assert (len(pool), len(pool.held_out)) == (6, 4)
+    assert not {p.name for p in pool} & {p.name for p in pool.held_out}
     method = Watched()
     events = list(train(job, tmp_path, method=method))
     measured = [event.step for event in events if isinstance(event, HeldOut)]
     assert measured == [0, 4, 8, 10]
     assert events[0].pictures == 3
     assert len(method.seen) == 10
-    assert split(learned, 0.0, 0) == (learned, [])
+
+
+def test_of_one_picture_none_can_be_held_out(job, square):
     with pytest.raises(TrainError, match="two at least"):
-        split(held[:1], 0.5, 0)
+        Pool(replace(job, data=str(square), hold_out=0.5))
 
 
 def test_the_held_out_loss_is_measured_on_the_same_patches_each_time(job, tmp_path):

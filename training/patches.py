@@ -130,7 +130,7 @@ class Pool(Sequence[Picture]):
         self._first, self._size = min(at_start, len(self._order)), min(most, len(self._order))
         self._share = budget // (self._size + 1)
         self._present: dict[int, list[Picture]] = {}  # by position, the oldest first
-        self._next = -1  # position that is read next: number in the order, which is gone through over and over
+        self._next = 0  # position that is read next: number in the order, which is gone through over and over
         self._pictures: list[Picture] = []
         if self._first == len(self._order):
             self.turn(0)
@@ -190,9 +190,9 @@ class Pool(Sequence[Picture]):
 
     def _have(self, target: int, should_stop: Callable[[], bool]) -> None:
         """Have the newest pictures before a position in memory, and begin to read the one that is there."""
-        if target == self._next:
+        if self._present and target == self._next:
             return
-        if not self._next < target <= self._next + self._size:
+        if not self._present or not self._next < target <= self._next + self._size:
             self._begin_anew(target, should_stop)
         while self._next < target:
             pictures = self._read(self._key(self._next), should_stop)
@@ -510,21 +510,6 @@ def _nbytes(pictures: Iterable[Picture]) -> int:
 def in_channels(pixels: np.ndarray, job: TrainJob) -> np.ndarray:
     """(H, W, C) as the job's network takes it: luminance or RGB."""
     return to_grey(pixels) if job.grey else to_rgb(pixels)
-
-
-def split(pictures: Sequence[Picture], share: float, seed: int) -> tuple[list[Picture], list[Picture]]:
-    """The pictures to learn from and those held out; TrainError where none would be left.
-
-    Whole pictures with all their scales, not patches: patches of one overlap, and would be known already.
-    """
-    if not share:
-        return list(pictures), []
-    names = sorted({picture.name for picture in pictures})
-    if len(names) < 2:
-        raise TrainError("To hold some pictures out, there must be two at least")
-    count = min(max(1, round(share * len(names))), len(names) - 1)
-    held = {names[index] for index in rng_for(seed, "held out").permutation(len(names))[:count]}
-    return [p for p in pictures if p.name not in held], [p for p in pictures if p.name in held]
 
 
 def _rescaled(pixels: np.ndarray, scale: float) -> np.ndarray:
