@@ -19,6 +19,7 @@ from engine.image import Image, load_image, save_image
 from engine.methods.r2r import R2R
 from engine.noise import chen_as_published
 from models import checkpoint
+from training.job import read_job
 
 PNG = b"\x89PNG"
 
@@ -293,3 +294,26 @@ def test_a_study_that_cannot_be_made_says_why(capsys, tmp_path, monkeypatch, arg
     assert status == 2
     assert expected in said
     assert not (tmp_path / "x").exists()
+
+
+def test_the_study_of_tuning_reports_every_way_and_learns_from_no_held_out_picture(tmp_path, monkeypatch):
+    study = sys.modules["app.studies.tuning"]
+    monkeypatch.setattr(study, "WAYS", {"R2R, white": {"method": "r2r"}})
+    monkeypatch.setattr(study, "NLM", (10,))
+    folder = tmp_path / "pairs"
+    folder.mkdir()
+    rng = np.random.default_rng(0)
+    for scene in range(4):
+        clean = np.roll(picture(72, 88), 13 * scene, axis=1).astype(np.float32)
+        noisy = (clean + 0.1 * rng.standard_normal(clean.shape)).astype(np.float32)
+        save_image(Image(clean, bits=16), folder / f"scene{'abcd'[scene]}_mean.png")
+        save_image(Image(noisy, bits=16), folder / f"scene{'abcd'[scene]}_real.png")
+    choices = Choices(tmp_path / "out", [folder], steps=4, batch=2, device="cpu")
+    studies.make("tuning", choices)
+    page = (tmp_path / "out/report.md").read_text()
+    assert "| R2R, white | " in page
+    assert "OpenCV's NLM" in page
+    job = read_job(tmp_path / "out/runs/r2r-white")
+    measured = {row["name"] for row in csv.DictReader((tmp_path / "out/scores.csv").read_text().splitlines())}
+    assert set(job.held_out) == measured
+    assert len(measured) < 4

@@ -1,4 +1,4 @@
-"""Studies: the tables and plots of a published reproduction of R2R, repeated, its mistakes beside what is right.
+"""Studies: the report of a published reproduction of R2R repeated, and what "Train on my folder" gives.
 
 The reproduction is Bayya, Patwardhan, Kazmi, Kumar: Recorrupted-to-Recorrupted Image Denoising, Georgia Institute of
 Technology, 2021; the paper Pang, Zheng, Quan, Ji: Recorrupted-to-Recorrupted, CVPR 2021.
@@ -12,9 +12,10 @@ from app.studies.learning import networks
 from app.studies.real import polyu
 from app.studies.report import Choices, StudyError, figure_class
 from app.studies.synthetic import alpha, passes, sigma, tiles
+from app.studies.tuning import tuning
 
 STUDIES: Mapping[str, Callable[[Choices], None]] = {
-    study.__name__: study for study in (passes, alpha, sigma, networks, tiles, polyu)
+    study.__name__: study for study in (passes, alpha, sigma, networks, tiles, polyu, tuning)
 }
 """By name; the first line of the docstring says what each is about."""
 
