@@ -228,6 +228,8 @@ class _Training:
         elif judges and every is None:
             every = max(1, steps // 20)
         settled = dataclasses.replace(job, steps=steps, judge_every=every if judges else job.judge_every)
+        if setup.pool is not None and setup.pool.kept_out:
+            settled = dataclasses.replace(settled, held_out=tuple(sorted(setup.pool.kept_out)))
         settled = self.ranks.agree(settled)
         if settled != job and self.ranks.is_first:
             write_job(settled, self.folder)

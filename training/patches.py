@@ -94,6 +94,7 @@ class Pool(Sequence[Picture]):
     Attributes:
         job: its `minutes` and `steps` tell how fast the run is, so how often the part can change: set it once they are
             settled.
+        kept_out: names of all pictures that are not learned from but judged on.
         held_out: pictures to judge on, or windows of them, which are never learned from.
         warnings: sentences for the user; whoever reads them clears them.
     """
@@ -115,7 +116,7 @@ class Pool(Sequence[Picture]):
         decoding = int(_DECODED * 1e6 * max(sizes))
         self._readers = _READERS if _READERS * decoding <= budget // 2 else 1
         budget -= min(budget // 2, self._readers * decoding)
-        kept_out = _kept_out(self._paths, job)
+        self.kept_out = kept_out = _kept_out(self._paths, job)
         self.held_out = self._hold_out(kept_out)
         budget -= _nbytes(self.held_out)
         self._names = [name for name in self._paths if name not in kept_out]

@@ -175,7 +175,7 @@ def train(choices: Choices, run: Path, method: FixedAlpha, network: str, **detai
     if not Run(run).can_resume:
         begin(job, run)
     # Minutes became steps when it began.
-    elif replace(read_job(run), steps=steps, judge_every=None) != job:
+    elif replace(read_job(run), steps=steps, judge_every=None, held_out=()) != job:
         raise StudyError(f"{run} holds a training with other values; give another folder with -o")
     for event in follow(run, method=method):
         if type(event).__name__ in ("Step", "HeldOut", "Ended"):
