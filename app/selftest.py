@@ -1,7 +1,9 @@
-"""What `--self-test` does: open a window off screen, denoise the sample, save it and open it again."""
+"""What `--self-test` does: open a window off screen, denoise the sample, save it, open it again, and train a little."""
 
 from __future__ import annotations
 
+import os
+import shutil
 import sys
 import tempfile
 import time
@@ -13,9 +15,12 @@ from PySide6.QtWidgets import QApplication
 from app.jobs import Target
 from app.settings import Settings
 from app.window import MainWindow
+from app.wizard.training_run import TrainingRun
 from app.workspace import Workspace
 from engine import paths
 from engine.image import load_image
+from training.job import TrainJob
+from training.run import begin
 
 _PATIENCE_S = 300.0
 
@@ -27,11 +32,22 @@ class SelfTestError(RuntimeError):
 def self_test() -> int:
     """Return 0 where everything works; prints one line for each step."""
     app = QApplication([sys.argv[0]])
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            # A home of its own: a test neither reads nor changes what the user has, nor meets a training of theirs.
+            os.environ["PELLUCID_HOME"] = str(Path(folder) / "home")
+            _test(app, Path(folder))
+    except SelfTestError as error:
+        sys.stderr.write(f"self-test: {error}\n")
+        return 1
+    _say("passed")
+    return 0
+
+
+def _test(app: QApplication, folder: Path) -> None:
     sample = paths.resources() / "sample" / "coffee_noisy.tif"
     failures: list[str] = []
-    # The defaults: a test neither reads nor changes what the user has set.
     workspace = Workspace(Settings())
-    workspace.write_settings = lambda: None
     window = MainWindow(workspace)
     workspace.failed.connect(lambda sentence, details: failures.append(f"{sentence}\n{details}".strip()))
     workspace.not_opened.connect(lambda list_: failures.extend(reason for _, reason in list_.failures))
@@ -39,16 +55,11 @@ def self_test() -> int:
         window.resize(1000, 700)
         window.show()
         _say("the window is open")
-        with tempfile.TemporaryDirectory() as folder:
-            _run(app, window, sample, Path(folder) / "sample_denoised.png", failures)
-    except SelfTestError as error:
-        sys.stderr.write(f"self-test: {error}\n")
-        return 1
+        _run(app, window, sample, folder / "sample_denoised.png", failures)
+        _train(app, sample, folder, failures)
     finally:
         window.close()
         workspace.close()
-    _say("passed")
-    return 0
 
 
 def _run(app: QApplication, window: MainWindow, sample: Path, target: Path, failures: list[str]) -> None:
@@ -67,6 +78,19 @@ def _run(app: QApplication, window: MainWindow, sample: Path, target: Path, fail
     if load_image(target).pixels.shape != load_image(sample).pixels.shape:
         raise SelfTestError("the saved picture has another size")
     _say("it opens again")
+
+
+def _train(app: QApplication, sample: Path, folder: Path, failures: list[str]) -> None:
+    """A few steps in a process of their own, which is this program once more."""
+    pictures = folder / "pictures"
+    pictures.mkdir()
+    shutil.copy(sample, pictures)
+    job = TrainJob(data=str(pictures), network="unet-tiny", steps=3, batch=2, patch=32, device="cpu", name="self-test")
+    training = TrainingRun(begin(job, folder / "run"))
+    training.resume()
+    _wait(app, lambda: not training.is_live, "a training ends", failures)
+    if training.state != "finished" or not training.run.checkpoint.exists():
+        raise SelfTestError(f"the training is {training.state}: {training.message}")
 
 
 def _wait(app: QApplication, is_so: Callable[[], bool], what: str, failures: list[str]) -> None:

@@ -467,6 +467,13 @@ def test_an_earlier_training_opens_where_it_ended(main, reason, page):
     assert main.workspace.training is None
 
 
+def test_the_way_back_from_an_earlier_training_leads_to_the_folder_that_is_not_chosen_yet(main):
+    ended("old", "failed")
+    listed(main).open_button.click()
+    main.wizard.back.click()
+    assert main.wizard.number == FOLDER
+
+
 def test_an_earlier_training_is_resumed(main, qtbot):
     ended("old", "stopped")
     dialog = listed(main)

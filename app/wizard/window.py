@@ -141,7 +141,8 @@ class Wizard(QWidget):
         self.show_page(RESULT if _has_result(training) else TRAINING)
 
     def _go_back(self) -> None:
-        self.show_page(self.number - 1)
+        is_planned = self.plan.folder is not None  # not where an earlier training was opened
+        self.show_page(FOLDER if self.number == TRAINING and not is_planned else self.number - 1)
 
     def _go_on(self) -> None:
         if self.number == METHOD:
@@ -198,7 +199,7 @@ class Wizard(QWidget):
         self.next.setVisible(number < RESULT)
         self.next.setText({METHOD: "Start &training", TRAINING: "&Result"}.get(number, "&Next"))
         has_result = self.shown is not None and not is_live and self.shown.run.checkpoint.exists()
-        self.next.setEnabled(has_result if number == TRAINING else page.is_complete)
+        self.next.setEnabled(has_result if number == TRAINING else page.is_complete and self.folder.is_complete)
 
     # ---- Earlier trainings ----
 
