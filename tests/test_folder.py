@@ -85,12 +85,11 @@ def many(count: int, **known) -> list[Found]:
     return [one(f"IMG_{1000 + number}.JPG", **known) for number in range(count)]
 
 
-def view(seed: int, noise: float = 0.0) -> np.ndarray:
-    """The thumbnail of a scene; with noise, of another shot of the same scene."""
-    rng = np.random.default_rng(seed)
-    coarse = np.repeat(np.repeat(rng.uniform(20, 230, (8, 12)), 8, axis=0), 8, axis=1)
-    grey = coarse + noise * np.random.default_rng(seed + 1000).standard_normal(coarse.shape)
-    return np.repeat(np.uint8(np.clip(grey, 0, 255))[..., None], 3, axis=2)
+def view(seed: int, moved: float = 0.0) -> np.ndarray:
+    """The thumbnail of a scene; by the share `moved` another comes into it."""
+    coarse, other = (np.random.default_rng(number).uniform(20, 230, (8, 12)) for number in (seed, seed + 1000))
+    grey = np.kron((1 - moved) * coarse + moved * other, np.ones((8, 8)))
+    return np.repeat(np.uint8(grey)[..., None], 3, axis=2)
 
 
 def checked(found: Sequence[Found], held_out: Sequence[str] = (), tmp: Path | None = None, **changes) -> list[Finding]:
@@ -392,9 +391,9 @@ def test_crops_and_versions_of_a_photograph_are_one_scene_and_counted_shots_are_
 def test_shots_within_seconds_that_look_alike_are_one_scene():
     found = [
         one("1.jpg", taken=100.0, thumbnail=view(1)),
-        one("2.jpg", taken=101.0, thumbnail=np.uint8(view(1, noise=20) * 0.5)),  # underexposed
+        one("2.jpg", taken=101.0, thumbnail=np.uint8(view(1, 0.05) * 0.5)),  # underexposed
         one("3.jpg", taken=102.0, thumbnail=view(2)),
-        one("4.jpg", taken=900.0, thumbnail=view(1, noise=60)),  # came back
+        one("4.jpg", taken=900.0, thumbnail=view(1, 0.3)),  # came back
     ]
     assert scenes(found) == [["1.jpg", "2.jpg"], ["3.jpg"], ["4.jpg"]]
 
@@ -404,7 +403,7 @@ def test_copies_and_a_camera_that_never_moved_are_one_scene():
         one("copy.jpg", thumbnail=view(1)),
         one("another.jpg", thumbnail=view(1)),
         one("else.jpg", thumbnail=view(2)),
-        *(one(f"stars{hour}.jpg", taken=3600.0 * hour, thumbnail=view(3, noise=2)) for hour in range(4)),
+        *(one(f"stars{hour}.jpg", taken=3600.0 * hour, thumbnail=view(3, 0.01 * hour)) for hour in range(4)),
         one("flat1.jpg", thumbnail=np.full((64, 96, 3), 9, np.uint8)),
         one("flat2.jpg", thumbnail=np.full((64, 96, 3), 9, np.uint8)),
     ]
