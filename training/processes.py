@@ -121,7 +121,7 @@ def _started(work: Work, number: int, count: int, meeting: Path, on_gpu: bool) -
 
 def _overheard(members: list[_Member], should_stop: Callable[[], bool]) -> Generator[Event, None, None]:
     """What the first rank reports, until all have ended; raises why one failed."""
-    open_ends = {member.reports: member for member in members}
+    open_ends: dict[object, _Member] = {member.reports: member for member in members}
     failures: list[_Failure] = []
     deadline: float | None = None  # from the first failure, or the end, on
     was_asked = has_ended = False
@@ -131,12 +131,12 @@ def _overheard(members: list[_Member], should_stop: Callable[[], bool]) -> Gener
             for member in members:
                 with contextlib.suppress(OSError):
                     member.orders.send(None)
-        for reports in wait(list(open_ends), timeout=0.2):
-            assert isinstance(reports, Connection)
+        for ready in wait([member.reports for member in open_ends.values()], timeout=0.2):
+            member = open_ends[ready]
             try:
-                told = reports.recv()
+                told = member.reports.recv()
             except (EOFError, OSError):
-                member = open_ends.pop(reports)
+                del open_ends[ready]
                 member.process.join(_GRACE_S)
                 if member.process.exitcode and not has_ended:
                     told = _killed(member.process)
