@@ -12,7 +12,7 @@ from training.events import Ended, Paused, Saved, Started, Step, append
 from training.job import TrainJob
 from training.run import PAUSE, STOP, Run
 
-STEPS = 400
+STEPS = 2000
 STEP_S = 0.01
 SLOW_S = 1.0
 
