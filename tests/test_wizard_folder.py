@@ -17,8 +17,10 @@ from reports import correlated, report
 
 from app.settings import Settings
 from app.wizard import folder as page_module
-from app.wizard.folder import FindingRow, FolderPage, PictureView, measured, tick_place
+from app.wizard.findings import FindingRow
+from app.wizard.folder import FolderPage, measured
 from app.wizard.page import Plan
+from app.wizard.thumbnails import PictureView, tick_place
 from training import folder as preflight
 from training.folder import TWIN, Finding, Found
 from training.job import Preview

@@ -13,37 +13,22 @@ from typing import Any
 import cv2
 import numpy as np
 from PySide6.QtCore import (
-    QAbstractListModel,
-    QItemSelectionModel,
     QModelIndex,
-    QPersistentModelIndex,
-    QPoint,
-    QPointF,
     QRect,
-    QRectF,
     QSignalBlocker,
     QSize,
     Qt,
-    Signal,
 )
-from PySide6.QtGui import QAction, QColor, QImage, QKeySequence, QPainter, QPainterPath, QPen, QPixmap
 from PySide6.QtWidgets import (
-    QAbstractItemView,
     QCheckBox,
     QFileDialog,
-    QFrame,
     QHBoxLayout,
     QHeaderView,
     QLabel,
     QLineEdit,
-    QListView,
     QPushButton,
     QScrollArea,
-    QSizePolicy,
     QSpinBox,
-    QStyle,
-    QStyledItemDelegate,
-    QStyleOptionViewItem,
     QToolButton,
     QTreeWidget,
     QTreeWidgetItem,
@@ -51,10 +36,12 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
-from app import theme
 from app.jobs import to_screen
 from app.wizard.background import Background
+from app.wizard.crop import SIDE, CropView, pixmap_of
+from app.wizard.findings import FindingRow
 from app.wizard.page import Page, Plan
+from app.wizard.thumbnails import FOUND, PictureView
 from app.workspace import Workspace
 from engine import paths
 from engine.image import find_images, load_image
@@ -64,15 +51,10 @@ from training import folder as preflight
 from training.folder import Finding, Found, Group
 from training.job import Preview
 
-FOUND = Qt.ItemDataRole.UserRole
-
 _BATCH_S = 0.1
-_PREVIEW = 256
 _SHARE = 15
 _FINDINGS_HEIGHT = 148
 _OVERVIEW = 640
-_ITEM = QSize(102, 88)
-_TICK = 22
 
 _NOISE_WORDS = (
     "The standard deviation of the noise on a scale of 0 to 255, as it was measured in these pictures. White noise is "
@@ -154,456 +136,6 @@ def _reading(path: Path) -> Iterator[Any]:
     return pixels, overview
 
 
-# ---- The thumbnails ----
-
-
-class Pictures(QAbstractListModel):
-    """What was found, as Qt wants it; the plan says what is left out and held out."""
-
-    def __init__(self, plan: Plan, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
-        self.plan = plan
-        self.found: list[Found] = []
-        self._rows: dict[str, int] = {}
-        self._pixmaps: dict[str, QPixmap] = {}
-
-    def rowCount(self, parent: QModelIndex | QPersistentModelIndex | None = None) -> int:
-        """How many files."""
-        return 0 if parent is not None and parent.isValid() else len(self.found)
-
-    def data(self, index: QModelIndex | QPersistentModelIndex, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
-        """Name, thumbnail, tooltip, the text for screen readers, and with `FOUND` the file itself."""
-        if not index.isValid():
-            return None
-        one = self.found[index.row()]
-        if role == FOUND:
-            return one
-        if role == Qt.ItemDataRole.DisplayRole:
-            return one.name
-        if role == Qt.ItemDataRole.DecorationRole:
-            return self._pixmap(one)
-        if role == Qt.ItemDataRole.ToolTipRole:
-            return "\n".join(line for line in (one.name, _facts(one), self.state(one)) if line)
-        if role == Qt.ItemDataRole.AccessibleTextRole:
-            return f"{one.name}, {self.state(one)}"
-        return None
-
-    def state(self, one: Found) -> str:
-        """What becomes of a picture, in words."""
-        if one.problem:
-            return one.problem
-        if one.name in self.plan.left_out:
-            return "left out"
-        return "held out to judge by" if one.name in self.plan.held_out else "learned from"
-
-    def put(self, found: Iterable[Found]) -> None:
-        """Add these at the end; a name that is there already is known better now."""
-        new: list[Found] = []
-        for one in found:
-            row = self._rows.get(one.name)
-            if row is None:
-                self._rows[one.name] = len(self.found) + len(new)
-                new.append(one)
-            elif row >= len(self.found):
-                new[row - len(self.found)] = one
-            else:
-                self.found[row] = one
-                self._pixmaps.pop(one.name, None)
-                self.dataChanged.emit(self.index(row), self.index(row))
-        if new:
-            self.beginInsertRows(QModelIndex(), len(self.found), len(self.found) + len(new) - 1)
-            self.found += new
-            self.endInsertRows()
-
-    def row(self, name: str) -> int:
-        """Where a name stands; -1 if nowhere."""
-        return self._rows.get(name, -1)
-
-    def clear(self) -> None:
-        """Forget all."""
-        self.beginResetModel()
-        self.found, self._rows, self._pixmaps = [], {}, {}
-        self.endResetModel()
-
-    def refresh(self) -> None:
-        """The plan says something else of some of them."""
-        if self.found:
-            self.dataChanged.emit(self.index(0), self.index(len(self.found) - 1))
-
-    def _pixmap(self, one: Found) -> QPixmap | None:
-        if one.thumbnail is None:
-            return None
-        if one.name not in self._pixmaps:
-            self._pixmaps[one.name] = _pixmap(one.thumbnail)
-        return self._pixmaps[one.name]
-
-
-def _facts(one: Found) -> str:
-    """Size, depth, camera, ISO and noise, as far as they are known."""
-    if not one.width:
-        return ""
-    facts = [f"{one.width} × {one.height}", f"{one.bits} bits", "grey" if one.channels == 1 else "colour", one.camera]
-    facts += [f"ISO {one.iso}"] if one.iso else []
-    facts += [f"noise {one.report.sigma * 255:.1f} of 255"] if one.report is not None else []
-    return " · ".join(fact for fact in facts if fact)
-
-
-def _pixmap(pixels: np.ndarray) -> QPixmap:
-    """Of (h, w, C) uint8, C = 1 or 3."""
-    pixels = np.ascontiguousarray(pixels)
-    height, width, channels = pixels.shape
-    kind = QImage.Format.Format_Grayscale8 if channels == 1 else QImage.Format.Format_RGB888
-    return QPixmap.fromImage(QImage(pixels.data, width, height, channels * width, kind))
-
-
-class _Delegate(QStyledItemDelegate):
-    """Draws a thumbnail, its tick, and what is held out or cannot be read."""
-
-    def sizeHint(self, option: QStyleOptionViewItem, index: QModelIndex | QPersistentModelIndex) -> QSize:
-        return _ITEM
-
-    def paint(
-        self, painter: QPainter, option: QStyleOptionViewItem, index: QModelIndex | QPersistentModelIndex
-    ) -> None:
-        one: Found = index.data(FOUND)
-        view = self.parent()
-        assert isinstance(view, PictureView)
-        plan, colors = view.pictures.plan, theme.colors()
-        is_used = not one.problem and one.name not in plan.left_out
-        painter.save()
-        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
-        frame = option.rect.adjusted(2, 2, -2, -2)
-        is_selected = bool(option.state & QStyle.StateFlag.State_Selected)
-        if is_selected or option.state & QStyle.StateFlag.State_MouseOver:
-            fill = QColor(colors.accent)
-            fill.setAlphaF(0.45 if is_selected else 0.15)
-            painter.setPen(Qt.PenStyle.NoPen)
-            painter.setBrush(fill)
-            painter.drawRoundedRect(frame, 4, 4)
-        if index == view.currentIndex():
-            painter.setPen(QPen(QColor(colors.accent_hover), 2))
-            painter.setBrush(Qt.BrushStyle.NoBrush)
-            painter.drawRoundedRect(frame.adjusted(1, 1, -1, -1), 4, 4)
-        room = frame.adjusted(3, 3, -3, -3)
-        pixmap = index.data(Qt.ItemDataRole.DecorationRole)
-        if pixmap is not None:
-            size = pixmap.size().scaled(room.size(), Qt.AspectRatioMode.KeepAspectRatio)
-            place = QStyle.alignedRect(option.direction, Qt.AlignmentFlag.AlignCenter, size, room)
-            painter.setOpacity(1.0 if is_used else 0.25)
-            painter.drawPixmap(place, pixmap)
-            painter.setOpacity(1.0)
-        else:
-            painter.setPen(QPen(QColor(colors.line), 1, Qt.PenStyle.DashLine))
-            painter.setBrush(Qt.BrushStyle.NoBrush)
-            painter.drawRoundedRect(room, 3, 3)
-            painter.setPen(QColor(colors.muted))
-            text = painter.fontMetrics().elidedText(one.name, Qt.TextElideMode.ElideMiddle, room.width() - 6)
-            painter.drawText(room, Qt.AlignmentFlag.AlignCenter, text)
-        if one.problem:
-            draw_sign(painter, "stop", tick_place(option.rect))
-        else:
-            _draw_tick(painter, is_used, tick_place(option.rect))
-        below = room.bottomLeft()
-        if is_used and one.name in plan.held_out:
-            below = _draw_word(painter, "held out", below, colors.done)
-        if is_used and plan.preview is not None and plan.preview.name == one.name:
-            _draw_word(painter, "preview", below, colors.accent)
-        painter.restore()
-
-
-def tick_place(item: QRect) -> QRect:
-    """Where in an item's rectangle its tick is."""
-    return QRect(item.left() + 5, item.top() + 5, _TICK, _TICK)
-
-
-def _draw_tick(painter: QPainter, is_on: bool, place: QRect) -> None:
-    box = QRectF(place).adjusted(3, 3, -3, -3)
-    painter.setPen(QPen(QColor(255, 255, 255), 1.5))
-    fill = QColor(theme.colors().accent) if is_on else QColor(0, 0, 0, 140)
-    painter.setBrush(fill)
-    painter.drawRoundedRect(box, 3, 3)
-    if is_on:
-        painter.setPen(QPen(QColor(255, 255, 255), 2, Qt.PenStyle.SolidLine, Qt.PenCapStyle.RoundCap))
-        x, y = box.left(), box.top()
-        painter.drawPolyline([QPointF(x + 4, y + 8.5), QPointF(x + 7, y + 11.5), QPointF(x + 12, y + 5)])
-
-
-def _draw_word(painter: QPainter, text: str, bottom_left: QPoint, color: str) -> QPoint:
-    """Draw a badge of a word; return where the next one goes, above it."""
-    painter.save()
-    font = painter.font()
-    font.setPixelSize(10)
-    painter.setFont(font)
-    size = painter.fontMetrics().size(0, text) + QSize(8, 2)
-    badge = QRect(bottom_left.x(), bottom_left.y() - size.height() + 1, size.width(), size.height())
-    painter.setPen(Qt.PenStyle.NoPen)
-    painter.setBrush(QColor(color))
-    painter.drawRoundedRect(badge, 3, 3)
-    painter.setPen(QColor(255, 255, 255))
-    painter.drawText(badge, Qt.AlignmentFlag.AlignCenter, text)
-    painter.restore()
-    return badge.topLeft() - QPoint(0, 3)
-
-
-def draw_sign(painter: QPainter, kind: str, place: QRect) -> None:
-    """The sign of a finding: a square for what stops, a triangle for a warning, a disc for a note."""
-    colors = theme.colors()
-    box = QRectF(place).adjusted(2, 2, -2, -2)
-    painter.setPen(Qt.PenStyle.NoPen)
-    painter.setBrush(QColor({"stop": colors.failed, "warn": colors.warning}.get(kind, colors.running)))
-    if kind == "stop":
-        painter.drawRoundedRect(box, 3, 3)
-    elif kind == "warn":
-        painter.drawPolygon([QPointF(box.center().x(), box.top()), box.bottomRight(), box.bottomLeft()])
-    else:
-        painter.drawEllipse(box)
-    font = painter.font()
-    font.setPixelSize(max(9, round(box.height() * 0.66)))
-    font.setBold(True)
-    painter.setFont(font)
-    painter.setPen(QColor(255, 255, 255))
-    down = 2 if kind == "warn" else 0
-    painter.drawText(box.adjusted(0, down, 0, down), Qt.AlignmentFlag.AlignCenter, "i" if kind == "note" else "!")
-
-
-class PictureView(QListView):
-    """Thumbnails: the tick leaves a picture out or takes it in, several can be selected, one is shown large."""
-
-    toggle_asked = Signal(object)
-    """Names of pictures that are to be left out or taken in."""
-
-    hold_asked = Signal(object)
-    """Names of pictures that are to be held out, or learned from."""
-
-    def __init__(self, plan: Plan, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
-        self.pictures = Pictures(plan, self)
-        self.empty = ""
-        self.setAccessibleName("Pictures of the folder")
-        self.setModel(self.pictures)
-        self.setItemDelegate(_Delegate(self))
-        self.setViewMode(QListView.ViewMode.IconMode)
-        self.setMovement(QListView.Movement.Static)
-        self.setResizeMode(QListView.ResizeMode.Adjust)
-        self.setUniformItemSizes(True)
-        self.setGridSize(_ITEM)
-        self.setSelectionMode(QAbstractItemView.SelectionMode.ExtendedSelection)
-        self.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
-        self.setVerticalScrollMode(QAbstractItemView.ScrollMode.ScrollPerPixel)
-        self.setMouseTracking(True)
-        self.setAcceptDrops(False)  # the page takes what is dropped
-        self.setContextMenuPolicy(Qt.ContextMenuPolicy.ActionsContextMenu)
-        self.toggle = self._action("Leave out or take in", Qt.Key.Key_Space, self.toggle_asked)
-        self.hold = self._action("Hold out to judge by, or learn from", Qt.Key.Key_H, self.hold_asked)
-
-    def _action(self, text: str, key: Qt.Key, asked: Any) -> QAction:
-        action = QAction(text, self)
-        action.setShortcut(QKeySequence(key))
-        action.setShortcutContext(Qt.ShortcutContext.WidgetShortcut)
-        action.triggered.connect(lambda: asked.emit(self.selected()))
-        self.addAction(action)
-        return action
-
-    def selected(self) -> list[str]:
-        """Names of the selected pictures that can be used."""
-        found = [index.data(FOUND) for index in self.selectedIndexes()]
-        return [one.name for one in found if not one.problem]
-
-    def select(self, names: Iterable[str]) -> None:
-        """Select these pictures and show the first of them."""
-        rows = sorted(row for row in map(self.pictures.row, names) if row >= 0)
-        chosen = self.selectionModel()
-        chosen.clearSelection()
-        for row in rows:
-            chosen.select(self.pictures.index(row), QItemSelectionModel.SelectionFlag.Select)
-        if rows:
-            first = self.pictures.index(rows[0])
-            chosen.setCurrentIndex(first, QItemSelectionModel.SelectionFlag.NoUpdate)
-            self.scrollTo(first)
-
-    def mousePressEvent(self, event) -> None:
-        """A tick acts on its picture, or on all selected ones if that is one of them; the selection stays."""
-        place = event.position().toPoint()
-        index = self.indexAt(place)
-        if event.button() == Qt.MouseButton.LeftButton and index.isValid():
-            one: Found = index.data(FOUND)
-            if not one.problem and tick_place(self.visualRect(index)).contains(place):
-                names = self.selected()
-                self.toggle_asked.emit(names if one.name in names else [one.name])
-                return
-        super().mousePressEvent(event)
-
-    def mouseDoubleClickEvent(self, event) -> None:
-        """Two clicks are two clicks."""
-        self.mousePressEvent(event)
-
-    def paintEvent(self, event) -> None:
-        """Say what to do while there is nothing to show."""
-        super().paintEvent(event)
-        if not self.pictures.found and self.empty:
-            painter = QPainter(self.viewport())
-            painter.setPen(QColor(theme.colors().muted))
-            room = self.viewport().rect().adjusted(24, 24, -24, -24)
-            painter.drawText(room, Qt.AlignmentFlag.AlignCenter | Qt.TextFlag.TextWordWrap, self.empty)
-
-
-# ---- The place of the preview ----
-
-
-class CropView(QWidget):
-    """A picture made small, and a square in it that is moved by mouse or arrow keys."""
-
-    placed = Signal(int, int)
-    """Left and top of the square, in pixels of the picture."""
-
-    def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
-        self.square: QRect | None = None
-        self._pixmap: QPixmap | None = None
-        self._size = QSize()
-        self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
-        self.setAccessibleName("Place of the preview")
-        self.setMinimumHeight(110)
-        self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Expanding)
-
-    def sizeHint(self) -> QSize:
-        """Room for a picture of 3:2."""
-        return QSize(300, 200)
-
-    def show_picture(self, pixels: np.ndarray | None, size: QSize) -> None:
-        """Show (h, w, C) uint8 of a picture that has `size` pixels; None shows nothing."""
-        self._pixmap, self._size = None if pixels is None else _pixmap(pixels), size
-        self.update()
-
-    def show_square(self, square: QRect | None) -> None:
-        """Mark a square of the picture; None for none."""
-        self.square = square
-        self.update()
-
-    def _room(self) -> QRectF:
-        """Where the picture is."""
-        size = self._size.scaled(self.size() - QSize(4, 4), Qt.AspectRatioMode.KeepAspectRatio)
-        return QRectF(QStyle.alignedRect(self.layoutDirection(), Qt.AlignmentFlag.AlignCenter, size, self.rect()))
-
-    def paintEvent(self, event) -> None:
-        """The picture, darker around the square."""
-        painter = QPainter(self)
-        painter.setRenderHints(QPainter.RenderHint.Antialiasing | QPainter.RenderHint.SmoothPixmapTransform)
-        painter.fillRect(self.rect(), QColor(theme.colors().canvas))
-        if self._pixmap is not None:
-            room = self._room()
-            painter.drawPixmap(room, self._pixmap, QRectF(self._pixmap.rect()))
-            if self.square is not None:
-                scale = room.width() / self._size.width()
-                inside = QRectF(self.square)
-                inside = QRectF(inside.topLeft() * scale + room.topLeft(), inside.size() * scale)
-                around = QPainterPath()
-                around.addRect(room)
-                hole = QPainterPath()
-                hole.addRect(inside)
-                painter.fillPath(around - hole, QColor(0, 0, 0, 110))
-                painter.setPen(QPen(QColor(255, 255, 255), 3))
-                painter.drawRect(inside)
-                painter.setPen(QPen(QColor(theme.colors().accent), 1.5))
-                painter.drawRect(inside)
-        if self.hasFocus():
-            painter.setPen(QPen(QColor(theme.colors().accent_hover), 1))
-            painter.drawRect(self.rect().adjusted(0, 0, -1, -1))
-
-    def mousePressEvent(self, event) -> None:
-        """Bring the square's middle there."""
-        if self._pixmap is None or not event.buttons() & Qt.MouseButton.LeftButton:
-            return
-        room = self._room()
-        place = (event.position() - room.topLeft()) * (self._size.width() / max(room.width(), 1.0))
-        self._move_to(round(place.x() - self._side() / 2), round(place.y() - self._side() / 2))
-
-    mouseMoveEvent = mousePressEvent
-
-    def keyPressEvent(self, event) -> None:
-        """Move the square a quarter of its side; with Shift by a few pixels."""
-        steps = {Qt.Key.Key_Left: (-1, 0), Qt.Key.Key_Right: (1, 0), Qt.Key.Key_Up: (0, -1), Qt.Key.Key_Down: (0, 1)}
-        step = steps.get(event.key())
-        if step is None or self._pixmap is None:
-            super().keyPressEvent(event)
-            return
-        by = 8 if event.modifiers() & Qt.KeyboardModifier.ShiftModifier else self._side() // 4
-        square = self.square or self._middle()
-        self._move_to(square.left() + by * step[0], square.top() + by * step[1])
-
-    def focusInEvent(self, event) -> None:
-        """Show the frame."""
-        super().focusInEvent(event)
-        self.update()
-
-    def focusOutEvent(self, event) -> None:
-        """Hide the frame."""
-        super().focusOutEvent(event)
-        self.update()
-
-    def _side(self) -> int:
-        return min(_PREVIEW, self._size.width(), self._size.height())
-
-    def _middle(self) -> QRect:
-        side = self._side()
-        return QRect((self._size.width() - side) // 2, (self._size.height() - side) // 2, side, side)
-
-    def _move_to(self, left: int, top: int) -> None:
-        side = self._side()
-        left = min(max(left, 0), self._size.width() - side)
-        top = min(max(top, 0), self._size.height() - side)
-        self.show_square(QRect(left, top, side, side))
-        self.placed.emit(left, top)
-
-
-# ---- Findings ----
-
-
-class _Sign(QWidget):
-    """The sign of a finding."""
-
-    def __init__(self, kind: str) -> None:
-        super().__init__()
-        self._kind = kind
-        self.setFixedSize(22, 22)
-
-    def paintEvent(self, event) -> None:
-        painter = QPainter(self)
-        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
-        draw_sign(painter, self._kind, self.rect())
-
-
-class FindingRow(QWidget):
-    """One finding: its sign and sentence, and buttons for the pictures that it is about."""
-
-    show_asked = Signal(object)
-    leave_out_asked = Signal(object)
-
-    def __init__(self, finding: Finding, can_show: bool, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
-        self.finding = finding
-        words = {"stop": "Must be settled", "warn": "Warning"}
-        self.text = QLabel(finding.sentence)
-        self.text.setWordWrap(True)
-        self.text.setAccessibleName(f"{words.get(finding.kind, 'Note')}: {finding.sentence}")
-        layout = QHBoxLayout(self)
-        layout.setContentsMargins(0, 0, 0, 0)
-        layout.addWidget(_Sign(finding.kind), 0, Qt.AlignmentFlag.AlignTop)
-        layout.addWidget(self.text, 1)
-        self.show_them = QToolButton()
-        self.show_them.setText("Show")
-        self.show_them.setAccessibleName("Show these pictures")
-        self.show_them.setToolTip("Select the pictures that this is about")
-        self.show_them.clicked.connect(lambda: self.show_asked.emit(finding.names))
-        self.leave_out = QToolButton()
-        self.leave_out.setText("Leave these out")
-        self.leave_out.setToolTip("Do not use the pictures that this is about")
-        self.leave_out.clicked.connect(lambda: self.leave_out_asked.emit(finding.names))
-        for button, is_offered in ((self.show_them, can_show), (self.leave_out, finding.can_leave_out)):
-            layout.addWidget(button, 0, Qt.AlignmentFlag.AlignTop)
-            button.setVisible(is_offered)
-
-
 # ---- The page ----
 
 
@@ -635,116 +167,12 @@ class FolderPage(Page):
         self._looking, self._reading = Background("looking at a folder", self), Background("reading a picture", self)
         self.setAcceptDrops(True)
 
-        self.path = QLineEdit()
-        self.path.setPlaceholderText("Drop a folder of noisy pictures here, or choose one")
-        self.path.setAcceptDrops(False)
-        self.choose = QPushButton("&Choose…")
-        self.choose.setToolTip("Choose the folder of noisy pictures to learn from")
-        self.recursive = QCheckBox("&With folders inside it")
-        self.recursive.setToolTip("Whether the pictures of the folders inside it belong to it")
-        self.recursive.setChecked(plan.recursive)
-        self.summary = QLabel("No folder chosen yet")
-        self.noise = QLabel()
-        self.noise.setObjectName("muted")
-        self.noise.setToolTip(f"<p>{_NOISE_WORDS}</p>")
-        self.view = PictureView(plan)
-        self.view.empty = (
-            "Drop a folder of your own noisy pictures here.\n\nTen or more of one camera are a good start."
-        )
-        self._findings = QVBoxLayout()
-        self._findings.setContentsMargins(0, 0, 0, 0)
-        self._findings.setSpacing(4)
-        inside = QWidget()
-        inside.setLayout(self._findings)
-        self._scroll = QScrollArea()
-        self._scroll.setWidget(inside)
-        self._scroll.setWidgetResizable(True)
-        self._scroll.setFrameShape(QFrame.Shape.NoFrame)
-        self._scroll.setAccessibleName("What was found")
-        self._scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        self._scroll.hide()
-
-        self.groups = QTreeWidget()
-        self.groups.setHeaderLabels(["Camera and ISO", "Pictures", "Noise"])
-        self.groups.setAccessibleName("Groups by camera and ISO")
-        self.groups.setToolTip(
-            "<p>Pictures of one camera at one ISO have noise that is alike. Untick a group to leave it out.</p>"
-        )
-        self.groups.setRootIsDecorated(False)
-        self.groups.setUniformRowHeights(True)
-        self.groups.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
-        header = self.groups.header()
-        header.setStretchLastSection(False)
-        header.setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
-        header.setSectionResizeMode(0, QHeaderView.ResizeMode.Stretch)
-        self.groups.setMinimumHeight(84)
-        self.share = QSpinBox()
-        self.share.setRange(0, 50)
-        self.share.setValue(_SHARE)
-        self.share.setSuffix(" %")
-        about = (
-            "<p>These pictures are not learned from. On them the tuned model is compared with the one it began "
-            "with, so that it is kept only if it is better. Whole scenes are held out, of every group.</p>"
-            "<p>Select pictures and press H to choose them by hand.</p>"
-        )
-        self.share.setToolTip(about)
-        self.held = QLabel()
-        self.held.setObjectName("muted")
-        self.again = QToolButton()
-        self.again.setText("Automatic")
-        self.again.setAccessibleName("Choose the held-out pictures automatically")
-        self.again.setToolTip("Forget what was chosen by hand")
-        self.again.hide()
-        self.crop = CropView()
-        self.crop.setToolTip(
-            "<p>A square of one picture is shown while it learns: before, as the start denoises it, "
-            "and now. Click or drag to choose it, or use the arrow keys.</p>"
-        )
-        self.detail = QLabel()
-        self.detail.setFixedSize(128, 128)
-        self.detail.setAccessibleName("The chosen square")
-        self.caption = QLabel()
-        self.caption.setObjectName("muted")
-        self.caption.setWordWrap(True)
-        self.caption.setAlignment(Qt.AlignmentFlag.AlignTop)
-
-        top = QHBoxLayout()
-        label = QLabel("&Folder")
-        label.setBuddy(self.path)
-        for widget in (label, self.path, self.choose, self.recursive):
-            top.addWidget(widget, 1 if widget is self.path else 0)
-        left = QVBoxLayout()
-        left.setSpacing(6)
-        for widget in (self.summary, self.noise, self.view, self._scroll):
-            left.addWidget(widget, 1 if widget is self.view else 0)
-        holding = QHBoxLayout()
-        label = QLabel("&Held out to judge by")
-        label.setBuddy(self.share)
-        label.setToolTip(about)
-        for widget in (label, self.share, self.held, self.again):
-            holding.addWidget(widget, 1 if widget is self.held else 0)
-        preview = QLabel("Pre&view while it learns")
-        preview.setObjectName("heading")
-        preview.setBuddy(self.crop)
-        chosen = QHBoxLayout()
-        chosen.addWidget(self.detail, 0, Qt.AlignmentFlag.AlignTop)
-        chosen.addWidget(self.caption, 1)
-        self._panel = QWidget()
-        self._panel.setFixedWidth(320)
-        right = QVBoxLayout(self._panel)
-        right.setContentsMargins(0, 0, 0, 0)
-        right.setSpacing(6)
-        right.addWidget(self.groups, 2)
-        right.addLayout(holding)
-        right.addWidget(preview)
-        right.addWidget(self.crop, 3)
-        right.addLayout(chosen)
+        layout = QVBoxLayout(self)
+        layout.addLayout(self._build_top())
         middle = QHBoxLayout()
         middle.setSpacing(12)
-        middle.addLayout(left, 1)
-        middle.addWidget(self._panel)
-        layout = QVBoxLayout(self)
-        layout.addLayout(top)
+        middle.addLayout(self._build_left(), 1)
+        middle.addWidget(self._build_right())
         layout.addLayout(middle, 1)
 
         self.path.returnPressed.connect(self._typed)
@@ -758,6 +186,110 @@ class FolderPage(Page):
         self.again.clicked.connect(self._hold_automatically)
         self.crop.placed.connect(self._place)
         self._show_state()
+
+    def _build_top(self) -> QHBoxLayout:
+        """Which folder."""
+        self.path = QLineEdit()
+        self.path.setPlaceholderText("Drop a folder of noisy pictures here, or choose one")
+        self.path.setToolTip("The folder of noisy pictures to learn from; Enter looks at it")
+        self.path.setAcceptDrops(False)
+        self.choose = QPushButton("&Choose…")
+        self.choose.setToolTip("Choose the folder of noisy pictures to learn from")
+        self.recursive = QCheckBox("&With folders inside it")
+        self.recursive.setToolTip("Whether the pictures of the folders inside it belong to it")
+        self.recursive.setChecked(self.plan.recursive)
+        top = QHBoxLayout()
+        for widget in (_label("&Folder", self.path), self.path, self.choose, self.recursive):
+            top.addWidget(widget, 1 if widget is self.path else 0)
+        return top
+
+    def _build_left(self) -> QVBoxLayout:
+        """What is in it: counts, thumbnails and findings."""
+        self.summary = QLabel("No folder chosen yet")
+        self.noise = QLabel()
+        self.noise.setObjectName("muted")
+        self.noise.setToolTip(f"<p>{_NOISE_WORDS}</p>")
+        self.view = PictureView(self.plan)
+        self.view.empty = (
+            "Drop a folder of your own noisy pictures here.\n\nTen or more of one camera are a good start."
+        )
+        self._inside = QWidget()
+        self._findings = QVBoxLayout(self._inside)
+        self._findings.setContentsMargins(0, 0, 0, 0)
+        self._findings.setSpacing(4)
+        self._scroll = QScrollArea()
+        self._scroll.setWidget(self._inside)
+        self._scroll.setWidgetResizable(True)
+        self._scroll.setAccessibleName("What was found")
+        self._scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        self._scroll.hide()
+        left = QVBoxLayout()
+        left.setSpacing(6)
+        for widget in (self.summary, self.noise, self.view, self._scroll):
+            left.addWidget(widget, 1 if widget is self.view else 0)
+        return left
+
+    def _build_right(self) -> QWidget:
+        """Groups, what is held out, and the preview."""
+        self.groups = QTreeWidget()
+        self.groups.setHeaderLabels(["Camera and ISO", "Pictures", "Noise"])
+        self.groups.setAccessibleName("Groups by camera and ISO")
+        self.groups.setToolTip(
+            "<p>Pictures of one camera at one ISO have noise that is alike. Untick a group to leave it out.</p>"
+        )
+        self.groups.setRootIsDecorated(False)
+        self.groups.setUniformRowHeights(True)
+        self.groups.setMinimumHeight(84)
+        header = self.groups.header()
+        header.setStretchLastSection(False)
+        header.setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
+        header.setSectionResizeMode(0, QHeaderView.ResizeMode.Stretch)
+        self.share = QSpinBox()
+        self.share.setRange(0, 50)
+        self.share.setValue(_SHARE)
+        self.share.setSuffix(" %")
+        self.share.setToolTip(
+            "<p>These pictures are not learned from. On them the tuned model is compared with the one it began with, "
+            "so that it is kept only if it is better. Whole scenes are held out, of every group.</p>"
+            "<p>Select pictures and press H to choose them by hand.</p>"
+        )
+        self.held = QLabel()
+        self.held.setObjectName("muted")
+        self.again = QToolButton()
+        self.again.setText("Automatic")
+        self.again.setAccessibleName("Choose the held-out pictures automatically")
+        self.again.setToolTip("Forget what was chosen by hand")
+        holding = QHBoxLayout()
+        for widget in (_label("&Held out to judge by", self.share), self.share, self.held, self.again):
+            holding.addWidget(widget, 1 if widget is self.held else 0)
+        self.crop = CropView()
+        self.crop.setToolTip(
+            "<p>A square of one picture is shown while it learns: before, as the start denoises it, and now. Click or "
+            "drag to choose it, or use the arrow keys.</p>"
+        )
+        preview = _label("Pre&view while it learns", self.crop)
+        preview.setObjectName("heading")
+        self.detail = QLabel()
+        self.detail.setFixedSize(128, 128)
+        self.detail.setAccessibleName("The chosen square")
+        self.caption = QLabel()
+        self.caption.setObjectName("muted")
+        self.caption.setWordWrap(True)
+        self.caption.setAlignment(Qt.AlignmentFlag.AlignTop)
+        chosen = QHBoxLayout()
+        chosen.addWidget(self.detail, 0, Qt.AlignmentFlag.AlignTop)
+        chosen.addWidget(self.caption, 1)
+        self._panel = QWidget()
+        self._panel.setFixedWidth(320)
+        right = QVBoxLayout(self._panel)
+        right.setContentsMargins(0, 0, 0, 0)
+        right.setSpacing(6)
+        right.addWidget(self.groups, 2)
+        right.addLayout(holding)
+        right.addWidget(preview)
+        right.addWidget(self.crop, 3)
+        right.addLayout(chosen)
+        return self._panel
 
     # What the frame asks
 
@@ -925,7 +457,7 @@ class FolderPage(Page):
             one = next((one for one in used if one.name in plan.held_out), next(iter(used), None))
             plan.preview = None
             if one is not None:
-                side = min(_PREVIEW, one.width, one.height)
+                side = min(SIDE, one.width, one.height)
                 plan.preview = Preview(one.name, (one.width - side) // 2, (one.height - side) // 2, side)
         if not self.view.currentIndex().isValid():
             self._show_picture(self._found[plan.preview.name] if plan.preview is not None else None)
@@ -987,7 +519,7 @@ class FolderPage(Page):
         if self._pixels is not None:
             rows = slice(square.top(), square.top() + square.height())
             columns = slice(square.left(), square.left() + square.width())
-            cut = _pixmap(self._pixels[rows, columns])
+            cut = pixmap_of(self._pixels[rows, columns])
             self.detail.setPixmap(
                 cut.scaled(
                     self.detail.size(), Qt.AspectRatioMode.KeepAspectRatio, Qt.TransformationMode.SmoothTransformation
@@ -1018,8 +550,7 @@ class FolderPage(Page):
 
     def _fit_findings(self) -> None:
         """As high as they are, to a limit."""
-        inside = self._scroll.widget()
-        height = inside.layout().heightForWidth(max(self._scroll.viewport().width(), 200))
+        height = self._findings.heightForWidth(max(self._scroll.viewport().width(), 200))
         self._scroll.setFixedHeight(min(_FINDINGS_HEIGHT, max(height, 26)))
 
     def resizeEvent(self, event) -> None:
@@ -1064,11 +595,22 @@ class FolderPage(Page):
             self.summary.setText(_counts(plan, used))
             self.noise.setText("" if self._noise is None else _noise_said(self._noise, used))
         held = len(plan.held_out - plan.left_out)
-        self.held.setText(f"{held} of {len(used)}{', by hand' if self._held_by_hand else ''}" if used else "")
+        self.held.setText(
+            f"{held} of {len(used)}{', by hand' if self._held_by_hand else ''}"
+            if used and self._look_job is None
+            else ""
+        )
         self.again.setVisible(self._held_by_hand)
         self.share.setVisible(not self._held_by_hand)
         self._panel.setVisible(self._looking_at is not None)
         self.changed.emit()
+
+
+def _label(text: str, buddy: QWidget) -> QLabel:
+    label = QLabel(text)
+    label.setBuddy(buddy)
+    label.setToolTip(buddy.toolTip())
+    return label
 
 
 def _counts(plan: Plan, used: Sequence[Found]) -> str:

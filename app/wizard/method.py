@@ -221,6 +221,22 @@ class MethodPage(Page):
         self._rest.setInterval(400)
         self._rest.timeout.connect(self._time)
 
+        self._build()
+        self.use.clicked.connect(self._use_proposal)
+        self.method.activated.connect(self._choose_method)
+        self.start.activated.connect(self._choose_start)
+        self.network.activated.connect(self._choose_network)
+        self.budget.buttonToggled.connect(self._collect)
+        self.hours.valueChanged.connect(lambda: self._set_time(self.best))
+        self.minutes.valueChanged.connect(lambda: self._set_time(self.own))
+        self.name.textEdited.connect(self._name_it)
+        self.fold.toggled.connect(self._unfold)
+        workspace.models_changed.connect(self._ask_facts)
+        self._unfold(False)
+        self._ask_facts()
+
+    def _build(self) -> None:
+        """The form, and below it what stands in the way."""
         self.reason = QLabel()
         self.reason.setWordWrap(True)
         self.use = QPushButton("&Use what is proposed")
@@ -315,20 +331,8 @@ class MethodPage(Page):
                 widget.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
                 widget.installEventFilter(self)
 
-        self.use.clicked.connect(self._use_proposal)
-        self.method.activated.connect(self._choose_method)
-        self.start.activated.connect(self._choose_start)
-        self.network.activated.connect(self._choose_network)
-        self.budget.buttonToggled.connect(self._collect)
-        self.hours.valueChanged.connect(lambda: self._set_time(self.best))
-        self.minutes.valueChanged.connect(lambda: self._set_time(self.own))
-        self.name.textEdited.connect(self._name_it)
-        self.fold.toggled.connect(self._unfold)
-        workspace.models_changed.connect(self._ask_facts)
-        self._unfold(False)
-        self._ask_facts()
-
     def _build_advanced(self) -> QWidget:
+        """What hardly anybody has to touch."""
         self.controls: dict[str, Control] = {}
         self.params: dict[str, Control] = {}
         self.device = _combo("Where it is computed")
