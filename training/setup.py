@@ -326,14 +326,15 @@ def _validation(job: TrainJob) -> list[tuple[Window, np.ndarray]]:
     corruption = Corruption.parse(job.validate_noise)
     for path in list(twins or paths)[:_VALIDATED]:
         image = load_image(path)
-        pixels = in_channels(image.pixels, job)
+        black, white = image.levels
+        pixels = in_channels((image.pixels - black) / (white - black), job)
         top, left = (max(0, (side - _VALIDATED_SIDE) // 2) for side in pixels.shape[:2])
 
         def middle(pixels: np.ndarray, top: int = top, left: int = left) -> np.ndarray:
             return pixels[top : top + _VALIDATED_SIDE, left : left + _VALIDATED_SIDE]
 
         if path in twins:
-            clean = in_channels(load_image(twins[path]).pixels, job)
+            clean = in_channels((load_image(twins[path]).pixels - black) / (white - black), job)
             if clean.shape != pixels.shape:
                 raise TrainError(f"{twins[path].name} is not of the same size as {path.name}; leave the pair out")
             report = estimate_noise(pixels)
