@@ -36,7 +36,7 @@ _MEASURED = 2_000_000  # pixels; sigma of whole camera pictures is within 3 % of
 # Seconds of one core that reading takes: constants, so that the same job has the same pictures on any machine.
 _DECODING, _ADDING = 0.025, 0.1  # a megapixel; adding noise
 _MEASURING = (0.1, 0.2)  # its noise; and a megapixel that is looked at
-_START_S = 30.0  # of reading before the first step
+_START_S = 24.0  # of reading before the first step
 _READERS = 2  # at the start, where there is memory for it
 _READING = 0.25  # of a core while it learns
 _FASTEST = 6400  # patches a second, where nothing tells how fast the run is
@@ -337,7 +337,7 @@ class Pool(Sequence[Picture]):
 
 
 def load_pictures(job: TrainJob) -> list[Picture]:
-    """All usable pictures of the job's folder at once, for a grid; TrainError says why there are none.
+    """All usable pictures of the job's folder at once; TrainError says why there are none.
 
     With `job.noise` and not `job.fresh`, the noise is added here, once: no later step can reach a clean pixel. Of
     `job.scales` each makes a picture of its own, with noise of its own. Of a folder larger than the budget a window of
@@ -366,7 +366,7 @@ def load_clean(job: TrainJob) -> list[Picture]:
 
 def _usable(job: TrainJob) -> dict[str, Path]:
     """The pictures of the job's folder that are to be used, by their names below it; cameras repeat file names."""
-    paths = find_images([Path(job.data)], recursive=True)
+    paths = find_images([Path(job.data)], recursive=job.recursive)
     if job.noise is None and paths:
         paths = [path for path in paths if not is_reference(path)]
         if not paths:
