@@ -349,7 +349,7 @@ def test_a_plateau_lowers_the_rate_and_the_third_ends_the_run(job, tmp_path):
     job = replace(job, steps=400, learning_rate=1e-9, judge_every=1, report_every=1, patience=2, schedule="plateau")
     events = list(train(job, tmp_path))
     assert events[-1].step < 60
-    rates = {float(f"{event.learning_rate / min(1, (event.step) / 200):.3g}") for event in of(Step, events)}
+    rates = {float(f"{event.learning_rate / min(1, event.step / 40):.3g}") for event in of(Step, events)}
     assert len(rates) == 3
 
 

@@ -86,6 +86,8 @@ class Judged:
         band_db: half-width of its 95 % band.
         gain_db: over what is to be beaten; None as above.
         gain_band_db: half-width of that one's.
+        gain, gain_band: the same as parts of the noise's power, by which the squared error is smaller; known also where
+            the noise is not known well enough for dB.
         structure: what correlates in the residual other than the noise does, in parts of the noise's power.
         reason: why there is no number, or "".
     """
@@ -97,6 +99,8 @@ class Judged:
     gain_band_db: float | None
     structure: float | None = None
     reason: str = ""
+    gain: float | None = None
+    gain_band: float | None = None
 
 
 @dataclass(frozen=True)
@@ -134,7 +138,7 @@ class Verdict:
 
     Attributes:
         is_better: by the held-out pictures, beyond the estimate's uncertainty.
-        gain_db, gain_band_db: as in `Judged`.
+        gain_db, gain_band_db, gain, gain_band: as in `Judged`.
         against: name of what it was judged against; "" for the noisy pictures themselves.
         reason: one sentence for the user.
     """
@@ -145,6 +149,8 @@ class Verdict:
     gain_band_db: float | None
     against: str
     reason: str
+    gain: float | None = None
+    gain_band: float | None = None
 
 
 @dataclass(frozen=True)

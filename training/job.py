@@ -51,6 +51,7 @@ class TrainJob:
 
     Attributes:
         data: folder of noisy pictures, or of clean ones where `noise` is given.
+        recursive: whether the folders in it belong to it.
         noise: synthetic noise put on the pictures before anything else sees them, for example "gaussian:0-75".
         network: one of `NETWORKS` or of the method's own; None for the method's default.
         fresh: draw that noise anew for each patch; otherwise each picture has one realisation for ever.
@@ -96,6 +97,7 @@ class TrainJob:
     data: str
     method: str = "r2r"
     network: str | None = None
+    recursive: bool = True
     noise: str | None = None
     fresh: bool = False
     validate: str | None = None

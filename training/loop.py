@@ -52,6 +52,9 @@ _GOOD_EVERY = 200
 """Steps between the states that a loss which is not finite falls back to."""
 
 _EMA = 0.999
+_WARM = 200
+"""Steps in which the learning rate rises, a tenth of a short run."""
+
 _JUDGED_SHARE = 0.1
 """Of the time, for judging."""
 
@@ -247,7 +250,8 @@ class _Training:
         rate = part * self.slower * job.learning_rate
         if job.schedule == "milestones":
             return rate * 0.1 ** sum(within >= part for part in job.milestones)
-        warm = min(1.0, (self.step + 1) / 200)
+        assert job.steps is not None
+        warm = min(1.0, (self.step + 1) / max(1, min(_WARM, job.steps // 10)))
         if job.schedule == "plateau":
             # Where the budget ends before the third plateau, the last tenth lets the weights settle.
             return rate * warm * min(1.0, 10 * (1 - self._progress) + 1e-3)
@@ -462,7 +466,7 @@ class _Training:
             gain = setup.judge.gain(now, setup.baseline)
             reason = "" if gain.db is not None else "the error that is left cannot be told from none"
             self.scores.append(now.error)
-            yield Judged(self.step, psnr, band, gain.db, gain.band_db, now.structure, reason)
+            yield Judged(self.step, psnr, band, gain.db, gain.band_db, now.structure, reason, gain.error, gain.band)
         if self.job.validate:
             self.last_psnr = setup.validate()
             yield Validated(self.step, self.last_psnr)
@@ -503,7 +507,7 @@ class _Training:
         else:
             reason = f"On {on} its error is smaller than that of {against}, by {found}."
         is_better = gain.is_better and worse <= _STRUCTURE
-        return Verdict(self.step, is_better, gain.db, gain.band_db, setup.against, reason)
+        return Verdict(self.step, is_better, gain.db, gain.band_db, setup.against, reason, gain.error, gain.band)
 
     def _first_previews(self) -> Iterator[Event]:
         """The picture before, and as the start gives it."""
