@@ -397,6 +397,13 @@ def test_the_pictures_somebody_held_out_are_those(job, pool_of):
         pool_of(replace(job, held_out=tuple(NAMES)))
 
 
+def test_a_share_that_was_written_down_by_name_is_the_same(job, pool_of):
+    drawn = pool_of(replace(job, hold_out=0.5))
+    named = pool_of(replace(job, hold_out=0.5, held_out=tuple(sorted(drawn.kept_out))))
+    assert [picture.name for picture in named.held_out] == [picture.name for picture in drawn.held_out]
+    assert len(named.held_out) == 7
+
+
 def test_at_most_sixteen_are_judged_on_the_middle_of_large_ones(tmp_path, pool_of, monkeypatch):
     report = estimate_noise(noisy(64, 64))
     monkeypatch.setattr(patches, "estimate_noise", lambda *args: report)

@@ -402,9 +402,10 @@ def _kept_out(names: Collection[str], job: TrainJob) -> list[str]:
         return []
     if len(names) < 2 or (job.held_out and len(chosen) == len(names)):
         raise TrainError("To hold some pictures out, there must be two at least")
-    shuffled = [chosen[index] for index in rng_for(job.seed, "held out").permutation(len(chosen))]
-    count = min(max(1, round(job.hold_out * len(names))), len(names) - 1)
-    return shuffled if job.held_out else shuffled[:count]
+    if not job.held_out:
+        count = min(max(1, round(job.hold_out * len(names))), len(names) - 1)
+        chosen = [chosen[index] for index in rng_for(job.seed, "held out").permutation(len(chosen))[:count]]
+    return _shuffled(chosen, job.seed)
 
 
 def _megapixels(paths: Sequence[Path]) -> list[float]:
