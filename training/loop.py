@@ -187,7 +187,7 @@ class _Training:
                 results[f"more than {than}, estimated on {len(setup.held_out)} held-out pictures"] = gain.db
         card = written(
             self.job, setup.arch, setup.teacher, self.step, self.spent, setup.device, setup.count,
-            setup.noise_levels, results, setup.start,
+            setup.pool and setup.pool.noise_levels, results, setup.start,
         )  # fmt: skip
         run_by = setup.judged.method.id
         checkpoint = Checkpoint(self.job.name, run_by, setup.arch, self.average.state_dict(), setup.suggested, card)

@@ -93,7 +93,6 @@ class Setup:
         self.pool: Pool | None = None
         self.examiner: Sampler | None = None
         self.held_out: Sequence[Picture] = ()
-        self.noise_levels: tuple[float, float] | None = None
         if job.domain != "picture":
             from training.mosaics import MosaicSampler, load_mosaics
 
@@ -108,9 +107,6 @@ class Setup:
             self.sampler, self.count = Sampler(self.pool, used, clean), self.pool.count
         else:
             self.sampler, self.count = Sampler(pictures, used, clean), len(pictures)
-        levels = [picture.sigma for picture in (self.pool or pictures or ()) if picture.report is not None]
-        if levels:
-            self.noise_levels = min(levels), max(levels)
         if self.held_out:
             self.examiner = Sampler(self.held_out, dataclasses.replace(job, stride=None, draws="fresh"), clean)
         self.generic: Sampler | None = None
