@@ -187,7 +187,7 @@ class _Training:
                 results[f"more than {than}, estimated on {len(setup.held_out)} held-out pictures"] = gain.db
         card = written(
             self.job, setup.arch, setup.teacher, self.step, self.spent, setup.device, setup.count,
-            setup.pool and setup.pool.noise_levels, results, setup.start,
+            None if setup.pool is None else setup.pool.noise_levels, results, setup.start,
         )  # fmt: skip
         run_by = setup.judged.method.id
         checkpoint = Checkpoint(self.job.name, run_by, setup.arch, self.average.state_dict(), setup.suggested, card)
@@ -498,7 +498,10 @@ class _Training:
         gain = setup.judge.gain(self.last, setup.baseline)
         worse = self.last.structure - setup.baseline.structure
         found = f"{abs(gain.error):.1%} of the noise's power"
-        if not gain.is_better and gain.error < -gain.band:
+        is_better = gain.is_better and worse <= _STRUCTURE and self.last.error > 0
+        if self.last.error <= 0:
+            reason = f"The noise of {on} is not what was measured: by it hardly any error would be left."
+        elif not gain.is_better and gain.error < -gain.band:
             reason = f"On {on} its error is larger than that of {against}, by {found}."
         elif not gain.is_better:
             reason = f"On {on} no difference to {against} was found that is more than chance ({gain.band:.1%})."
@@ -506,7 +509,6 @@ class _Training:
             reason = f"What it takes out of {on} looks less like their noise than what {against} takes out."
         else:
             reason = f"On {on} its error is smaller than that of {against}, by {found}."
-        is_better = gain.is_better and worse <= _STRUCTURE
         return Verdict(self.step, is_better, gain.db, gain.band_db, setup.against, reason, gain.error, gain.band)
 
     def _first_previews(self) -> Iterator[Event]:
