@@ -34,9 +34,6 @@ SIDE = 192
 
 _EPSILON = 0.05
 
-_SHARED_ERROR = 0.1
-"""Relative error of a measured deviation that all pictures of a folder have in common; over PolyU it is 0.05."""
-
 _LAGS = 4
 
 
@@ -184,11 +181,14 @@ class Judge:
         chance = math.sqrt(sum(within)) / count
         if count > 1:
             chance = max(chance, _quantile(count) / 1.96 * float(gains.std(ddof=1)) / math.sqrt(count))
-        # An error of the noise's deviation by a part u makes one of 4 u in what is let through more.
-        measured = np.array([0.0 if window.report is None else window.report.uncertainty for window in self.windows])
-        moved = 4 * (before.shares - now.shares)
-        own = float(np.sqrt(np.square(measured * moved).sum())) / count
-        level = math.hypot(own, _SHARED_ERROR * float(np.mean(moved * (measured > 0))))
+        # An error of the noise's deviation by a part u makes one of 4 u in what is let through more. White noise is
+        # measured in each picture by itself; what is wrong with a camera's correlated noise is so in all of them.
+        reports = [window.report for window in self.windows]
+        unsure = np.array([0.0 if report is None else report.uncertainty for report in reports])
+        is_own = np.array([report is None or report.is_white for report in reports])
+        moved = 4 * unsure * (before.shares - now.shares)
+        own, shared = float(np.sqrt(np.square(moved[is_own]).sum())), abs(float(moved[~is_own].sum()))
+        level = math.hypot(own, shared) / count
         band, gain = 1.96 * math.hypot(chance, level), float(gains.mean())
         left, was = now.error, before.error
         if left <= 0 or was <= 0:
