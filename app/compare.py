@@ -79,6 +79,8 @@ class CompareView(QWidget):
         self._wipe = 0.5
         self._wipe_is_vertical = True
         self._labels = ("Before", "After")
+        self._hints = ("Drop pictures or a folder here", "Not denoised yet")
+        self._takes_drops = True
         self._own_colors: tuple[QColor, QColor, QColor] | None = None
         self._last_viewport: tuple[int, int, int, int] | None = None
         self._last_cursor: tuple[int, int] | None = None
@@ -281,6 +283,12 @@ class CompareView(QWidget):
         """Set the captions drawn over the pictures, e.g. "Before" and "After · estimated 31.2 dB ± 0.1"."""
         self._labels = (before, after)
         self._canvas.viewport().update()
+
+    def set_hints(self, empty: str, after: str) -> None:
+        """Say these where no picture is and where its result is not yet; the first is no invitation to drop any."""
+        if (empty, after) != self._hints:
+            self._hints, self._takes_drops = (empty, after), False
+            self._canvas.viewport().update()
 
     def set_colors(self, background: QColor | str, text: QColor | str, accent: QColor | str) -> None:
         """Set the colours around the pictures in place of those of the palette."""
@@ -548,7 +556,7 @@ class CompareView(QWidget):
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
         canvas = QRectF(self._canvas.viewport().rect())
         if not self._has_picture():
-            self._draw_empty(painter, canvas, "Drop pictures or a folder here", is_target=True)
+            self._draw_empty(painter, canvas, self._hints[0], is_target=self._takes_drops)
         else:
             self._draw_captions(painter)
             if self._has_wipe_line():
@@ -574,7 +582,7 @@ class CompareView(QWidget):
             if self._items[1].picture is not None:
                 self._draw_caption(painter, second, shown_after, top_left, is_marked=is_flipped)
             else:
-                self._draw_empty(painter, second, "Not denoised yet")
+                self._draw_empty(painter, second, self._hints[1])
         elif self._has_wipe_line() and not is_flipped:
             line = self._wipe_line()
             if self._wipe_is_vertical:

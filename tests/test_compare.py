@@ -567,6 +567,13 @@ def test_view_without_after_says_so_beside_but_shows_before_where_there_is_one_p
     assert at(view, 400, 250) == GREEN
 
 
+def test_an_empty_view_says_what_it_was_told_to(view):
+    view.set_hints("", "")
+    nothing = view.grab().toImage()
+    view.set_hints("Denoising", "")
+    assert view.grab().toImage() != nothing
+
+
 def test_empty_view_has_no_viewport_and_ignores_zoom_and_pan(view):
     assert view.viewport() is None
     assert not view.judged_at_fit

@@ -15,7 +15,7 @@ from reports import correlated, report
 
 from app.jobs import Catalog, Computing
 from app.settings import Settings
-from app.wizard.method import BATCH, TAKES, MethodPage
+from app.wizard.method import TAKES, MethodPage
 from app.wizard.page import Plan
 from engine.checkpoint import list_checkpoints
 from engine.method import methods
@@ -163,6 +163,35 @@ def test_without_a_model_it_is_from_scratch(make_page):
     assert page.network.isVisible()
     assert page.plan.job().learning_rate == 1e-3
     assert page.plan.job().replay == 0
+    assert page.plan.against is None
+
+
+def test_a_network_from_scratch_has_to_beat_the_model_that_would_else_be_used(make_page, tiny):
+    install("wide", "apr-rd")
+    page = make_page(planned(STRONG))
+    assert (page.plan.start, page.plan.job().against) == ("wide", None)
+    choose(page.method, "r2r")
+    assert page.plan.job().against is None
+    choose(page.start, "")
+    assert page.plan.job().against == "wide"
+    page.plan.found = planned(WHITE).found
+    page.enter()
+    assert page.plan.job().against == "tiny-color"
+
+
+@pytest.mark.parametrize(("devices", "batch"), [(("cpu",), 8), (("cuda", "cpu"), 32)])
+def test_a_step_has_as_many_patches_as_the_device_can_take(make_page, tiny, qtbot, devices, batch):
+    shell = Shell()
+    shell.load()
+    shell.catalog = replace(shell.catalog, devices=devices)
+    page = make_page(shell=shell)
+    assert page.plan.job().batch == page.controls["batch"].spin.value() == batch
+    choose(page.device, "cpu")
+    assert page.plan.job().batch == 8
+    page.controls["batch"].value_changed.emit("batch", 16)
+    assert page.plan.job().batch == 16
+    page.controls["batch"].reset.emit("batch")
+    assert page.plan.job().batch == 8
 
 
 def test_what_was_chosen_stays_and_the_proposal_can_be_taken_back(make_page, tiny):
@@ -293,10 +322,10 @@ def test_the_steps_are_estimated_by_what_was_measured_here(make_page, tiny, time
     page.good.click()
     assert "About 3,000 steps" in page.estimate.text()
     assert len(timed) == 1
-    page.controls["batch"].value_changed.emit("batch", 8)
+    page.controls["batch"].value_changed.emit("batch", 16)
     assert "Measuring" in page.estimate.text()
     qtbot.waitUntil(lambda: len(timed) == 2)
-    assert timed[1].batch == 8
+    assert timed[1].batch == 16
 
 
 def test_too_few_steps_are_said_to_be_too_few(make_page, tiny, qtbot):
@@ -386,7 +415,7 @@ def test_what_is_advanced_is_folded_away_and_tells_what_was_set(make_page, tiny)
     page.defaults.click()
     assert page.fold.text() == "&Advanced"
     job = page.plan.job()
-    assert (job.batch, job.seed) == (BATCH.default, 0)
+    assert (job.batch, job.seed) == (8, 0)
     assert page.seed.value() == 0
 
 
@@ -543,8 +572,8 @@ def test_nothing_is_measured_while_the_page_is_hidden(make_page, tiny, timed, qt
     page = make_page()
     qtbot.waitUntil(lambda: len(timed) == 1)
     page.hide()
-    page.controls["batch"].value_changed.emit("batch", 8)
-    qtbot.wait(600)
+    page.controls["batch"].value_changed.emit("batch", 16)
+    qtbot.waitUntil(lambda: not page._rest.isActive())
     assert len(timed) == 1
     page.show()
     page.enter()

@@ -228,6 +228,22 @@ def test_without_an_estimate_the_blind_loss_stands_with_the_reason(page, played)
     assert drawn(page.curves._held_out) == ([500], [0.0321])
 
 
+def test_where_the_noise_is_not_known_well_the_gain_is_told_in_parts_of_it(page, played):
+    played.play(
+        STARTED, judged(50), HeldOut(100, 0.0321), Judged(100, None, None, None, None, None, "why", 0.031, 0.02)
+    )
+    page.show_all()
+    assert page.curves.held_out_title.text() == "Held-out estimate of the error"
+    assert page.curves.held_out_value.text() == "Smaller by 3.1 ± 2.0 %"
+    assert page.curves.held_out_note.text() == "of the noise's power, than with unet-real"
+    assert drawn(page.curves._held_out) == ([100], [pytest.approx(3.1)])
+    assert page.curves._zero.isVisible()
+    played.play(Judged(200, None, None, None, None, None, "why", -0.05, 0.02))
+    page.show_all()
+    assert page.curves.held_out_value.text() == "Larger by 5.0 ± 2.0 %"
+    assert drawn(page.curves._held_out) == ([100, 200], pytest.approx([3.1, -5.0]))
+
+
 def test_where_nothing_is_held_out_it_says_so(page, played):
     played.play(Started(0, 24, "cpu", "float32"))
     page.show_all()

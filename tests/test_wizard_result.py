@@ -24,6 +24,7 @@ from app.workspace import Workspace
 from engine import paths
 from engine.checkpoint import Card, load_checkpoint, read_entry, save_checkpoint
 from engine.denoise import Denoising
+from engine.image import load_image
 from models import checkpoint
 from training.events import Ended, Started, Verdict, append
 from training.job import TrainJob
@@ -101,7 +102,7 @@ def shown(page: ResultPage) -> dict[str, np.ndarray]:
 
 def test_a_better_model_is_recommended_with_its_gain(show, make_run):
     page = show(make_run())
-    expected = "The tuned model is better: +0.21 dB ± 0.05 (estimated on 2 pictures it has not seen)"
+    expected = "The tuned model is better: +0.21 ± 0.05 dB (estimated on 2 pictures it has not seen)"
     assert page.verdict.text() == expected
     assert page.reason.text() == "On 2 pictures its error is smaller."
     assert primary(page) == ["&Use this model"]
@@ -124,14 +125,29 @@ def test_where_the_model_is_not_better_the_start_is_recommended_with_the_reason(
         (
             {"start": None},
             Verdict(40, True, 5.0, 0.2, "", "Why."),
-            ("The model is better than the noisy pictures: +5.00 dB ± 0.20", "Why."),
+            ("The new model is better than the noisy pictures: +5.00 ± 0.20 dB", "Why."),
         ),
         (
             {"start": None},
             Verdict(40, False, None, None, "", "Nobody can tell."),
-            ("The model is not shown to be better than the noisy pictures", "Nobody can tell."),
+            ("The new model is not shown to be better than the noisy pictures", "Nobody can tell."),
         ),
         ({}, Verdict(40, True, None, None, "tiny", "Why."), ("The tuned model is better (estimated on 2", "Why.")),
+        (
+            {},
+            Verdict(40, True, None, None, "tiny", "Why.", 0.031, 0.02),
+            ("The tuned model is better: error smaller by 3.1 ± 2.0 % of the noise (estimated on 2", "Why."),
+        ),
+        (
+            {},
+            Verdict(40, False, None, None, "tiny", "Why.", -0.031, 0.02),
+            ("Keep tiny: the tuned model is not better", "Why."),
+        ),
+        (
+            {"start": None, "against": "tiny"},
+            Verdict(40, True, 1.0, 0.2, "tiny", "Why."),
+            ("The new model is better than tiny: +1.00 ± 0.20 dB", "Why."),
+        ),
     ],
 )
 def test_what_is_not_known_is_not_claimed(show, make_run, details, verdict, said):
@@ -231,7 +247,7 @@ def test_a_grey_training_compares_grey_pictures(show, make_run, qtbot):
 def test_without_a_start_the_model_is_compared_with_the_noisy_picture(show, make_run, qtbot):
     page = show(make_run(start=None))
     qtbot.waitUntil(lambda: "tuned" in shown(page), timeout=PATIENCE_MS)
-    assert page.view._labels == ("Noisy", "Tuned")
+    assert page.view._labels == ("Noisy", "New")
     assert not page.noisy.isVisible()
     assert not page.keep.isVisible()
 
@@ -291,6 +307,18 @@ def test_a_comparison_is_cancelled_on_leaving_and_gone_on_with_on_return(show, m
         qtbot.waitUntil(lambda: closed == ["0.png"], timeout=PATIENCE_MS)
     page.show()
     qtbot.waitUntil(lambda: "tuned" in shown(page), timeout=PATIENCE_MS)
+
+
+def test_while_it_is_denoised_the_view_says_so_and_asks_for_no_drop(show, make_run, qtbot, monkeypatch):
+    monkeypatch.setattr(comparing, "load_image", lambda path: time.sleep(0.05) or load_image(path))
+    page = show(make_run())
+    assert page.view._hints[1] == "Reading 0.png"
+    hints = []
+    monkeypatch.setattr(page.view, "set_hints", lambda empty, after: hints.append(after))
+    qtbot.waitUntil(lambda: "tuned" in shown(page), timeout=PATIENCE_MS)
+    assert "Denoising with tiny" in hints
+    assert "Denoising with the tuned model" in hints
+    assert not page.view._takes_drops
 
 
 def test_another_run_takes_the_place_of_the_last(show, make_run, qtbot):

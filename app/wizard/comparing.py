@@ -56,6 +56,11 @@ class Result:
     ended: Ended | None
 
     @property
+    def kind(self) -> str:
+        """What the model is in one word: "tuned" where it had a start, else "new"."""
+        return "tuned" if self.job.start else "new"
+
+    @property
     def rival(self) -> str:
         """Name of what the result is compared with; "" for the noisy pictures themselves."""
         name = self.job.against or self.job.start or ""
@@ -136,11 +141,12 @@ class Comparing:
         report = measure_noise(Image(pixels)) if sigma is None else None
         part = Image(np.ascontiguousarray(pixels[_middle(pixels).slices], dtype=np.float32))
         yield Seen("noisy", "Noisy", to_screen(part.pixels, (0.0, 1.0)))
-        sides = [("tuned", str(self._run.checkpoint), "Tuned")]
+        kind = self._result.kind
+        sides = [("tuned", str(self._run.checkpoint), kind.capitalize())]
         if rival := job.against or job.start:
             sides.insert(0, ("start", rival, self._result.rival))
         for role, model, label in sides:
-            yield Stage(f"Denoising with {'the tuned model' if role == 'tuned' else label}")
+            yield Stage(f"Denoising with {f'the {kind} model' if role == 'tuned' else label}")
             yield from self._denoise(part, self._model(model, part.channels), sigma, report, role, label)
 
     def _denoise(
@@ -198,6 +204,7 @@ def distilled(result: Result, run: Run, name: str, minutes: float) -> TrainJob:
     job = result.job
     return TrainJob(
         data=job.data,
+        recursive=job.recursive,
         method="plain",
         noise=job.noise,
         teacher=str(run.checkpoint.absolute()),

@@ -91,8 +91,9 @@ class Series:
 class Curves(QWidget):
     """The training loss at the left, at the right what was held out tells, both over the same steps.
 
-    The held-out curve is the estimated gain where there is a start, else the estimated PSNR, else the loss there. A
-    true PSNR, of a validation folder, has an axis of its own whose decibels are as long as those of the estimate.
+    The held-out curve is the estimated gain, in dB or where these are not known in parts of the noise's power, else the
+    estimated PSNR, else the loss there. A true PSNR, of a validation folder, has an axis of its own whose decibels are
+    as long as those of the estimate.
     """
 
     def __init__(self, parent: QWidget | None = None) -> None:
@@ -126,7 +127,8 @@ class Curves(QWidget):
             grid.setColumnStretch(column, 1)
         grid.setRowStretch(3, 1)
 
-        self._loss, self._gain, self._psnr, self._blind, self._true = (Series() for _ in range(5))
+        self._loss, self._gain, self._share, self._psnr, self._blind, self._true = (Series() for _ in range(6))
+        self._lacks_db = False
         self._stages: list[tuple[int, str]] = []
         self._marks: list[tuple[pg.PlotItem, pg.InfiniteLine]] = []
         self._step = 0
@@ -154,7 +156,7 @@ class Curves(QWidget):
         """Forget all that was added."""
         for series in self._all():
             series.clear()
-        self._stages, self._step = [], 0
+        self._stages, self._step, self._lacks_db = [], 0, False
         self.redraw()
 
     def add(self, event: Event) -> None:
@@ -172,6 +174,9 @@ class Curves(QWidget):
             case Judged():
                 if event.gain_db is not None:
                     self._gain.add(event.step, event.gain_db, event.gain_band_db or 0.0)
+                if event.gain is not None:
+                    self._share.add(event.step, 100 * event.gain, 100 * (event.gain_band or 0.0))
+                    self._lacks_db = self._lacks_db or event.gain_db is None
                 if event.psnr_db is not None:
                     self._psnr.add(event.step, event.psnr_db, event.band_db or 0.0)
             case Validated():
@@ -195,7 +200,7 @@ class Curves(QWidget):
         super().changeEvent(event)
 
     def _all(self) -> tuple[Series, ...]:
-        return self._loss, self._gain, self._psnr, self._blind, self._true
+        return self._loss, self._gain, self._share, self._psnr, self._blind, self._true
 
     def _second_axis(self) -> pg.ViewBox:
         """A view over the held-out plot whose heights are told at the right."""
@@ -237,13 +242,17 @@ class Curves(QWidget):
         shown, label = self._blind, "loss"
         if len(self._psnr):
             shown, label = self._psnr, "PSNR, dB"
-        if len(self._gain):
+        if self._lacks_db:
+            # All of them on one scale.
+            shown, label = self._share, "smaller error, % of the noise"
+        elif len(self._gain):
             shown, label = self._gain, "gain, dB"
         steps, (mean, low, high) = shown.arrays()
         self._held_out.setData(steps, mean, symbol="o" if len(steps) <= _MOST_DOTS else None)
         self._low.setData(steps, low)
         self._high.setData(steps, high)
-        self._zero.setVisible(shown is self._gain)
+        is_gain = shown in (self._gain, self._share)
+        self._zero.setVisible(is_gain)
         true_steps, (true, true_low, true_high) = self._true.arrays()
         self._true_curve.setData(true_steps, true, symbol="s" if len(true_steps) <= _MOST_DOTS else None)
         self.held_out_plot.setLabel("left", label if len(steps) else "")
@@ -252,9 +261,9 @@ class Curves(QWidget):
         _number(self.held_out_plot, bool(len(steps)))
         (bottom, top), (true_bottom, true_top) = _span(low, high), _span(true_low, true_high)
         width, true_width = max(top - bottom, 0.02 * abs(top)), max(true_top - true_bottom, 0.1)
-        if shown is self._gain:
+        if is_gain:
             bottom, top = min(bottom, 0.0), max(top, 0.0)
-        if shown is not self._blind:
+        if shown in (self._gain, self._psnr):
             width = true_width = max(top - bottom, true_width)
         _set_heights(self._boxes[1], bottom, top, width)
         _set_heights(self._true_box, true_bottom, true_top, true_width)

@@ -44,7 +44,7 @@ from app.wizard.page import Page, Plan
 from app.wizard.thumbnails import FOUND, PictureView
 from app.workspace import Workspace
 from engine import paths
-from engine.image import find_images, load_image
+from engine.image import load_image
 from engine.noise import NoiseReport, pooled
 from engine.worker import Job, Kind
 from training import folder as preflight
@@ -91,10 +91,7 @@ def measured(found: Iterable[Found]) -> NoiseReport | None:
 
 
 def _looking(folder: Path, recursive: bool) -> Iterator[Any]:
-    """Yield what is found, several at a time: a signal for each of a thousand would keep the window busy.
-
-    Return the names of pictures in folders inside that do not belong to it: a job takes all that it does not leave out.
-    """
+    """Yield what is found, several at a time: a signal for each of a thousand would keep the window busy."""
     found, reported = [], time.monotonic()
     for one in preflight.look(folder, recursive):
         found.append(one)
@@ -102,10 +99,6 @@ def _looking(folder: Path, recursive: bool) -> Iterator[Any]:
             yield found
             found, reported = [], time.monotonic()
     yield found
-    if recursive:
-        return set()
-    inside = (path.relative_to(folder).as_posix() for path in find_images([folder], recursive=True))
-    return {name for name in inside if "/" in name}
 
 
 def _settling(
@@ -345,8 +338,6 @@ class FolderPage(Page):
             return
         self._look_job = None
         self.view.empty = "No picture was found in this folder."
-        if kind is Kind.DONE:
-            self.plan.left_out |= value
         if kind is Kind.FAILED:
             self._show_findings((Finding("stop", str(value) or "This folder cannot be read."),))
             self._show_state()

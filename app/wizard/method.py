@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -71,6 +70,12 @@ QUICK, GOOD = 5, 30
 
 _TUNED, _ANEW = 1e-4, 1e-3
 _REPLAY = 0.25
+_CPU_BATCH = 8
+"""Patches a step, where 32 would leave a processor some ten steps a minute."""
+
+_OF_SPEED = ("method", "network", "start", "grey", "batch", "patch", "replay", "params", "device", "threads")
+"""Of a job, what a step's time depends on."""
+
 _FEW, _FEW_ANEW = 150, 3000
 """Steps below which a model hardly changes, or one from scratch has hardly begun."""
 
@@ -107,7 +112,7 @@ BATCH = Spec(
     step=1,
     stops=(4, 8, 16, 32, 64, 128),
     integer=True,
-    help="More make each step steadier and slower, and take more memory.",
+    help="More make each step steadier and slower, and take more memory. 8 are usual on a processor, 32 on a GPU.",
 )
 PATCH = Spec(
     "patch",
@@ -520,7 +525,7 @@ class MethodPage(Page):
             "validate": "",
             "validate_noise": f"gaussian:{255 * report.level:.0f}" if report is not None else "gaussian:25",
             "threads": None,
-            "batch": BATCH.default,
+            "batch": BATCH.default if self._is_on_gpu else _CPU_BATCH,
             "patch": PATCH.default,
             "budget_mb": MEMORY.default,
         }
@@ -698,6 +703,9 @@ class MethodPage(Page):
         plan = self.plan
         plan.method, plan.start = self._method_in_force, self._start_in_force or None
         plan.network = None if plan.start else self.network.currentData()
+        # A network that begins with nothing has to beat what these pictures would else be denoised with.
+        rival = None if plan.start else propose(self._report, self._entries(), 1 if self.is_grey else 3)
+        plan.against = rival.model if rival is not None else None
         plan.until_best = self.best.isChecked()
         times = {self.quick: QUICK, self.good: GOOD, self.best: 60 * self.hours.value(), self.own: self.minutes.value()}
         plan.minutes = float(next(minutes for button, minutes in times.items() if button.isChecked()))
@@ -804,7 +812,8 @@ class MethodPage(Page):
             steps = self._rate * plan.minutes
             is_few = steps < (_FEW if plan.start else _FEW_ANEW)
             most = "At most about" if plan.until_best else "About"
-            text = f"{most} {_round(steps)} steps on {self._device_said()}, {_round(self._rate)} a minute"
+            device = "GPU" if self._is_on_gpu else "processor"
+            text = f"{most} {_round(steps)} steps on this computer's {device}, {_round(self._rate)} a minute"
             if is_few and plan.start:
                 text += ": hardly a change. Give it more time, or fewer patches a step."
             elif is_few:
@@ -815,32 +824,15 @@ class MethodPage(Page):
             self.estimate.setObjectName(name)
             self.estimate.style().polish(self.estimate)
 
-    def _device_said(self) -> str:
-        device = self._value("device")
-        device = next(iter(self.workspace.catalog.devices)) if device == "auto" else device
-        return "this computer's processor" if device == "cpu" else "this computer's GPU"
+    @property
+    def _is_on_gpu(self) -> bool:
+        device = self._by_hand.get("device", self.workspace.settings.device)
+        return (next(iter(self.workspace.catalog.devices)) if device == "auto" else device) != "cpu"
 
 
 def _of_speed(job: TrainJob) -> TrainJob:
-    """The job but for what a step's time does not depend on."""
-    return dataclasses.replace(
-        job,
-        data="",
-        minutes=None,
-        steps=1,
-        name="",
-        held_out=(),
-        leave_out=(),
-        hold_out=0.0,
-        patience=None,
-        schedule="cosine",
-        preview=None,
-        validate=None,
-        learning_rate=_TUNED,
-        seed=0,
-        budget_mb=4096,
-        names_in_card=False,
-    )
+    """A job with all that a step's time depends on, and nothing else."""
+    return TrainJob("", steps=1, **{name: getattr(job, name) for name in _OF_SPEED})
 
 
 def _round(number: float) -> str:

@@ -10,6 +10,7 @@ from typing import Any
 from PySide6.QtCore import Signal
 from PySide6.QtWidgets import QWidget
 
+from training.events import Judged, Verdict
 from training.folder import Found
 from training.job import Preview, TrainJob
 
@@ -26,6 +27,7 @@ class Plan:
         held_out: names of those that are judged on.
         method: its id.
         start: name of the model to begin with; None for random weights.
+        against: name of the model that the result has to beat; None for the start, or the noisy pictures.
         network: where there is no start, what is trained; None for the method's default.
         minutes: the budget, and the limit where `until_best`.
         until_best: to end when the judgement stops improving.
@@ -41,6 +43,7 @@ class Plan:
     held_out: set[str] = field(default_factory=set)
     method: str = ""
     start: str | None = None
+    against: str | None = None
     network: str | None = None
     minutes: float = 5.0
     until_best: bool = False
@@ -60,9 +63,11 @@ class Plan:
         ends: dict[str, Any] = {"schedule": "plateau", "patience": 8} if self.until_best and held_out else {}
         settings: dict[str, Any] = {
             "data": str(self.folder),
+            "recursive": self.recursive,
             "method": self.method,
             "network": None if self.start else self.network,
             "start": self.start,
+            "against": self.against,
             "minutes": self.minutes,
             "held_out": held_out,
             "leave_out": tuple(sorted(self.left_out | unusable)),
@@ -72,6 +77,30 @@ class Plan:
             **self.options,
         }
         return TrainJob(**settings)
+
+
+def gain_said(event: Judged | Verdict) -> str:
+    """By how much it is better, in dB or, where the noise is not known well enough, in parts of it; "" if unknown."""
+    if event.gain_db is not None:
+        return f"{signed(event.gain_db)}{band_said(event.gain_band_db)} dB"
+    return f"error {share_said(event)} of the noise" if event.gain is not None else ""
+
+
+def share_said(event: Judged | Verdict) -> str:
+    """By how much of the noise's power the error is smaller, which is known."""
+    assert event.gain is not None
+    band = None if event.gain_band is None else 100 * event.gain_band
+    return f"{'larger' if event.gain < 0 else 'smaller'} by {100 * abs(event.gain):.1f}{band_said(band, 1)} %"
+
+
+def signed(value: float) -> str:
+    """With a sign that is as wide as a plus."""
+    return f"{value:+.2f}".replace("-", "−")
+
+
+def band_said(half: float | None, digits: int = 2) -> str:
+    """Half the width of a band, behind a number; "" where it is not known."""
+    return "" if half is None else f" ± {half:.{digits}f}"
 
 
 class Page(QWidget):

@@ -25,7 +25,7 @@ from PySide6.QtWidgets import (
 from app import theme
 from app.dialogs import TextDialog
 from app.wizard.curves import Curves
-from app.wizard.page import Page, Plan
+from app.wizard.page import Page, Plan, band_said, gain_said, share_said
 from app.wizard.training_run import TrainingRun
 from app.workspace import Workspace
 from training.events import Event, HeldOut, Judged, Previewed, Staged, Started, Step, Validated, Warned
@@ -73,6 +73,11 @@ _HELD_OUT_HELP = (
     "How close the denoised pictures come to the unknown clean ones, in dB; more is better. It is measured on pictures "
     "that are never learned from, and needs no clean picture: the measured noise tells how large the error is. The "
     "shaded area holds the true value in 95 of 100 cases. Where the gain is above 0, the network beats {against}."
+)
+_SHARE_HELP = (
+    "How much smaller the error of the denoised pictures is than with {against}, in parts of the noise's power; more "
+    "is better. It is measured on pictures that are never learned from, and needs no clean picture. It stands here "
+    "where the noise is not known well enough for dB. The shaded area holds the true value in 95 of 100 cases."
 )
 _BLIND_HELP = (
     "The method's own loss on the held-out pictures, always on the same patches with the same random numbers; less is "
@@ -327,30 +332,31 @@ class ProgressPage(Page):
     def _show_held_out(self) -> None:
         """The estimate; where there is none its reason, and the method's own loss in its place."""
         judged, blind, begun = self._last(Judged), self._last(HeldOut), self._last(Started)
+        against = self._against()
         title, value, note, explained = "Held-out estimate of PSNR", "–", "", _HELD_OUT_HELP
         if judged is not None and judged.psnr_db is not None:
-            value = f"{judged.psnr_db:.2f}{_band(judged.band_db)} dB"
-            if judged.gain_db is not None:
-                note = f"{_signed(judged.gain_db)}{_band(judged.gain_band_db)} dB over {self._against()}"
+            value = f"{judged.psnr_db:.2f}{band_said(judged.band_db)} dB"
+            note = f"{gain} over {against}" if (gain := gain_said(judged)) else ""
+        elif judged is not None and judged.gain is not None:
+            title, value, explained = "Held-out estimate of the error", share_said(judged).capitalize(), _SHARE_HELP
+            note = f"of the noise's power, than with {against}"
         else:
-            reason = f"No PSNR is estimated: {judged.reason}" if judged is not None and judged.reason else ""
+            note = f"No PSNR is estimated: {judged.reason}" if judged is not None and judged.reason else ""
             if blind is not None:
-                title, value, explained = "Held-out loss", f"{blind.loss:.4g}", f"{_BLIND_HELP} {reason}"
-                note = reason
+                title, value, explained = "Held-out loss", f"{blind.loss:.4g}", f"{_BLIND_HELP} {note}"
             elif begun is not None and not begun.held_out:
                 note = "Nothing is judged: no pictures are held out."
-            else:
-                note = reason or ("The first judgement is being made." if begun is not None else "")
+            elif begun is not None:
+                note = note or "The first judgement is being made."
         true = self._last(Validated)
         if true is not None:
             note += f"{' · ' if note else ''}true {true.psnr_db:.2f} dB, never used to choose"
+        tip = _rich(explained.format(against=against)) + (_rich(_TRUE_HELP) if true is not None else "")
         curves = self.curves
-        curves.held_out_title.setText(title)
-        curves.held_out_value.setText(value)
-        curves.held_out_note.setText(note)
-        for label in (curves.held_out_title, curves.held_out_value, curves.held_out_note):
-            explained_all = explained.format(against=self._against())
-            label.setToolTip(_rich(explained_all) + (_rich(_TRUE_HELP) if true is not None else ""))
+        labels = (curves.held_out_title, curves.held_out_value, curves.held_out_note)
+        for label, text in zip(labels, (title, value, note), strict=True):
+            label.setText(text)
+            label.setToolTip(tip)
 
     def _against(self) -> str:
         """What the gain is over."""
@@ -599,14 +605,6 @@ def _end_of(log: Path) -> str:
 def _rich(text: str) -> str:
     """Rich text, which Qt wraps; a plain tooltip is one long line."""
     return f"<p>{text.replace('&', '&amp;').replace('<', '&lt;')}</p>"
-
-
-def _band(half: float | None) -> str:
-    return "" if half is None else f" ± {half:.2f}"
-
-
-def _signed(value: float) -> str:
-    return f"{value:+.2f}".replace("-", "−")
 
 
 def _size(megabytes: float | None) -> str:

@@ -31,13 +31,13 @@ from app.jobs import Stage, export
 from app.wizard import comparing
 from app.wizard.background import Background
 from app.wizard.comparing import Comparing, Result, Seen
-from app.wizard.page import Page, Plan
+from app.wizard.page import Page, Plan, gain_said
 from app.workspace import Workspace
 from engine.worker import Job, Kind
 from training.job import TrainError
 from training.run import Run
 
-_MODES = {"side": "Side by side", "wipe": "Wipe", "after": "Tuned only"}
+_MODES = {"side": "Side by side", "wipe": "Wipe", "after": "Result only"}
 
 
 class ResultPage(Page):
@@ -324,6 +324,7 @@ class ResultPage(Page):
             failure = f"{name}: {_sentence(value)}" if isinstance(value, BaseException) else ""
             self._show_activity(failure, is_busy=False)
 
+        self._show_activity(f"Reading {name}")
         self._compare_job = self._submit(lambda: comparer.compare(name), handle)
 
     def _show_pictures(self) -> None:
@@ -337,7 +338,7 @@ class ResultPage(Page):
             return
         self.view.set_before(before.pixels)
         self.view.set_after(None if tuned is None else tuned.pixels)
-        self.view.set_labels(before.label, "Tuned" if tuned is None else tuned.label)
+        self.view.set_labels(before.label, "" if tuned is None else tuned.label)
         if before.pixels.shape != self._shown_size:
             self._shown_size = before.pixels.shape
             if self.view.judged_at_fit:
@@ -346,6 +347,7 @@ class ResultPage(Page):
     def _show_activity(self, text: str, share: float | None = None, is_busy: bool = True) -> None:
         self.activity.setText(text)
         self.activity.setToolTip(text)
+        self.view.set_hints(text, text)
         self.bar.setVisible(bool(text) and is_busy)
         self.bar.setRange(0, 0 if share is None else 1000)
         if share is not None:
@@ -496,17 +498,20 @@ def _is_better(result: Result) -> bool:
 def _verdict(result: Result) -> str:
     """The decision in one line."""
     verdict, rival = result.verdict, result.rival
-    what, whom = ("The tuned model", f" than {rival}") if rival else ("The model", " than the noisy pictures")
+    what, whom = f"the {result.kind} model", f" than {rival or 'the noisy pictures'}"
     if verdict is None:
         return f"Nobody can tell whether it is better{whom}"
     if not verdict.is_better:
         # Where no gain is known, nothing was found to speak against it either.
-        found = "is not better" if verdict.gain_db is not None else "is not shown to be better"
-        return f"Keep {rival}: the tuned model {found}" if rival else f"{what} {found}{whom}"
-    by = "" if verdict.gain_db is None else f": {verdict.gain_db:+.2f} dB"
-    by += "" if verdict.gain_db is None or verdict.gain_band_db is None else f" ± {verdict.gain_band_db:.2f}"
+        found = "is not better" if gain_said(verdict) else "is not shown to be better"
+        return f"Keep {rival}: {what} {found}" if rival else f"{_capital(what)} {found}{whom}"
+    by = f": {gain}" if (gain := gain_said(verdict)) else ""
     on = f"{result.held_out} picture{'s' if result.held_out != 1 else ''}"
-    return f"{what} is better{'' if rival else whom}{by} (estimated on {on} it has not seen)"
+    return f"{_capital(what)} is better{'' if result.job.start else whom}{by} (estimated on {on} it has not seen)"
+
+
+def _capital(text: str) -> str:
+    return text[:1].upper() + text[1:]
 
 
 def _reason(result: Result) -> str:
