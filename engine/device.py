@@ -51,4 +51,6 @@ def memory_format(device: torch.device) -> torch.memory_format:
 
 def is_out_of_memory(error: Exception) -> bool:
     """Whether a smaller tile or batch would help; Metal has no exception of its own for that."""
-    return isinstance(error, torch.OutOfMemoryError | MemoryError) or "out of memory" in str(error).lower()
+    said = str(error)
+    is_told = "out of memory" in said.lower() or "DefaultCPUAllocator" in said  # that one asks for nothing but memory
+    return isinstance(error, torch.OutOfMemoryError | MemoryError) or is_told

@@ -20,7 +20,7 @@ from models import checkpoint
 from training.events import Ended, Judged, Paused, Previewed, Saved, Started, Step, Validated, Verdict, Warned
 from training.job import Preview, TrainError, TrainJob, read_job
 from training.loop import train
-from training.run import CHECKPOINT, PAUSE, PREVIEWS, STATE, STOP
+from training.run import CHECKPOINT, PAUSE, PREVIEWS, STATE, STOP, begin
 from training.setup import Setup, steps_a_minute
 
 SIGMA = 0.1
@@ -270,6 +270,16 @@ def test_out_of_memory_halves_the_batch_and_changes_nothing_else(job, tmp_path):
     assert events[-1].reason == "finished"
 
 
+def test_a_budget_of_minutes_is_measured_with_the_memory_there_is(job, tmp_path):
+    def no_room(loss):
+        raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 4000000000 bytes")
+
+    begin(replace(job, steps=None, minutes=0.01), tmp_path)
+    events = list(train(read_job(tmp_path), tmp_path, method=Failing({1, 3}, no_room)))
+    assert events[-1].reason == "finished"
+    assert read_job(tmp_path).steps == events[-1].step
+
+
 def test_memory_that_is_not_enough_for_one_patch_ends_the_run(job, tmp_path):
     def no_room(loss):
         raise torch.OutOfMemoryError("CUDA out of memory")
@@ -279,18 +289,20 @@ def test_memory_that_is_not_enough_for_one_patch_ends_the_run(job, tmp_path):
 
 
 def test_a_batch_in_parts_has_the_gradient_of_the_whole(job):
-    from training.loop import _parts
-
-    setup = Setup(replace(job, held_out=(), method="plain", target="clean", noise="gaussian:25"))
-    batch, _ = setup.batches(np.random.default_rng(0))
-    found = []
-    for count in (1, 3):
+    supervised = {"method": "plain", "target": "clean", "noise": "gaussian:25"}
+    setup = Setup(replace(job, held_out=(), batch=13, replay=0.6, **supervised))
+    setup.half = None
+    batches = setup.batches(np.random.default_rng(0))
+    assert [len(batch.noisy) for batch in batches] == [5, 8]
+    found, losses = [], []
+    # Four parts of five patches are three, of eight they are four.
+    for count in (1, 3, 4):
         setup.network.zero_grad()
-        for part in _parts(batch, count):
-            stage, share = setup.stages[0], len(part.noisy) / len(batch.noisy)
-            (share * stage.loss(setup.network, part, setup.values, torch.Generator(), 0.0)).backward()
+        losses.append(setup.learn(setup.stages[0], batches, torch.Generator(), 0.0, count))
         found.append(torch.cat([p.grad.flatten() for p in setup.network.parameters()]))
-    assert torch.allclose(*found, rtol=1e-3, atol=1e-6)
+    assert losses == pytest.approx([losses[0]] * 3)
+    for other in found[1:]:
+        assert torch.allclose(found[0], other, rtol=1e-3, atol=1e-6)
     setup.pool.close()
 
 

@@ -21,7 +21,7 @@ from engine.checkpoint import Checkpoint, save_checkpoint
 from engine.device import is_out_of_memory
 from engine.files import replacing
 from engine.image import ImageError
-from engine.method import Batch, Method, Stage
+from engine.method import Method, Stage
 from training.card import written
 from training.events import (
     Ended,
@@ -114,6 +114,7 @@ class _Training:
         self.last: Judgement | None = None
         self.judged_at = -1
         self.has_told_disk = False
+        self.has_entered = False  # a stage, in this process
         if (run / STATE).exists():
             self._load()
         ranks.share(self.network)
@@ -339,18 +340,15 @@ class _Training:
     def _entered(self) -> Iterator[Event]:
         """Begin the stage that this step belongs to, if it is another one than the last step's."""
         present, _ = _stage_at(self.setup.stages, self._progress)
-        if present == self.stage and not self._is_fresh:
+        if present == self.stage and self.has_entered:
             return
         stage = self.setup.stages[present]
         if self.stage not in (None, present):
             self.network.load_state_dict(self.average.state_dict())
-        self.stage, self._is_fresh = present, False
+        self.stage, self.has_entered = present, True
         for name, parameter in self.network.named_parameters():
             parameter.requires_grad_(name.startswith(stage.trains))
         yield Staged(self.step, stage.name)
-
-    _is_fresh = True
-    """Whether this process has not entered any stage yet."""
 
     def _made_step(self, stage: Stage, should_stop: Callable[[], bool]) -> tuple[float | None, list[Event]]:
         """One step; its loss, None where that was not finite and nothing was learned, and what is to be told."""
@@ -364,15 +362,15 @@ class _Training:
             setup.pool.turn(self.step, should_stop)
             events += [Warned(self.step, warning) for warning in setup.pool.warnings]
             setup.pool.warnings.clear()
-        batch, generic = setup.batches(self.rng)
+        batches = setup.batches(self.rng)
         if job.draws == "fixed":
             # The same patches, the same random numbers.
-            self.generator.manual_seed(zlib.crc32(batch.noisy.numpy().tobytes()))
+            self.generator.manual_seed(zlib.crc32(batches[0].noisy.numpy().tobytes()))
         while True:
             loss, no_room = 0.0, False
             self.optimiser.zero_grad(set_to_none=True)
             try:
-                loss = self._learned(stage, batch, generic, within)
+                loss = setup.learn(stage, batches, self.generator, within, self.parts)
             except (RuntimeError, MemoryError) as error:
                 if not is_out_of_memory(error):
                     raise
@@ -382,7 +380,7 @@ class _Training:
             self.optimiser.zero_grad(set_to_none=True)
             if setup.device.type == "cuda":
                 torch.cuda.empty_cache()
-            if 2 * self.parts > len(batch.noisy):
+            if 2 * self.parts > max(len(batch.noisy) for batch in batches):
                 raise TrainError(f"There is not enough memory on {setup.device} for a patch of {job.patch}; {_SMALLER}")
             self.parts *= 2
             said = f"There was not enough memory: each step now works through its patches in {self.parts} parts"
@@ -396,22 +394,6 @@ class _Training:
         _follow(self.average, self.network, min(_EMA, (1 + self.step) / (10 + self.step)))
         return loss, events
 
-    def _learned(self, stage: Stage, batch: Batch, generic: Batch | None, within: float) -> float:
-        """Put the gradient of the batch into the network, part by part; the mean loss."""
-        setup, total = self.setup, 0.0
-        pieces = _parts(batch, self.parts)
-        others = [None] * len(pieces) if generic is None else _parts(generic, self.parts)
-        others += [None] * (len(pieces) - len(others))
-        for piece, other in zip(pieces, others, strict=True):
-            share = (len(piece.noisy) + (0 if other is None else len(other.noisy))) / (
-                len(batch.noisy) + (0 if generic is None else len(generic.noisy))
-            )
-            moved = setup.moved(piece), None if other is None else setup.moved(other)
-            loss = share * setup.loss(stage, *moved, self.generator, within)
-            loss.backward()
-            total += float(loss.detach())
-        return total
-
     def _fell_back(self) -> Iterator[Event]:
         """Go on from the last good state with half the learning rate."""
         failed = self.step
@@ -420,7 +402,7 @@ class _Training:
         self._good = self._state()
         # Not the same patches again.
         self.rng.bit_generator.advance(failed + 1)  # pyright: ignore[reportAttributeAccessIssue]
-        self._is_fresh = True
+        self.has_entered = False
         yield Warned(
             self.step,
             f"The loss was not finite at step {failed}: it goes on from step {self.step} with half the learning rate",
@@ -552,23 +534,6 @@ def _stage_at(stages: Sequence[Stage], progress: float) -> tuple[int, float]:
             return number, min(max((progress - begin) / stage.share, 0.0), 1.0)
         begin += stage.share
     raise AssertionError("a method has stages")
-
-
-def _parts(batch: Batch, count: int) -> list[Batch]:
-    """The batch in at most `count` parts."""
-    if count == 1:
-        return [batch]
-    size = -(-len(batch.noisy) // count)
-    return [
-        Batch(
-            batch.noisy[first : first + size],
-            batch.sigma[first : first + size],
-            None if batch.target is None else batch.target[first : first + size],
-            None if batch.clean is None else batch.clean[first : first + size],
-            batch.reports[first : first + size],
-        )
-        for first in range(0, len(batch.noisy), size)
-    ]
 
 
 @torch.no_grad()

@@ -18,7 +18,7 @@ from engine import params
 from engine.checkpoint import Checkpoint, find_checkpoint, load_checkpoint
 from engine.corruption import Corruption, rng_for
 from engine.denoise import Denoising, Model, load_model
-from engine.device import autocast_dtype, pick_device
+from engine.device import autocast_dtype, is_out_of_memory, pick_device
 from engine.image import Image, find_images, load_image
 from engine.method import Batch, Method, MethodError, Stage, architectures, build, method_of, methods
 from engine.metrics import psnr
@@ -93,6 +93,7 @@ class Setup:
         self.pool: Pool | None = None
         self.examiner: Sampler | None = None
         self.held_out: Sequence[Picture] = ()
+        self.generic: Sampler | None = None
         if job.domain != "picture":
             from training.mosaics import MosaicSampler, load_mosaics
 
@@ -109,7 +110,6 @@ class Setup:
             self.sampler, self.count = Sampler(pictures, used, clean), len(pictures)
         if self.held_out:
             self.examiner = Sampler(self.held_out, dataclasses.replace(job, stride=None, draws="fresh"), clean)
-        self.generic: Sampler | None = None
         if self.replayed:
             leaves = [Picture("", pixels, 0.0) for pixels in dead_leaves(job.seed, 1 if job.grey else 3)]
             generic = dataclasses.replace(
@@ -166,25 +166,29 @@ class Setup:
         self.against = model.checkpoint.name
         self.baseline = self.judge.judge(model, model.checkpoint.params)
 
-    def loss(
-        self, stage: Stage, batch: Batch, generic: Batch | None, generator: torch.Generator, within: float
-    ) -> Tensor:
-        """The stage's loss of a batch, and that of generated pictures in proportion to their number."""
-        with torch.autocast(self.device.type, self.half or torch.bfloat16, enabled=self.half is not None):
-            loss = stage.loss(self.network, batch, self.values, generator, within)
-            if generic is None:
-                return loss
-            try:
-                practised = stage.loss(self.network, generic, self.values, generator, within)
-            except MethodError as error:
-                raise TrainError(f"Generated pictures have white noise only ({error}); leave --replay out") from None
-        count, more = len(batch.noisy), len(generic.noisy)
-        return (count * loss + more * practised) / (count + more)
+    def batches(self, rng: np.random.Generator) -> list[Batch]:
+        """What the next step learns from, not on the device yet; the second one is of generated pictures."""
+        return [self.sampler.batch(rng), *([self.generic.batch(rng)] if self.generic else [])]
 
-    def batches(self, rng: np.random.Generator) -> tuple[Batch, Batch | None]:
-        """What the next step learns from, not on the device yet, and patches of generated pictures."""
-        generic = getattr(self, "generic", None)
-        return self.sampler.batch(rng), generic.batch(rng) if generic else None
+    def learn(
+        self, stage: Stage, batches: Sequence[Batch], generator: torch.Generator, within: float, parts: int = 1
+    ) -> float:
+        """Put the mean gradient of all patches into the network, each batch worked through in parts; the mean loss."""
+        count, total = sum(len(batch.noisy) for batch in batches), torch.zeros((), device=self.device)
+        for number, batch in enumerate(batches):
+            for part in _parts(batch, parts):
+                try:
+                    with torch.autocast(self.device.type, self.half or torch.bfloat16, enabled=self.half is not None):
+                        loss = stage.loss(self.network, self.moved(part), self.values, generator, within)
+                except MethodError as error:
+                    if not number:
+                        raise
+                    said = f"Generated pictures have white noise only ({error})"
+                    raise TrainError(f"{said}; leave --replay out") from None
+                loss = loss * (len(part.noisy) / count)
+                loss.backward()
+                total += loss.detach()
+        return float(total)
 
     def moved(self, batch: Batch) -> Batch:
         """The same on the device."""
@@ -241,7 +245,7 @@ class Setup:
         kept = self.network
         rng = np.random.Generator(np.random.PCG64(self.job.seed))
         generator = torch.Generator(self.device).manual_seed(self.job.seed)
-        total = 0.0
+        total, parts = 0.0, 1
         try:
             # A copy, as also a forward pass changes what a normalisation remembers.
             self.network = copy.deepcopy(kept)
@@ -253,11 +257,15 @@ class Setup:
                 # The first ones allocate and choose kernels.
                 while len(times) < 5 or (time.perf_counter() - began < _TIMED_S and len(times) < 50):
                     tick = time.perf_counter()
-                    batch, generic = self.batches(rng)
-                    moved = self.moved(batch), None if generic is None else self.moved(generic)
-                    loss = self.loss(stage, *moved, generator, 0.5)
-                    loss.backward()
-                    float(loss.detach())
+                    batches = self.batches(rng)
+                    try:
+                        self.learn(stage, batches, generator, 0.5, parts)
+                    except (RuntimeError, MemoryError) as error:
+                        parts *= 2
+                        if not is_out_of_memory(error) or parts > len(batches[0].noisy):
+                            raise
+                        times.clear()
+                        continue
                     times.append(time.perf_counter() - tick)
                 total += stage.share * statistics.median(times[2:])
         finally:
@@ -277,6 +285,23 @@ def steps_a_minute(job: TrainJob) -> float:
         draws="fresh", scales=(1.0,), target=None, validate=None, preview=None,
     )  # fmt: skip
     return 60 / Setup(alone, pictures=[picture]).seconds_a_step()
+
+
+def _parts(batch: Batch, count: int) -> list[Batch]:
+    """The batch in at most `count` parts."""
+    if count == 1:
+        return [batch]
+    size = -(-len(batch.noisy) // count)
+    return [
+        Batch(
+            batch.noisy[first : first + size],
+            batch.sigma[first : first + size],
+            None if batch.target is None else batch.target[first : first + size],
+            None if batch.clean is None else batch.clean[first : first + size],
+            batch.reports[first : first + size],
+        )
+        for first in range(0, len(batch.noisy), size)
+    ]
 
 
 def _windows(pictures: Sequence[Picture], job: TrainJob) -> list[Window]:
