@@ -33,6 +33,7 @@ from engine.pairs import by_stem, find_reference
 from engine.proposal import propose, settled_sigma
 from engine.provenance import write_sidecar
 from training.events import Started, Verdict
+from training.job import MEMORY_MB
 
 FAULTS = (ImageError, CheckpointError, CorruptionError, DenoiseError, DeviceError, ForeignError, MethodError)
 FAULTS += (NoiseError, ReferenceMismatch, params.ParamError, OSError)
@@ -151,6 +152,7 @@ def _parser() -> argparse.ArgumentParser:
 
     train = command("train", _train, "Train a network on noisy pictures, without clean ones.")
     train.add_argument("--data", metavar="DIR", help="folder of pictures; of pairs that are named so, the noisy ones")
+    train.add_argument("--no-recursive", dest="recursive", action="store_false", help="without the folders in it")
     train.add_argument("--noise", metavar="SPEC", help="put this noise on the pictures first, once for each")
     train.add_argument("--fresh", action="store_true", help="draw that noise anew for every patch")
     train.add_argument("--method", default="r2r")
@@ -169,8 +171,10 @@ def _parser() -> argparse.ArgumentParser:
     )
     train.add_argument("--stride", type=_whole(1), metavar="N", help="take the patches of a grid, N pixels apart")
     train.add_argument("--draws", default="fresh", choices=("fresh", "fixed"), help="random numbers of a grid's patch")
-    about = "of the pictures, that is not learned from but judged on"
+    about = "of the pictures, that is not learned from but judged on; whole scenes, unless --noise is put on"
     train.add_argument("--hold-out", type=float, default=0.0, metavar="SHARE", help=about)
+    about = "a picture that is judged on, in place of a share"
+    train.add_argument("--held-out", action="append", default=[], metavar="NAME", help=about)
     train.add_argument("--leave-out", action="append", default=[], metavar="NAME", help="a picture that is not used")
     train.add_argument("--against", metavar="MODEL", help="what the result has to beat, where that is not --start")
     train.add_argument("--judge-every", type=_whole(1), metavar="N", help="steps between two judgements")
@@ -186,7 +190,8 @@ def _parser() -> argparse.ArgumentParser:
     )
     train.add_argument("--milestones", type=_numbers, default=(0.6,), metavar="P,P", help="a tenth of it from there on")
     train.add_argument("--report-every", type=_whole(1), metavar="N", help="steps between reports, not seconds")
-    train.add_argument("--memory", type=_whole(64), default=4096, metavar="MB", help="for decoded pictures (4096)")
+    about = f"for decoded pictures ({MEMORY_MB})"
+    train.add_argument("--memory", type=_whole(64), default=MEMORY_MB, metavar="MB", help=about)
     train.add_argument("--processes", type=_whole(1), metavar="N", help="that share the work (one for each GPU)")
     train.add_argument("--name", default="trained", help="what the model will be called")
     train.add_argument("--name-data", action="store_true", help="name the folder of the pictures in the model's card")
@@ -724,13 +729,20 @@ def _train(options: argparse.Namespace) -> int:
             run = options.out
             if options.minutes and options.steps:
                 raise UsageError("Give a budget: either --minutes or --steps")
+            judges = {"against": options.against, "judge-every": options.judge_every and not options.validate}
+            if any(judges.values()) and not (options.hold_out or options.held_out):
+                raise UsageError(
+                    f"--{next(name for name in judges if judges[name])} has no effect without pictures to judge on: "
+                    "give --hold-out"
+                )
             names = ("noise", "fresh", "validate", "validate_noise", "method", "network", "grey", "start", "minutes")
             names += ("steps", "batch", "patch", "seed", "device", "threads", "name", "target", "domain")
             names += ("scales", "stride", "draws", "hold_out", "schedule", "milestones", "report_every")
-            names += ("against", "judge_every", "patience", "replay", "processes")
+            names += ("against", "judge_every", "patience", "replay", "processes", "recursive")
             job = TrainJob(
                 data=options.data,
                 learning_rate=options.rate,
+                held_out=_held_out(options),
                 leave_out=tuple(options.leave_out),
                 budget_mb=options.memory,
                 names_in_card=options.name_data,
@@ -744,16 +756,36 @@ def _train(options: argparse.Namespace) -> int:
         return _complain(error, 2)
 
 
+def _held_out(options: argparse.Namespace) -> tuple[str, ...]:
+    """Names of the pictures to judge on: those that were given, or a share in whole scenes."""
+    from training.folder import hold_out, look
+    from training.job import TrainError
+
+    if options.held_out or not options.hold_out or options.noise or options.domain != "picture":
+        return tuple(options.held_out)
+    known = {}
+    for one in look(Path(options.data), options.recursive):
+        if one.name in known:
+            break  # with its noise, which takes long
+        known[one.name] = one
+    usable = [one for one in known.values() if not one.problem and one.name not in options.leave_out]
+    held_out = hold_out(usable, options.hold_out, options.seed)
+    if usable and not held_out:
+        said = f"There are no two scenes in {options.data}, of which one could be held out"
+        raise TrainError(f"{said}: add pictures, or name some with --held-out")
+    return tuple(held_out)
+
+
 def _check_data(options: argparse.Namespace) -> int:
     """The pre-flight: 1 where a training would fail."""
-    from training.folder import check, grouped, hold_out, look
+    from training.folder import check, grouped, look
 
     if not options.data or not Path(options.data).is_dir():
         raise UsageError(f"--check needs --data DIR; {options.data or 'nothing'} is not a folder")
     if options.noise:
         raise UsageError("--check looks at the pictures' own noise; leave out --noise")
     known = {}
-    for one in look(Path(options.data)):
+    for one in look(Path(options.data), options.recursive):
         known[one.name] = one  # some come again, with their noise
         if sys.stderr.isatty():
             print(f"\r{len(known)} pictures", end="\r", file=sys.stderr, flush=True)
@@ -765,10 +797,11 @@ def _check_data(options: argparse.Namespace) -> int:
     print(f"{usable} of {len(found)} pictures in {options.data} can be used")
     for group in grouped(found):
         print(f"  {len(group.names)} of {group.label}")
-    held_out = hold_out(found, options.hold_out, options.seed) if options.hold_out else []
+    held_out = _held_out(options)
     if held_out:
         print(f"{len(held_out)} of them would be judged on, not learned from")
-    findings = check(found, held_out, patch=options.patch, run_folder=options.out or paths.runs())
+    run_folder = options.out or paths.runs()
+    findings = check(found, held_out, patch=options.patch, run_folder=run_folder, budget_mb=options.memory)
     for finding in findings:
         print(f"{finding.kind}: {finding.sentence}")
         # Those that --leave-out takes, unless the sentence has them all.
@@ -843,8 +876,9 @@ def _follow(run: Path) -> int:
     def ask(*_: object) -> None:
         nonlocal stop
         stop = True
+        signal.signal(signal.SIGINT, previous)
 
-    # The first Ctrl-C ends the run between two steps and keeps it.
+    # The first Ctrl-C ends the run between two steps and keeps it, the second ends it at once.
     previous = signal.signal(signal.SIGINT, ask)
     try:
         for event in follow(run, lambda: stop):
@@ -906,5 +940,9 @@ def _verdict(verdict: Verdict, held_out: int) -> str:
     against = verdict.against or "the noisy pictures"
     if not verdict.is_better:
         return f"Keep {against}: {verdict.reason}"
-    by = "" if verdict.gain_db is None else f" by {verdict.gain_db:.2f} ± {verdict.gain_band_db:.2f} dB"
+    by = ""
+    if verdict.gain_db is not None and verdict.gain_band_db is not None:
+        by = f" by {verdict.gain_db:.2f} ± {verdict.gain_band_db:.2f} dB"
+    elif verdict.gain is not None and verdict.gain_band is not None:
+        by = f" by {verdict.gain:.1%} ± {verdict.gain_band:.1%} of the noise's power"
     return f"Better than {against}{by} on {held_out} held-out picture{'s' if held_out != 1 else ''}"

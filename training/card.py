@@ -17,7 +17,7 @@ from engine import params
 from engine.checkpoint import Card, Checkpoint
 from engine.method import method_of
 from training.distil import Teacher
-from training.job import TrainJob
+from training.job import MEMORY_MB, TrainJob
 
 
 def written(
@@ -73,6 +73,7 @@ def written(
         trained_on += f"; and clean pictures of {Path(job.clean).name}, unpaired"
     options = [f"distil {_named(job.teacher)}" if job.teacher else f"train --method {job.method}"]
     options += [f"--data {shlex.quote(named) if named else 'FOLDER'}"]
+    options += ["--no-recursive"] if not job.recursive else []
     options += [f"--network {job.network}"] if job.network else []
     options += [f"--domain {job.domain}"] if job.domain != "picture" else []
     options += [f"--noise {job.noise}"] if job.noise else []
@@ -88,12 +89,17 @@ def written(
     options += [f"--scales {','.join(f'{scale:g}' for scale in job.scales)}"] if job.scales != (1.0,) else []
     options += [f"--stride {job.stride}"] if job.stride else []
     options += [f"--draws {job.draws}"] if job.draws != "fresh" else []
-    options += [f"--hold-out {job.hold_out:g}"] if job.hold_out else []
+    options += _held_out(job, pictures, bool(named))
     milestones = ",".join(f"{part:g}" for part in job.milestones)
     options += [f"--schedule {job.schedule} --milestones {milestones}"] if job.schedule == "milestones" else []
     options += ["--schedule plateau"] if job.schedule == "plateau" else []
     options += [f"--patience {job.patience}"] if job.patience else []
+    options += [f"--judge-every {job.judge_every}"] if job.patience else []
+    options += [f"--against {_named(job.against)}"] if job.against else []
     options += [f"--replay {job.replay:g}"] if job.replay else []
+    options += [f"--memory {job.budget_mb}"] if job.budget_mb != MEMORY_MB else []
+    options += [f"--processes {job.processes}"] if job.processes else []
+    options += [f"--threads {job.threads}"] if job.threads else []
     options += _options(method.Training, job.params)
     options += _options(teacher.model.method.Params, job.teacher_params) if teacher else []
     card = Card(
@@ -110,6 +116,16 @@ def written(
         start_sha256=start.sha256 if start else "",
     )
     return teacher.describe(card, bool(job.clean)) if teacher else card
+
+
+def _held_out(job: TrainJob, pictures: int, is_named: bool) -> list[str]:
+    """Which pictures are not learned from; by their share alone where no name may be told."""
+    names = {"leave": job.leave_out, "held": () if job.hold_out else job.held_out} if is_named else {}
+    options = [f"--{what}-out {shlex.quote(name)}" for what, these in names.items() for name in these]
+    share = job.hold_out
+    if not share and not is_named:
+        share = len(job.held_out) / (pictures + len(job.held_out))
+    return options + ([f"--hold-out {share:.3g}"] if share else [])
 
 
 def _named(path: str) -> str:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import math
+import types
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args, get_origin, get_type_hints
 
 from engine.files import write_text
 
@@ -28,6 +29,10 @@ NETWORKS: Mapping[str, Mapping[str, Any]] = {
     "plain5": {"network": "dncnn", "widths": [32, 64, 128, 32], "bias": True, "output": "residual"},
 }
 """Networks that any method can train, by the name that `--network` takes; a method may bring others."""
+
+
+MEMORY_MB = 4096
+"""For decoded pictures, unless a job says otherwise."""
 
 
 @dataclass(frozen=True)
@@ -126,7 +131,7 @@ class TrainJob:
     patience: int | None = None
     replay: float = 0.0
     preview: Preview | None = None
-    budget_mb: int = 4096
+    budget_mb: int = MEMORY_MB
     processes: int | None = None
     names_in_card: bool = False
     schedule: str = "cosine"
@@ -154,6 +159,8 @@ class TrainJob:
                 "Only r2r recorrupts mosaics before they are developed; choose --domain mosaic or --method r2r"
             )
         ignored = {"fresh": self.fresh, "sides": self.sides, "stride": self.stride, "hold-out": self.hold_out}
+        ignored |= {"held-out": self.held_out, "leave-out": self.leave_out, "against": self.against}
+        ignored |= {"replay": self.replay, "preview": self.preview, "memory": self.budget_mb != MEMORY_MB}
         ignored |= {"validate": self.validate if self.domain == "mosaic" else None}
         if self.domain != "picture" and any(ignored.values()):
             raise TrainError(
@@ -190,10 +197,15 @@ class TrainJob:
         if self.patience and not (self.hold_out or self.held_out):
             raise TrainError("Only on pictures that are held out can be judged when to end: give --hold-out")
         counts = {"patience": self.patience, "judge-every": self.judge_every, "processes": self.processes}
+        counts |= {"threads": self.threads}
         if wrong := [name for name, count in counts.items() if count is not None and count < 1]:
             raise TrainError(f"--{wrong[0]} must be at least 1")
+        if self.seed < 0:
+            raise TrainError("A seed is a whole number from 0")
         if not 0 <= self.replay <= 0.9:
             raise TrainError("The share to replay must be from 0 to 0.9")
+        if self.replay and self.batch == 1:
+            raise TrainError("In a batch of one patch is no room for generated ones: leave --replay out")
         if self.budget_mb < 64:
             raise TrainError("The memory for pictures must be at least 64 MB")
         if not all(0 < part < 1 for part in self.milestones) or list(self.milestones) != sorted(self.milestones):
@@ -208,13 +220,34 @@ def write_job(job: TrainJob, run: Path) -> None:
 def read_job(run: Path) -> TrainJob:
     """The job of a run folder; TrainError if it is not one."""
     try:
-        values = json.loads((run / "job.json").read_text())
-        lists = ("sides", "scales", "milestones", "held_out", "leave_out")
-        read: dict[str, Any] = {name: tuple(values[name]) for name in lists if values.get(name) is not None}
+        values = json.loads((run / "job.json").read_text(encoding="utf-8"))
+        values = {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
         if values.get("preview"):
-            read["preview"] = Preview(**values["preview"])
-        return TrainJob(**{**values, **read})
+            values["preview"] = _checked(Preview, values["preview"])
+        return _checked(TrainJob, values)
     except FileNotFoundError:
         raise TrainError(f"{run} is not a training run: it has no job.json") from None
-    except (json.JSONDecodeError, TypeError, AttributeError) as error:
+    except (json.JSONDecodeError, UnicodeDecodeError, TypeError, AttributeError) as error:
         raise TrainError(f"{run / 'job.json'} cannot be read ({error})") from None
+
+
+def _checked(kind: type, values: Mapping[str, Any]) -> Any:
+    """The dataclass of these values; TypeError for one of another type, which somebody typed."""
+    for name, declared in get_type_hints(kind).items():
+        if name in values and not _is_a(values[name], declared):
+            raise TypeError(f"{name} cannot be {values[name]!r}")
+    return kind(**values)
+
+
+def _is_a(value: object, declared: Any) -> bool:
+    """Whether a value of JSON, its lists tuples already, is of a declared type."""
+    origin, inner = get_origin(declared), get_args(declared)
+    if origin is types.UnionType:
+        return any(_is_a(value, one) for one in inner)
+    if origin is tuple:
+        wanted = inner[:1] * len(value) if isinstance(value, tuple) and inner[-1] is ... else inner
+        return isinstance(value, tuple) and len(value) == len(wanted) and all(map(_is_a, value, wanted))
+    if declared in (int, float):
+        is_number = isinstance(value, int | declared) and not isinstance(value, bool)
+        return is_number and math.isfinite(value)  # pyright: ignore[reportArgumentType]
+    return isinstance(value, origin or declared)

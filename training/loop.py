@@ -10,6 +10,7 @@ import time
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import numpy as np
@@ -112,7 +113,7 @@ class _Training:
         self.preview: PreviewWriter | None = None
         self.last_psnr: float | None = None
         self.last: Judgement | None = None
-        self.judged_at = -1
+        self.judged_at, self.judging_s = -1, 0.0  # the last judgement, and how long it took
         self.has_told_disk = False
         self.has_entered = False  # a stage, in this process
         if (run / STATE).exists():
@@ -150,7 +151,7 @@ class _Training:
         try:
             state = torch.load(path, map_location="cpu", weights_only=True)  # noqa: TID251
             self._restore(state)
-        except (RuntimeError, ValueError, KeyError, EOFError, OSError) as error:
+        except (RuntimeError, ValueError, TypeError, LookupError, EOFError, OSError, UnpicklingError) as error:
             reason = str(error).splitlines()[0] if str(error) else type(error).__name__
             raise TrainError(f"{path} cannot be read ({reason}); begin a new run, with --start {CHECKPOINT}") from None
 
@@ -276,7 +277,9 @@ class _Training:
         since, reason = self.step, "finished"
         while self._progress < 1.0:
             asked = (should_stop() or (self.folder / STOP).exists(), (self.folder / PAUSE).exists())
-            paused, save_due = ranks.agree((asked[1], time.monotonic() - saved > _SAVE_EVERY_S))
+            # What was saved last may not grow old over a judgement.
+            unsaved_s = time.monotonic() - saved + (self.judging_s if self._is_judged_at(self.step + 1) else 0.0)
+            paused, save_due = ranks.agree((asked[1], unsaved_s > _SAVE_EVERY_S))
             if ranks.any(asked[0]):
                 reason = "stopped"
                 break
@@ -310,7 +313,7 @@ class _Training:
                 speed = (self.step - since) / max(tick - reported, 1e-6)
                 yield self._report(float(np.mean(losses)), speed)
                 losses, since, reported = [], self.step, tick
-            if job.judge_every and self.step % job.judge_every == 0:
+            if self._is_judged_at(self.step):
                 yield from self._judged(stage)
                 has_settled, self.slower = ranks.agree((self._has_settled(), self.slower))
                 if has_settled:
@@ -430,9 +433,12 @@ class _Training:
 
     # What is told of the result so far
 
+    def _is_judged_at(self, step: int) -> bool:
+        return bool(self.job.judge_every) and step % (self.job.judge_every or 1) == 0
+
     def _judged(self, stage: Stage) -> Iterator[Event]:
         """Examine, judge and validate the averaged weights; only the first rank does."""
-        setup = self.setup
+        setup, began = self.setup, time.monotonic()
         self.ranks.mean_buffers(self.average)
         self.judged_at = self.step
         if not self.ranks.is_first:
@@ -452,6 +458,7 @@ class _Training:
         if self.job.validate:
             self.last_psnr = setup.validate()
             yield Validated(self.step, self.last_psnr)
+        self.judging_s = time.monotonic() - began
 
     def _has_settled(self) -> bool:
         """Whether the judgement has stopped improving for good; after a plateau it may get another, slower chance."""

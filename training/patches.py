@@ -400,8 +400,10 @@ def _kept_out(names: Collection[str], job: TrainJob) -> list[str]:
         chosen = sorted(names)
     else:
         return []
-    if len(names) < 2 or (job.held_out and len(chosen) == len(names)):
+    if len(names) < 2:
         raise TrainError("To hold some pictures out, there must be two at least")
+    if job.held_out and len(chosen) == len(names):
+        raise TrainError("All pictures are held out: nothing is left to learn from; hold fewer out")
     if not job.held_out:
         count = min(max(1, round(job.hold_out * len(names))), len(names) - 1)
         chosen = [chosen[index] for index in rng_for(job.seed, "held out").permutation(len(chosen))[:count]]

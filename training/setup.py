@@ -120,7 +120,8 @@ class Setup:
     @property
     def replayed(self) -> int:
         """How many patches of a batch are of generated pictures."""
-        return min(round(self.job.batch * self.job.replay), self.job.batch - 1)
+        count = round(self.job.batch * self.job.replay)
+        return min(max(1, count), self.job.batch - 1) if self.job.replay else 0
 
     def _build_network(self) -> None:
         job, method = self.job, self.method
