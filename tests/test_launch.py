@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -325,3 +326,14 @@ def test_no_rank_of_a_cluster_begins_where_another_process_works(run, monkeypatc
     with run.working(), pytest.raises(TrainError, match="Another process is working in"):
         list(follow(run.folder))
     assert "Another process" in heard[0]
+
+
+def test_a_run_that_cannot_go_on_stays_at_its_step(run):
+    events.append(STARTED, run.folder)
+    events.append(Saved(40), run.folder)
+    shutil.rmtree(run.job().data)
+    with pytest.raises(TrainError):
+        list(follow(run.folder))
+    last = run.events()
+    assert [type(event) for event in last] == [Started, Saved, Ended]
+    assert (last[-1].step, last[-1].reason) == (40, "failed")

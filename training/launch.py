@@ -16,7 +16,7 @@ from engine.device import pick_device
 from engine.files import write_text
 from engine.method import Method
 from training.curves import Curves
-from training.events import Ended, Event, Step, append
+from training.events import Ended, Event, Step, append, last_event
 from training.job import TrainError, TrainJob, read_job
 from training.loop import train
 from training.processes import sentence, spread
@@ -82,7 +82,8 @@ def _forget(run: Path) -> None:
 
 def _recorded(run: Path, events: Generator[Event, None, None]) -> Generator[Event, None, None]:
     """Write down what happens, and a failure as the last event."""
-    step = 0
+    last = last_event(run)
+    step = last.step if last is not None else 0  # one that cannot begin again is where it was
     journal, curves = _Journal(run), Curves(run)
     try:
         for event in events:
