@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -240,6 +241,55 @@ def pooled(reports: Sequence[NoiseReport]) -> NoiseReport:
         # Errors of the estimates add up, those of the model (0.35 for correlated noise) are shared.
         uncertainty=mean("uncertainty"),
     )
+
+
+@dataclass(frozen=True)
+class Line:
+    """How the variance of one camera's noise grows with intensity, for each channel, in units of the files.
+
+    Up to a factor: how strong it is, each picture tells better by itself.
+    """
+
+    slope: tuple[float, ...]
+    offset: tuple[float, ...]
+
+
+def shared_line(found: Sequence[tuple[NoiseReport, tuple[float, float]]]) -> Line | None:
+    """The line that pictures of one camera have in common; None where there is nothing to tell it by.
+
+    That of a single picture is known only as far as it has flat places of every brightness: of Poisson noise in Kodak's
+    pictures the slopes found are 0.5 to 1.8 times the true one.
+
+    Args:
+        found: of each picture its report and its levels; those with another number of channels than the first are
+            left out.
+    """
+    slopes, offsets = [], []
+    for report, (black, white) in found:
+        span, power = white - black, report.flat**2
+        if power and len(report.slope) == len(found[0][0].slope):
+            slope = np.array(report.slope) / power
+            slopes.append(slope / span)
+            offsets.append(np.array(report.offset) / power - slope * black / span)
+    if not slopes:
+        return None
+    # Noise that falls with brightness is none of a sensor's.
+    return Line(tuple(np.maximum(np.mean(slopes, 0), 0).tolist()), tuple(np.mean(offsets, 0).tolist()))
+
+
+@functools.lru_cache(maxsize=1024)
+def on_line(report: NoiseReport, line: Line | None, levels: tuple[float, float]) -> NoiseReport:
+    """The report with that line in place of its own, as strong as its own; unchanged where it does not apply."""
+    black, white = levels
+    if line is None or len(line.slope) != len(report.slope) or not report.mean:
+        return report
+    slope = np.array(line.slope) * (white - black)
+    offset = np.array(line.offset) + np.array(line.slope) * black
+    here = float(np.mean(slope * report.mean + offset))
+    if here <= 0 or not report.flat:
+        return report
+    factor = report.flat**2 / here
+    return replace(report, slope=tuple((factor * slope).tolist()), offset=tuple((factor * offset).tolist()))
 
 
 def is_jpeg(pixels: np.ndarray) -> bool:

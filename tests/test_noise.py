@@ -10,9 +10,20 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from reports import report
 
 from conftest import picture
-from engine.noise import NoiseError, chen, estimate_noise, flattest, is_jpeg, pooled, quiet
+from engine.noise import (
+    NoiseError,
+    chen,
+    estimate_noise,
+    flattest,
+    is_jpeg,
+    on_line,
+    pooled,
+    quiet,
+    shared_line,
+)
 
 DATA = Path(os.environ.get("PELLUCID_DATA", Path(__file__).parents[2] / "shared/data"))
 
@@ -375,3 +386,28 @@ def test_the_covariance_of_camera_jpegs_is_nearly_as_strong_as_their_noise():
         plain.append(report.sigma / float(noise.std()))
     assert 0.85 < np.mean(found) < 1.1
     assert np.mean(np.abs(np.log(found))) < 0.8 * np.mean(np.abs(np.log(plain)))
+
+
+def test_pictures_of_one_camera_share_the_line_of_their_noise():
+    """In units of the files, whatever levels each picture has."""
+    # Of every picture: variance 0.03 X + 0.002 in the file's units.
+    reports = []
+    for black, white in ((0.0, 1.0), (0.0, 2.0), (0.1, 0.6)):
+        span, mean = white - black, 0.4
+        slope, offset = 0.03 / span, (0.03 * black + 0.002) / span**2
+        flat = (slope * mean + offset) ** 0.5
+        known = {"slope": (slope,) * 3, "offset": (offset,) * 3, "mean": (mean,) * 3}
+        reports.append((report(3, flat, **known), (black, white)))
+    line = shared_line(reports)
+    assert line.offset[0] / line.slope[0] == pytest.approx(0.002 / 0.03)
+    for own, levels in reports:
+        shared = on_line(own, line, levels)
+        assert shared.slope == pytest.approx(own.slope)
+        assert shared.offset == pytest.approx(own.offset)
+    wrong = replace(reports[1][0], slope=(0.0,) * 3, offset=(0.01,) * 3)
+    assert on_line(wrong, line, reports[1][1]).slope == pytest.approx(reports[1][0].slope)
+
+
+def test_a_line_is_not_given_to_pictures_with_other_channels():
+    line = shared_line([(report(3), (0.0, 1.0))])
+    assert on_line(report(1), line, (0.0, 1.0)) == report(1)

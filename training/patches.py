@@ -26,7 +26,7 @@ from engine.corruption import Corruption, rng_for
 from engine.decode import foreign_errors, open_pillow
 from engine.image import ImageError, find_images, load_image
 from engine.method import Batch
-from engine.noise import NoiseError, NoiseReport, estimate_noise
+from engine.noise import Line, NoiseError, NoiseReport, estimate_noise, on_line
 from engine.pairs import is_reference
 from training.job import TrainError, TrainJob
 
@@ -69,6 +69,12 @@ class Picture:
     channels: int | None = None
     bits: int | None = None
     is_window: bool = False
+
+    @property
+    def unit_levels(self) -> tuple[float, float]:
+        """The levels where 1 is the file type's white, whatever `pixels` are kept as."""
+        white = np.iinfo(self.pixels.dtype).max if self.pixels.dtype.kind == "u" else 1
+        return self.levels[0] / white, self.levels[1] / white
 
     def cut(self, top: int, left: int, height: int, width: int) -> np.ndarray:
         """A part, (height, width, C) float32 in the trained range; it may be a view."""
@@ -151,6 +157,11 @@ class Pool(Sequence[Picture]):
     def count(self) -> int:
         """Pictures to learn from, in memory or not, without those that are known to be unusable."""
         return len([name for name in self._names if name not in self._unusable])
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether all pictures are in memory from the beginning, and stay there."""
+        return self._first >= len(self._order) and len(self) > 0 and not self._goes_on
 
     @property
     def noise_levels(self) -> tuple[float, float] | None:
@@ -533,11 +544,13 @@ class Sampler:
         clean: unpaired clean pictures, for stages that learn from them.
 
     Attributes:
+        line: how the noise of all pictures grows with brightness; None for each picture's own.
         places: (n, 3) number of the picture, top and left of each patch of the grid; None where there is no grid.
     """
 
     def __init__(self, pictures: Sequence[Picture], job: TrainJob, clean: Sequence[Picture] = ()) -> None:
         self.pictures, self.job, self.clean = pictures, job, clean
+        self.line: Line | None = None
         self.corruption = Corruption.parse(job.noise) if job.noise and (job.fresh or job.target) else None
         self.places = _places(pictures, job.patch, job.stride) if job.stride else None
         self._order = rng_for(job.seed, "batches").permutation(0 if self.places is None else len(self.places))
@@ -560,7 +573,7 @@ class Sampler:
             targets.append(target)
             sigmas.append(sigma)
             if picture.report is not None:
-                reports.append(picture.report)
+                reports.append(on_line(picture.report, self.line, picture.unit_levels))
         clean = (
             [self._cut(self.clean[i], rng) for i in rng.integers(len(self.clean), size=self.job.batch)]
             if self.clean

@@ -22,7 +22,7 @@ from engine.device import autocast_dtype, is_out_of_memory, pick_device
 from engine.image import Image, find_images, load_image
 from engine.method import Batch, Method, MethodError, Stage, architectures, build, method_of, methods
 from engine.metrics import psnr
-from engine.noise import estimate_noise
+from engine.noise import Line, estimate_noise, on_line, shared_line
 from engine.pairs import find_reference
 from engine.proposal import settled_sigma
 from training.distil import load_teacher
@@ -94,6 +94,7 @@ class Setup:
         self.examiner: Sampler | None = None
         self.held_out: Sequence[Picture] = ()
         self.generic: Sampler | None = None
+        self.line: Line | None = None
         if job.domain != "picture":
             from training.mosaics import MosaicSampler, load_mosaics
 
@@ -110,10 +111,16 @@ class Setup:
             self.sampler, self.count = Sampler(pictures, used, clean), len(pictures)
         if self.held_out:
             self.examiner = Sampler(self.held_out, dataclasses.replace(job, stride=None, draws="fresh"), clean)
+        # Of those that are there in a resumed run, too.
+        present = [*self.held_out, *(self.pool if self.pool is not None and self.pool.is_whole else pictures or ())]
+        known = [(picture.report, picture.unit_levels) for picture in present if picture.report is not None]
+        self.line = self.sampler.line = shared_line(known) if known else None
+        if self.examiner is not None:
+            self.examiner.line = self.line
         if self.replayed:
             leaves = [Picture("", pixels, 0.0) for pixels in dead_leaves(job.seed, 1 if job.grey else 3)]
             generic = dataclasses.replace(
-                job, noise="gaussian:0-75", fresh=True, batch=self.replayed, stride=None, draws="fresh"
+                job, noise="gaussian:0-75", fresh=True, batch=self.replayed, replay=0.0, stride=None, draws="fresh"
             )
             self.generic = Sampler(leaves, generic)
 
@@ -154,7 +161,7 @@ class Setup:
         self.why_not = ""
         if not self.held_out:
             return
-        windows = _windows(self.held_out, self.job)
+        windows = _windows(self.held_out, self.job, self.line)
         if not windows:
             self.why_not = "no noise was found in the pictures that were held out"
             return
@@ -305,7 +312,7 @@ def _parts(batch: Batch, count: int) -> list[Batch]:
     ]
 
 
-def _windows(pictures: Sequence[Picture], job: TrainJob) -> list[Window]:
+def _windows(pictures: Sequence[Picture], job: TrainJob, line: Line | None) -> list[Window]:
     """Windows of the held-out pictures that hold noise, the same for the same seed, each picture in its turn."""
     corruption = Corruption.parse(job.noise) if job.noise and (job.fresh or job.target) else None
     noisy = [picture for picture in pictures if corruption or picture.sigma > 0]
@@ -324,7 +331,8 @@ def _windows(pictures: Sequence[Picture], job: TrainJob) -> list[Window]:
             part, sigma = picture.cut(top, left, high, wide), picture.sigma
             if corruption is not None:
                 part, sigma = corruption.drawn(rng).apply(part, rng)
-            windows.append(Window(picture.name, part, sigma, picture.report))
+            report = picture.report and on_line(picture.report, line, picture.unit_levels)
+            windows.append(Window(picture.name, part, sigma, report))
     return windows
 
 
