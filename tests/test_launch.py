@@ -30,7 +30,7 @@ from training.ranks import ALONE, Ranks
 from training.run import PAUSE, STOP, Run, begin
 
 HERE = Path(__file__)
-PATIENCE_S = 30.0
+PATIENCE_S = 60.0
 STARTED = Started(0, 3, "cpu", "float32")
 
 

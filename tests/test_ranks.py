@@ -25,7 +25,7 @@ from training.processes import spread
 from training.ranks import ALONE, RankLost, Ranks, join, leave
 
 HERE = Path(__file__)
-PATIENCE_S = 20.0
+PATIENCE_S = 60.0
 
 
 def network(seed: int) -> nn.Sequential:
@@ -159,10 +159,12 @@ def test_nothing_is_left_of_ranks_that_are_done(measured, tmp_path):
 
 def test_no_rank_waits_for_one_that_failed_and_its_reason_is_told(tmp_path):
     (tmp_path / "ranks").write_bytes(b"left by a run that was killed")
+    events = two(functools.partial(fail, ValueError), tmp_path)
+    next(events)
     began = time.monotonic()
     with pytest.raises(TrainError, match=r"^There is no room for patches of 4096 pixels$"):
-        list(two(functools.partial(fail, ValueError), tmp_path))
-    assert time.monotonic() - began < PATIENCE_S
+        list(events)
+    assert time.monotonic() - began < 10
     assert multiprocessing.active_children() == []
     assert not (tmp_path / "ranks").exists()
 

@@ -7,7 +7,6 @@ import logging
 import multiprocessing
 import os
 import signal
-import sys
 import threading
 import time
 import traceback
@@ -195,6 +194,7 @@ def _rank(
     threading.Thread(target=_obey, args=(orders, stop), daemon=True).start()
     # They share the processor, too.
     torch.set_num_threads(max(1, torch.get_num_threads() // count))
+    status = 0
     try:
         ranks = join(number, count, meeting, number if on_gpu else None)
         for event in work(stop.is_set, ranks):
@@ -208,9 +208,11 @@ def _rank(
             reports.send(_Failure(sentence(error), trace, isinstance(error, RankLost)))
         if is_defect:
             log.exception("Rank %d failed", number)
-        sys.exit(1)
-    finally:
-        leave()
+        status = 1
+    leave()
+    # Without the second that Python takes to clear up, in which whatever goes wrong would be of no interest.
+    reports.close()
+    os._exit(status)
 
 
 def _obey(orders: Connection, stop: threading.Event) -> None:

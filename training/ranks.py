@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import timedelta
@@ -26,6 +27,7 @@ Value = TypeVar("Value")
 _PATIENCE = timedelta(hours=1)
 """How long a rank waits for the others: longer than the first one judges or saves alone."""
 
+_SETTLE_S = 0.1
 _LOOPBACK = {"linux": "lo", "darwin": "lo0"}
 
 
@@ -150,4 +152,7 @@ def join(number: int, count: int, meeting: Path | None, gpu: int | None) -> Rank
 def leave() -> None:
     """End what `join` began, if it did."""
     if dist.is_initialized():
+        # WORKAROUND torch 2.13: gloo's threads let go of what was sent last as soon as Python does nothing, and abort
+        # a process (one in ten) that ends before they have.
+        time.sleep(_SETTLE_S)
         dist.destroy_process_group()
