@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import math
-import re
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +29,7 @@ from PySide6.QtWidgets import (
 
 from app import theme
 from app.jobs import NOTHING_FOUND, SEEMS_CLEAN, MethodInfo
+from app.words import breakable, wrapped
 from app.workspace import Workspace
 from engine.metrics import Estimate
 from engine.noise import NoiseReport
@@ -122,7 +122,7 @@ class Control(QWidget):
         self._turned = turned
         tip = f"{self.spec.help}\n\nDouble click to reset." if self.spec.help else "Double click to reset."
         for widget in (self.label, *turned):
-            widget.setToolTip(_wrapped(tip))
+            widget.setToolTip(wrapped(tip))
             widget.installEventFilter(self)
         for widget in turned:
             widget.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
@@ -215,7 +215,7 @@ class ParamControl(Control):
         self.label.setBuddy(self.spin)
         self._lead(self.slider, self.spin)
         if tick == "Auto":
-            self.automatic.setToolTip(_wrapped(f"{spec.label}: measured from the picture"))
+            self.automatic.setToolTip(wrapped(f"{spec.label}: measured from the picture"))
         self.slider.setAccessibleName(spec.label)
         self.spin.setAccessibleName(f"{spec.label}, number")
         self.automatic.setAccessibleName(f"{spec.label}, {'automatic' if tick == 'Auto' else tick.lower()}")
@@ -320,7 +320,7 @@ class ReferenceRow(QFrame):
         self.clear.clicked.connect(self.cleared)
         tip = "A clean picture of the same scene and size: PSNR and SSIM are measured against it. Twins named X_real "
         tip += "and X_mean, or X_noisy and X_clean, are found by themselves."
-        self.setToolTip(_wrapped(tip))
+        self.setToolTip(wrapped(tip))
         layout = QHBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addWidget(self.text, 1)
@@ -330,7 +330,7 @@ class ReferenceRow(QFrame):
 
     def show_name(self, name: str) -> None:
         """The reference in use, "" for none."""
-        self.text.setText(_breakable(name) or "Drop a reference here")
+        self.text.setText(breakable(name) or "Drop a reference here")
         self.clear.setVisible(bool(name))
         self.choose.setVisible(not name)
 
@@ -379,7 +379,7 @@ class Controls(QWidget):
         self.use = QToolButton()
         self.use.setText("Use")
         self.use.setAccessibleName("Use what is proposed")
-        self.use.setToolTip(_wrapped("Choose the method automatically, for this picture and those opened next"))
+        self.use.setToolTip(wrapped("Choose the method automatically, for this picture and those opened next"))
         self._params_box = QVBoxLayout()
         self._params_box.setSpacing(8)
         self.advanced = _Fold("Advanced")
@@ -402,7 +402,7 @@ class Controls(QWidget):
         for label in texts:
             _wrap(label)
         for label in (self.proposal, self.noise, self.noise_reason):
-            label.setToolTip(_wrapped(_NOISE_WORDS))
+            label.setToolTip(wrapped(_NOISE_WORDS))
         self.reference = ReferenceRow()
         self.denoise = QPushButton("Denoise")
         self.save = QPushButton("Save…")
@@ -430,17 +430,17 @@ class Controls(QWidget):
         proposed.addWidget(self.use, 0, Qt.AlignmentFlag.AlignTop)
         layout.addLayout(proposed)
         layout.addWidget(self.notice)
-        layout.addWidget(_rule())
+        layout.addWidget(theme.rule())
         layout.addWidget(self.strength)
         layout.addWidget(self.guard)
         layout.addLayout(self._params_box)
         layout.addWidget(self.advanced)
-        layout.addWidget(_rule())
+        layout.addWidget(theme.rule())
         layout.addWidget(_heading("Quality"))
         layout.addWidget(self.number)
         layout.addWidget(self.number_note)
         layout.addWidget(self.reference)
-        layout.addWidget(_rule())
+        layout.addWidget(theme.rule())
         layout.addWidget(_heading("Noise"))
         layout.addWidget(self.noise)
         layout.addWidget(self.noise_reason)
@@ -651,7 +651,7 @@ class Controls(QWidget):
         """PSNR and SSIM against the reference, or the estimate, labelled so."""
         main, note = quality(self.workspace)
         self.number.setText(main)
-        self.number_note.setText(_breakable(note))
+        self.number_note.setText(breakable(note))
 
     def show_reference(self) -> None:
         """The reference's name."""
@@ -670,8 +670,8 @@ class Controls(QWidget):
         self.denoise.setEnabled(can_press)
         tip = "Stop; what has been computed stays" if workspace.is_running else "Denoise this picture"
         self.denoise.setToolTip(tip)
-        _set_primary(self.save, workspace.is_done and not workspace.is_running)
-        _set_primary(self.denoise, not workspace.is_done or workspace.is_running)
+        theme.restyle(self.save, "primary" if workspace.is_done and not workspace.is_running else "")
+        theme.restyle(self.denoise, "primary" if not workspace.is_done or workspace.is_running else "")
         self.reference.choose.setEnabled(workspace.opened is not None)
 
     def _press(self) -> None:
@@ -781,13 +781,13 @@ def _method_item(method: MethodInfo) -> tuple[str, str, str]:
     """Text, id and tooltip in the list of methods."""
     if not method.no_model:
         return method.label, method.id, method.source
-    return f"{method.label} · no model yet", method.id, _wrapped(f"{method.source}\n\n{method.no_model}")
+    return f"{method.label} · no model yet", method.id, wrapped(f"{method.source}\n\n{method.no_model}")
 
 
 def _combo(name: str, tip: str) -> QComboBox:
     combo = QComboBox()
     combo.setAccessibleName(name)
-    combo.setToolTip(_wrapped(tip))
+    combo.setToolTip(wrapped(tip))
     combo.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
     combo.setMinimumContentsLength(12)
     combo.setPlaceholderText("Loading…")
@@ -798,26 +798,10 @@ def _combo(name: str, tip: str) -> QComboBox:
     return combo
 
 
-def _set_primary(button: QPushButton, on: bool) -> None:
-    """Make a button look like the next step, or no longer."""
-    name = "primary" if on else ""
-    if button.objectName() != name:
-        button.setObjectName(name)
-        button.style().unpolish(button)
-        button.style().polish(button)
-
-
 def _heading(text: str) -> QLabel:
     label = QLabel(text)
     label.setObjectName("heading")
     return label
-
-
-def _rule() -> QFrame:
-    rule = QFrame()
-    rule.setObjectName("rule")
-    rule.setFixedHeight(1)
-    return rule
 
 
 def _wrap(label: QLabel) -> None:
@@ -827,14 +811,3 @@ def _wrap(label: QLabel) -> None:
     policy = QSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
     policy.setHeightForWidth(True)
     label.setSizePolicy(policy)
-
-
-def _breakable(text: str) -> str:
-    """File names may be cut into lines after these signs."""
-    return re.sub(r"([_-]|\.(?!\d))", "\\1\u200b", text)
-
-
-def _wrapped(text: str) -> str:
-    """Rich text, which Qt wraps; a plain tooltip is one long line."""
-    paragraphs = text.replace("&", "&amp;").replace("<", "&lt;").split("\n\n")
-    return "".join(f"<p>{paragraph}</p>" for paragraph in paragraphs)

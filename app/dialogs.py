@@ -32,6 +32,7 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
+from app import words
 from app.jobs import Target
 from app.settings import Settings
 from engine.image import Image
@@ -298,7 +299,7 @@ class Preferences(QDialog):
         self.device = QComboBox()
         self.device.addItem("Automatic", "auto")
         for device in devices:
-            self.device.addItem({"cpu": "CPU", "cuda": "GPU (CUDA)", "mps": "GPU (Apple)"}.get(device, device), device)
+            self.device.addItem(words.device(device), device)
         self.seed = QSpinBox()
         self.seed.setRange(0, 2**31 - 1)
         self.memory = QSpinBox()

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 os.environ.setdefault("QT_API", "pyside6")
 
 from PySide6.QtGui import QColor, QPalette
-from PySide6.QtWidgets import QApplication
+from PySide6.QtWidgets import QApplication, QFrame, QWidget
 
 
 @dataclass(frozen=True)
@@ -71,6 +71,22 @@ def apply_theme(app: QApplication, theme: str) -> None:
     ):
         own.setColor(role, QColor(name))
     app.setPalette(own)
+
+
+def restyle(widget: QWidget, name: str) -> None:
+    """Give a widget the looks of another object name."""
+    if widget.objectName() != name:
+        widget.setObjectName(name)
+        widget.style().unpolish(widget)
+        widget.style().polish(widget)
+
+
+def rule() -> QFrame:
+    """A thin line between parts."""
+    rule = QFrame()
+    rule.setObjectName("rule")
+    rule.setFixedHeight(1)
+    return rule
 
 
 def _additions(c: Colors) -> str:

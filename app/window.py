@@ -29,7 +29,7 @@ from PySide6.QtWidgets import (
 )
 
 import engine
-from app import theme
+from app import theme, words
 from app.compare import CompareView
 from app.controls import Controls, quality
 from app.dialogs import (
@@ -574,7 +574,7 @@ class MainWindow(QMainWindow):
             return
         report = training.last_report
         share = f" {100 * report.progress:.0f} %" if report is not None else ""
-        left = f", {_duration(report.seconds_left)} left" if report is not None and report.seconds_left else ""
+        left = f", {words.duration(report.seconds_left)} left" if report is not None and report.seconds_left else ""
         texts = {
             "starting": "Training starts…",
             "running": f"Training{share or '…'}{left}",
@@ -623,7 +623,7 @@ class MainWindow(QMainWindow):
         if share is not None:
             self.bar.setValue(round(share * 1000))
         left = activity.seconds_left if busy else None
-        self.left.setText("" if left is None else f"{_duration(left)} left")
+        self.left.setText("" if left is None else f"{words.duration(left)} left")
 
     def _rest_text(self) -> str:
         workspace = self.workspace
@@ -651,11 +651,11 @@ class MainWindow(QMainWindow):
             actions[name].setEnabled(workspace.model_in_force() is not None)
         running = workspace.running
         if running is not None:
-            self.device.setText(f"{_device(running.device)} · {running.precision}")
+            self.device.setText(f"{words.device(running.device)} · {running.precision}")
             self.device.setToolTip(f"Model {running.model}")
         else:
             chosen = workspace.settings.device
-            self.device.setText("" if chosen == "auto" else _device(chosen))
+            self.device.setText("" if chosen == "auto" else words.device(chosen))
         self._show_progress()
 
     def _show_not_opened(self, failures: NotOpened) -> None:
@@ -812,19 +812,6 @@ def _sequences(key: QKeySequence.StandardKey | str) -> list[QKeySequence]:
         return [QKeySequence(key)]
     # Without the keys of media keyboards, which are called Open, Copy and the like.
     return [keys for keys in QKeySequence.keyBindings(key) if "+" in keys.toString()]
-
-
-def _device(name: str) -> str:
-    kind = name.split(":")[0]
-    return {"cpu": "CPU", "cuda": "GPU (CUDA)", "mps": "GPU (Apple)"}.get(kind, name)
-
-
-def _duration(seconds: float) -> str:
-    if seconds < 90:
-        return f"{max(1, round(seconds))} s"
-    if seconds < 5400:
-        return f"{round(seconds / 60)} min"
-    return f"{seconds / 3600:.1f} h"
 
 
 def _pixels_of(image: QImage) -> np.ndarray:

@@ -129,9 +129,10 @@ def test_what_is_asked_of_a_folder_that_went_away_harms_nobody(start, qtbot):
     shutil.rmtree(training.run.folder)
     training.pause()
     training.stop()
-    wait(qtbot, training, "interrupted")
+    wait(qtbot, training, "failed")
+    assert training.message == f"Its folder {training.run.folder} is gone"
     training.resume()
-    assert training.state == "failed"
+    assert training.message == f"Its folder {training.run.folder} is gone"
 
 
 def test_a_paused_training_can_be_stopped(start, qtbot):

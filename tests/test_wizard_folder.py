@@ -9,10 +9,8 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from opened import noisy_file
-from PySide6.QtCore import QMimeData, QPoint, QPointF, QSize, Qt, QUrl
-from PySide6.QtGui import QDragEnterEvent, QDropEvent
+from PySide6.QtCore import QPoint, QSize, Qt
 from PySide6.QtTest import QTest
-from PySide6.QtWidgets import QApplication
 from reports import correlated, report
 
 from app.settings import Settings
@@ -282,24 +280,6 @@ def test_the_job_takes_pictures_of_folders_inside_only_where_they_belong(make_pa
     job = page.plan.job()
     assert (job.recursive, job.leave_out) == (False, ())
     assert "left out" not in page.summary.text()
-
-
-@pytest.mark.parametrize("is_file", [False, True])
-def test_a_dropped_folder_is_looked_at_and_a_picture_names_its_folder(make_page, settle, looked, tmp_path, is_file):
-    looked += [made_up(0), made_up(1)]
-    file = tmp_path / "a.jpg"
-    file.touch()
-    page, data = make_page(), QMimeData()
-    data.setUrls([QUrl.fromLocalFile(str(file if is_file else tmp_path))])
-    copy, left, none = Qt.DropAction.CopyAction, Qt.MouseButton.LeftButton, Qt.KeyboardModifier.NoModifier
-    enter = QDragEnterEvent(QPoint(50, 50), copy, data, left, none)
-    enter.ignore()
-    QApplication.sendEvent(page, enter)
-    assert enter.isAccepted()
-    QApplication.sendEvent(page, QDropEvent(QPointF(50, 50), copy, data, left, none))
-    settle(page)
-    assert page.plan.folder == tmp_path
-    assert page.path.text() == str(tmp_path)
 
 
 def test_a_typed_folder_is_looked_at(make_page, settle, looked, tmp_path):

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+import shutil
 import time
 from pathlib import Path
 
@@ -204,7 +205,7 @@ def test_the_estimate_and_the_gain_come_with_their_bands(page, played):
     page.show_all()
     assert page.curves.held_out_value.text() == "36.50 ± 0.21 dB"
     assert page.curves.held_out_note.text() == "−0.50 ± 0.06 dB over unet-real"
-    assert fact(page, "structure") == "0.0123"
+    assert fact(page, "structure") == "1.2 % of the noise"
 
 
 def test_from_scratch_the_gain_is_over_the_noisy_pictures(make_page, tmp_path):
@@ -242,6 +243,24 @@ def test_where_the_noise_is_not_known_well_the_gain_is_told_in_parts_of_it(page,
     page.show_all()
     assert page.curves.held_out_value.text() == "Larger by 5.0 ± 2.0 %"
     assert drawn(page.curves._held_out) == ([100, 200], pytest.approx([3.1, -5.0]))
+
+
+def test_decibels_that_say_nothing_are_not_told(page, played):
+    played.play(STARTED, Judged(100, 45.2, 15.9, 5.9, 7.8, 0.07, "", 0.031, 0.04))
+    page.show_all()
+    assert page.curves.held_out_value.text() == "Smaller by 3.1 ± 4.0 %"
+    assert drawn(page.curves._held_out) == ([100], [pytest.approx(3.1)])
+    played.play(Judged(200, 45.2, 15.9, 5.9, 7.8))  # of an older version
+    page.show_all()
+    assert page.curves.held_out_value.text() == "45.20 ± 15.90 dB"
+
+
+def test_a_run_folder_that_is_gone_is_told_with_what_to_do(page, played):
+    played.play(STARTED, step(100))
+    shutil.rmtree(played.run.folder)
+    played.turn("failed", "Its folder runs/holiday is gone")
+    assert page.notice.text.text().startswith("Its folder runs/holiday is gone. Connect its disk again")
+    assert page.pause.text() == "&Resume"
 
 
 def test_where_nothing_is_held_out_it_says_so(page, played):

@@ -43,7 +43,7 @@ def test_a_folder_becomes_a_model_that_denoises(make_main, qtbot, folder):  # no
     main = make_main()
     main.actions_by_name["train"].trigger()
     wizard = main.wizard
-    assert drop(wizard.folder, files(folder))
+    assert drop(wizard, files(folder))
     qtbot.waitUntil(lambda: wizard.folder.is_complete, timeout=PATIENCE_MS)
     assert len(wizard.plan.used) == 12
     assert wizard.plan.held_out

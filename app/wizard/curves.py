@@ -11,6 +11,7 @@ from PySide6.QtGui import QColor
 from PySide6.QtWidgets import QGridLayout, QLabel, QWidget
 
 from app import theme
+from app.words import is_sharp
 from training.events import Event, HeldOut, Judged, Staged, Step, Validated
 
 MOST = 1000
@@ -176,7 +177,7 @@ class Curves(QWidget):
                     self._gain.add(event.step, event.gain_db, event.gain_band_db or 0.0)
                 if event.gain is not None:
                     self._share.add(event.step, 100 * event.gain, 100 * (event.gain_band or 0.0))
-                    self._lacks_db = self._lacks_db or event.gain_db is None
+                    self._lacks_db = self._lacks_db or not is_sharp(event.gain_db, event.gain_band_db)
                 if event.psnr_db is not None:
                     self._psnr.add(event.step, event.psnr_db, event.band_db or 0.0)
             case Validated():

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
@@ -42,6 +41,7 @@ from app.wizard.crop import SIDE, CropView, pixmap_of
 from app.wizard.findings import FindingRow
 from app.wizard.page import Page, Plan
 from app.wizard.thumbnails import FOUND, PictureView
+from app.words import breakable
 from app.workspace import Workspace
 from engine import paths
 from engine.image import load_image
@@ -54,6 +54,7 @@ from training.job import Preview
 _BATCH_S = 0.1
 _SHARE = 15
 _FINDINGS_HEIGHT = 148
+_CROP_HEIGHT = 250
 _OVERVIEW = 640
 
 _NOISE_WORDS = (
@@ -158,7 +159,6 @@ class FolderPage(Page):
         self._settle_job: Job | None = None
         self._read_job: Job | None = None
         self._looking, self._reading = Background("looking at a folder", self), Background("reading a picture", self)
-        self.setAcceptDrops(True)
 
         layout = QVBoxLayout(self)
         layout.addLayout(self._build_top())
@@ -232,6 +232,8 @@ class FolderPage(Page):
         )
         self.groups.setRootIsDecorated(False)
         self.groups.setUniformRowHeights(True)
+        self.groups.setTextElideMode(Qt.TextElideMode.ElideMiddle)  # the ISO stands at the end
+        self.groups.headerItem().setToolTip(2, f"<p>{_NOISE_WORDS}</p>")
         self.groups.setMinimumHeight(84)
         header = self.groups.header()
         header.setStretchLastSection(False)
@@ -256,6 +258,7 @@ class FolderPage(Page):
         for widget in (_label("&Held out to judge by", self.share), self.share, self.held, self.again):
             holding.addWidget(widget, 1 if widget is self.held else 0)
         self.crop = CropView()
+        self.crop.setMaximumHeight(_CROP_HEIGHT)
         self.crop.setToolTip(
             "<p>A square of one picture is shown while it learns: before, as the start denoises it, and now. Click or "
             "drag to choose it, or use the arrow keys.</p>"
@@ -273,7 +276,7 @@ class FolderPage(Page):
         chosen.addWidget(self.detail, 0, Qt.AlignmentFlag.AlignTop)
         chosen.addWidget(self.caption, 1)
         self._panel = QWidget()
-        self._panel.setFixedWidth(320)
+        self._panel.setFixedWidth(344)
         right = QVBoxLayout(self._panel)
         right.setContentsMargins(0, 0, 0, 0)
         right.setSpacing(6)
@@ -359,20 +362,6 @@ class FolderPage(Page):
         if self.plan.folder is not None:
             self.open(self.plan.folder)
         self.plan.recursive = self.recursive.isChecked()
-
-    def dragEnterEvent(self, event) -> None:
-        """Accept files and folders."""
-        if any(url.isLocalFile() for url in event.mimeData().urls()):
-            event.acceptProposedAction()
-
-    dragMoveEvent = dragEnterEvent
-
-    def dropEvent(self, event) -> None:
-        """Take the first folder, or the one that the first picture lies in."""
-        dropped = [Path(url.toLocalFile()) for url in event.mimeData().urls() if url.isLocalFile()]
-        if dropped:
-            event.acceptProposedAction()
-            self.open(next((path for path in dropped if path.is_dir()), dropped[0].parent))
 
     # What is used
 
@@ -502,10 +491,10 @@ class FolderPage(Page):
             self.caption.setText("")
             return
         if one.problem:
-            self.caption.setText(f"{_breakable(one.name)}: {one.problem}")
+            self.caption.setText(f"{breakable(one.name)}: {one.problem}")
             return
         if square is None:
-            self.caption.setText(f"{_breakable(one.name)}\nClick in it to choose the preview here.")
+            self.caption.setText(f"{breakable(one.name)}\nClick in it to choose the preview here.")
             return
         if self._pixels is not None:
             rows = slice(square.top(), square.top() + square.height())
@@ -517,9 +506,7 @@ class FolderPage(Page):
                 )
             )
         note = "" if one.name in self.plan.held_out else "\nIt is learned from; one that is held out tells more."
-        self.caption.setText(
-            f"{_breakable(one.name)}\n{square.width()} pixels at {square.left()}, {square.top()}{note}"
-        )
+        self.caption.setText(f"{breakable(one.name)}\n{square.width()} pixels at {square.left()}, {square.top()}{note}")
 
     # What is shown
 
@@ -542,7 +529,7 @@ class FolderPage(Page):
     def _fit_findings(self) -> None:
         """As high as they are, to a limit."""
         height = self._findings.heightForWidth(max(self._scroll.viewport().width(), 200))
-        self._scroll.setFixedHeight(min(_FINDINGS_HEIGHT, max(height, 26)))
+        self._scroll.setFixedHeight(min(_FINDINGS_HEIGHT, max(height, 26) + 2 * self._scroll.frameWidth()))
 
     def resizeEvent(self, event) -> None:
         """Sentences may take more lines, or fewer."""
@@ -586,11 +573,7 @@ class FolderPage(Page):
             self.summary.setText(_counts(plan, used))
             self.noise.setText("" if self._noise is None else _noise_said(self._noise, used))
         held = len(plan.held_out - plan.left_out)
-        self.held.setText(
-            f"{held} of {len(used)}{', by hand' if self._held_by_hand else ''}"
-            if used and self._look_job is None
-            else ""
-        )
+        self.held.setText(f"{held} of {len(used)}" if used and self._look_job is None else "")
         self.again.setVisible(self._held_by_hand)
         self.share.setVisible(not self._held_by_hand)
         self._panel.setVisible(self._looking_at is not None)
@@ -619,11 +602,6 @@ def _counts(plan: Plan, used: Sequence[Found]) -> str:
     parts += [f"{left_out} left out"] if left_out else []
     parts += [f"{unreadable} cannot be read"] if unreadable else []
     return " · ".join(parts)
-
-
-def _breakable(name: str) -> str:
-    """A file name that may be cut into lines after these signs."""
-    return re.sub(r"([_/.-])", "\\1\u200b", name)
 
 
 def _noise_said(report: NoiseReport, used: Sequence[Found]) -> str:

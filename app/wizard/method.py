@@ -31,6 +31,7 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
+from app import theme, words
 from app.controls import ChoiceControl, Control, ParamControl
 from app.jobs import MethodInfo
 from app.wizard.background import Background
@@ -307,6 +308,7 @@ class MethodPage(Page):
         times = QGridLayout()
         times.setColumnStretch(2, 1)
         times.setHorizontalSpacing(10)
+        times.setVerticalSpacing(6)
         times.addWidget(self.quick, 0, 0, 1, 2)
         times.addWidget(self.good, 1, 0, 1, 2)
         times.addWidget(self.best, 2, 0)
@@ -315,6 +317,7 @@ class MethodPage(Page):
         times.addWidget(self.minutes, 3, 1)
         label = QLabel("Train &for")
         label.setBuddy(self.quick)
+        label.setMinimumHeight(self.quick.sizeHint().height())
         form.addWidget(label, 5, 0, Qt.AlignmentFlag.AlignTop)
         form.addLayout(times, 5, 1)
         form.addWidget(self.estimate, 6, 1)
@@ -668,8 +671,7 @@ class MethodPage(Page):
             control.set_value(values.get(spec.name, spec.default))
             control.set_note("Set by what was measured" if spec.name in suited and not self._is_by_hand(spec) else "")
         devices = self.workspace.catalog.devices
-        shown = {"cpu": "CPU", "cuda": "GPU (CUDA)", "mps": "GPU (Apple)"}
-        items = [("Automatic", "auto", ""), *((shown.get(device, device), device, "") for device in devices)]
+        items = [("Automatic", "auto", ""), *((words.device(device), device, "") for device in devices)]
         _fill(self.device, items, self._value("device"))
         with QSignalBlocker(self.seed), QSignalBlocker(self.names_in_card):
             self.seed.setValue(self._value("seed"))
@@ -819,10 +821,7 @@ class MethodPage(Page):
             elif is_few:
                 text += ": far too few to learn from scratch. Start from a model, or give it hours."
         self.estimate.setText(text)
-        name = "warning" if is_few else "muted"
-        if self.estimate.objectName() != name:
-            self.estimate.setObjectName(name)
-            self.estimate.style().polish(self.estimate)
+        theme.restyle(self.estimate, "warning" if is_few else "muted")
 
     @property
     def _is_on_gpu(self) -> bool:

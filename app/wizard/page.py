@@ -10,7 +10,6 @@ from typing import Any
 from PySide6.QtCore import Signal
 from PySide6.QtWidgets import QWidget
 
-from training.events import Judged, Verdict
 from training.folder import Found
 from training.job import Preview, TrainJob
 
@@ -77,30 +76,6 @@ class Plan:
             **self.options,
         }
         return TrainJob(**settings)
-
-
-def gain_said(event: Judged | Verdict) -> str:
-    """By how much it is better, in dB or, where the noise is not known well enough, in parts of it; "" if unknown."""
-    if event.gain_db is not None:
-        return f"{signed(event.gain_db)}{band_said(event.gain_band_db)} dB"
-    return f"error {share_said(event)} of the noise" if event.gain is not None else ""
-
-
-def share_said(event: Judged | Verdict) -> str:
-    """By how much of the noise's power the error is smaller, which is known."""
-    assert event.gain is not None
-    band = None if event.gain_band is None else 100 * event.gain_band
-    return f"{'larger' if event.gain < 0 else 'smaller'} by {100 * abs(event.gain):.1f}{band_said(band, 1)} %"
-
-
-def signed(value: float) -> str:
-    """With a sign that is as wide as a plus."""
-    return f"{value:+.2f}".replace("-", "−")
-
-
-def band_said(half: float | None, digits: int = 2) -> str:
-    """Half the width of a band, behind a number; "" where it is not known."""
-    return "" if half is None else f" ± {half:.{digits}f}"
 
 
 class Page(QWidget):

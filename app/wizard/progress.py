@@ -22,11 +22,12 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
-from app import theme
+from app import theme, words
 from app.dialogs import TextDialog
 from app.wizard.curves import Curves
-from app.wizard.page import Page, Plan, band_said, gain_said, share_said
+from app.wizard.page import Page, Plan
 from app.wizard.training_run import TrainingRun
+from app.words import is_sharp, wrapped
 from app.workspace import Workspace
 from training.events import Event, HeldOut, Judged, Previewed, Staged, Started, Step, Validated, Warned
 from training.job import TrainError, TrainJob
@@ -135,8 +136,8 @@ class ProgressPage(Page):
         self.bar.setFixedHeight(8)
         self.notice = _Notice()
         self.curves = Curves()
-        self.curves.loss_title.setToolTip(_rich(_LOSS_HELP))
-        self.curves.loss_value.setToolTip(_rich(_LOSS_HELP))
+        self.curves.loss_title.setToolTip(wrapped(_LOSS_HELP))
+        self.curves.loss_value.setToolTip(wrapped(_LOSS_HELP))
         self.preview = Preview()
         self.facts: dict[str, tuple[QLabel, QLabel]] = {}
 
@@ -183,7 +184,7 @@ class ProgressPage(Page):
             label.setObjectName("muted")
             label.setIndent(0)
             for cell, place in ((label, 0), (value, 1)):
-                cell.setToolTip(_rich(explained))
+                cell.setToolTip(wrapped(explained))
                 grid.addWidget(cell, row, place)
             self.facts[key] = (label, value)
         grid.setRowStretch(len(_FACTS), 1)
@@ -297,9 +298,9 @@ class ProgressPage(Page):
         if state != "cancelled" and begun is not None:
             notes.insert(0, f"step {self._step:,}{steps}")
         if state == "running" and done is not None and done.seconds_left is not None:
-            notes.append(f"about {_duration(done.seconds_left)} left")
+            notes.append(f"about {words.duration(done.seconds_left)} left")
         self.note.setText(" · ".join(notes))
-        self.note.setToolTip(_rich(self.note.text()))
+        self.note.setToolTip(wrapped(self.note.text()))
         is_unknown = state == "starting" or (state == "running" and done is None)
         self.bar.setRange(0, 0 if is_unknown else 1000)
         if not is_unknown:
@@ -334,11 +335,12 @@ class ProgressPage(Page):
         judged, blind, begun = self._last(Judged), self._last(HeldOut), self._last(Started)
         against = self._against()
         title, value, note, explained = "Held-out estimate of PSNR", "–", "", _HELD_OUT_HELP
-        if judged is not None and judged.psnr_db is not None:
-            value = f"{judged.psnr_db:.2f}{band_said(judged.band_db)} dB"
-            note = f"{gain} over {against}" if (gain := gain_said(judged)) else ""
+        is_in_db = judged is not None and (is_sharp(judged.psnr_db, judged.band_db) or judged.gain is None)
+        if judged is not None and judged.psnr_db is not None and is_in_db:
+            value = f"{judged.psnr_db:.2f}{words.band(judged.band_db)} dB"
+            note = f"{gain} over {against}" if (gain := words.gain(judged)) else ""
         elif judged is not None and judged.gain is not None:
-            title, value, explained = "Held-out estimate of the error", share_said(judged).capitalize(), _SHARE_HELP
+            title, value, explained = "Held-out estimate of the error", words.share(judged).capitalize(), _SHARE_HELP
             note = f"of the noise's power, than with {against}"
         else:
             note = f"No PSNR is estimated: {judged.reason}" if judged is not None and judged.reason else ""
@@ -351,7 +353,7 @@ class ProgressPage(Page):
         true = self._last(Validated)
         if true is not None:
             note += f"{' · ' if note else ''}true {true.psnr_db:.2f} dB, never used to choose"
-        tip = _rich(explained.format(against=against)) + (_rich(_TRUE_HELP) if true is not None else "")
+        tip = wrapped(explained.format(against=against)) + (wrapped(_TRUE_HELP) if true is not None else "")
         curves = self.curves
         labels = (curves.held_out_title, curves.held_out_value, curves.held_out_note)
         for label, text in zip(labels, (title, value, note), strict=True):
@@ -375,7 +377,7 @@ class ProgressPage(Page):
         if stage is not None:
             texts["stage"] = stage.stage
         if judged is not None and judged.structure is not None:
-            texts["structure"] = f"{judged.structure:.4f}"
+            texts["structure"] = f"{100 * judged.structure:.1f} % of the noise"
         if step is not None:
             texts["rate"] = f"{step.learning_rate:.2g}"
             texts["speed"] = f"{step.patches_per_s:,.0f}" if step.patches_per_s >= 10 else f"{step.patches_per_s:.1f}"
@@ -580,6 +582,8 @@ class Preview(QWidget):
 def _ended_badly(training: TrainingRun) -> str:
     """Why a run is over that should not be, and what can be done."""
     kept = training.run.checkpoint.exists()
+    if not training.run.folder.is_dir():
+        return f"{training.message}. Connect its disk again and resume, or go back and start a new training."
     if training.state == "failed":
         reason = (training.message or "It did not say why").rstrip(".")
         advice = (
@@ -602,18 +606,7 @@ def _end_of(log: Path) -> str:
         return f"The log cannot be read ({error.strerror})."
 
 
-def _rich(text: str) -> str:
-    """Rich text, which Qt wraps; a plain tooltip is one long line."""
-    return f"<p>{text.replace('&', '&amp;').replace('<', '&lt;')}</p>"
-
-
 def _size(megabytes: float | None) -> str:
     if megabytes is None:
         return ""
     return f"{megabytes:.0f} MB" if megabytes < 1024 else f"{megabytes / 1024:.1f} GB"
-
-
-def _duration(seconds: float) -> str:
-    if seconds < 90:
-        return f"{max(1, round(seconds))} s"
-    return f"{round(seconds / 60)} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

@@ -12,7 +12,6 @@ from PySide6.QtWidgets import (
     QButtonGroup,
     QComboBox,
     QDialog,
-    QFrame,
     QHBoxLayout,
     QLabel,
     QLineEdit,
@@ -24,14 +23,14 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
-from app import theme
+from app import theme, words
 from app.compare import CompareView
 from app.dialogs import DistilDialog, TextDialog, ask_export, card_text, confirmed
 from app.jobs import Stage, export
 from app.wizard import comparing
 from app.wizard.background import Background
 from app.wizard.comparing import Comparing, Result, Seen
-from app.wizard.page import Page, Plan, gain_said
+from app.wizard.page import Page, Plan
 from app.workspace import Workspace
 from engine.worker import Job, Kind
 from training.job import TrainError
@@ -108,9 +107,7 @@ class ResultPage(Page):
         column.addWidget(self.tools)
         column.addWidget(self.view, 1)
         column.addWidget(self.nothing, 1)
-        rule = QFrame()
-        rule.setObjectName("rule")
-        column.addWidget(rule)
+        column.addWidget(theme.rule())
         row = QHBoxLayout()
         label = QLabel("&Name")
         label.setBuddy(self.name)
@@ -283,7 +280,7 @@ class ResultPage(Page):
         self.keep.setVisible(bool(rival) and rival in {entry.name for entry in self.workspace.catalog.models})
         self.use.setText("&Use it anyway" if keeps else "&Use this model")
         for button, is_primary in ((self.keep, keeps), (self.use, not keeps)):
-            _restyle(button, "primary" if is_primary else "")
+            theme.restyle(button, "primary" if is_primary else "")
         passes = result.passes if result is not None else 1
         self.distil.setVisible(passes > 1)
         self.distil.setToolTip(f"Train a network that gives in one pass what this one gives in {passes}")
@@ -395,7 +392,7 @@ class ResultPage(Page):
         self.export.setEnabled(self.result is not None and (not note or is_used))
 
     def _say(self, sentence: str, is_warning: bool = False) -> None:
-        _restyle(self.note, "warning" if is_warning else "muted")
+        theme.restyle(self.note, "warning" if is_warning else "muted")
         self.note.setText(sentence)
 
     def _use(self) -> None:
@@ -484,13 +481,6 @@ class ResultPage(Page):
         self.changed.emit()
 
 
-def _restyle(widget: QWidget, name: str) -> None:
-    """Give a widget the looks of another object name."""
-    widget.setObjectName(name)
-    widget.style().unpolish(widget)
-    widget.style().polish(widget)
-
-
 def _is_better(result: Result) -> bool:
     return result.verdict is not None and result.verdict.is_better
 
@@ -503,9 +493,9 @@ def _verdict(result: Result) -> str:
         return f"Nobody can tell whether it is better{whom}"
     if not verdict.is_better:
         # Where no gain is known, nothing was found to speak against it either.
-        found = "is not better" if gain_said(verdict) else "is not shown to be better"
+        found = "is not better" if words.gain(verdict) else "is not shown to be better"
         return f"Keep {rival}: {what} {found}" if rival else f"{_capital(what)} {found}{whom}"
-    by = f": {gain}" if (gain := gain_said(verdict)) else ""
+    by = f": {gain}" if (gain := words.gain(verdict)) else ""
     on = f"{result.held_out} picture{'s' if result.held_out != 1 else ''}"
     return f"{_capital(what)} is better{'' if result.job.start else whom}{by} (estimated on {on} it has not seen)"
 

@@ -169,7 +169,7 @@ class TrainingRun(QObject):
                     **_DETACHED,
                 )
         except OSError as error:
-            self._set_state("failed", f"The training cannot be started: {error}")
+            self._set_state("failed", self._gone or f"The training cannot be started: {error.strerror or error}")
             return
         _started.append(self._process)
         self._is_starting = True
@@ -238,12 +238,15 @@ class TrainingRun(QObject):
         """Say how it ended, now that no process works in the folder."""
         last = self.events[-1] if self.events else None
         has_asked, self._stop_by = self._stop_by is not None, None
-        if self._is_starting:
+        if self._gone:
+            self._is_starting = False
+            self._set_state("failed", self._gone)
+        elif self._is_starting:
             self._is_starting = False
             self._set_state("failed", self._last_line() or "The training did not start, and did not say why.")
         elif isinstance(last, Ended):
             self._set_state(last.reason, last.message)
-        elif has_asked and self.run.folder.is_dir():
+        elif has_asked:
             saved = next((event.step for event in reversed(self.events) if isinstance(event, Saved)), 0)
             message = f"It did not react and was ended; what it had learned at step {saved} is kept."
             try:
@@ -254,6 +257,11 @@ class TrainingRun(QObject):
                 self.look()
         else:
             self._set_state("interrupted")
+
+    @property
+    def _gone(self) -> str:
+        """What to say where the folder is not there any more; "" where it is."""
+        return "" if self.run.folder.is_dir() else f"Its folder {self.run.folder} is gone"
 
     def _set_state(self, state: str, message: str = "") -> None:
         if (state, message) != (self.state, self.message):

@@ -7,7 +7,6 @@ from pathlib import Path
 from PySide6.QtCore import Qt
 from PySide6.QtGui import QIcon
 from PySide6.QtWidgets import (
-    QFrame,
     QHBoxLayout,
     QLabel,
     QPushButton,
@@ -16,6 +15,7 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
+from app import theme
 from app.dialogs import MessageLine
 from app.wizard.folder import FolderPage
 from app.wizard.method import MethodPage
@@ -91,10 +91,10 @@ class Wizard(QWidget):
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(0)
         layout.addLayout(header)
-        layout.addWidget(_rule())
+        layout.addWidget(theme.rule())
         layout.addWidget(self.stack, 1)
         layout.addWidget(self.message)
-        layout.addWidget(_rule())
+        layout.addWidget(theme.rule())
         layout.addLayout(footer)
 
         self.result.distil_asked.connect(self.start)
@@ -189,9 +189,7 @@ class Wizard(QWidget):
         for index, label in enumerate(self.steps):
             text = f"{index + 1} {self.pages[index].title}"
             label.setText(f"<b>{text}</b>" if index == number else text)
-            label.setObjectName("" if index == number else "muted")
-            label.style().unpolish(label)
-            label.style().polish(label)
+            theme.restyle(label, "" if index == number else "muted")
             label.setAccessibleName(f"Step {text}{', shown' if index == number else ''}")
         is_live = self.shown is not None and self.shown.is_live
         self.back.setVisible(number > FOLDER)
@@ -272,9 +270,3 @@ class Wizard(QWidget):
 
 def _has_result(training: TrainingRun) -> bool:
     return training.state in ("finished", "stopped") and training.run.checkpoint.exists()
-
-
-def _rule() -> QFrame:
-    rule = QFrame()
-    rule.setObjectName("rule")
-    return rule

@@ -1,0 +1,57 @@
+"""How numbers and names are said to people."""
+
+from __future__ import annotations
+
+import re
+
+from training.events import Judged, Verdict
+
+_WIDEST_DB = 3.0
+"""Half a band in dB, from which on a number in dB says nothing."""
+
+
+def wrapped(text: str) -> str:
+    """Rich text, which Qt wraps; a plain tooltip is one long line."""
+    paragraphs = text.replace("&", "&amp;").replace("<", "&lt;").split("\n\n")
+    return "".join(f"<p>{paragraph}</p>" for paragraph in paragraphs)
+
+
+def breakable(name: str) -> str:
+    """A file name that may be cut into lines after these signs."""
+    return re.sub(r"([_/-]|\.(?!\d))", "\\1\u200b", name)
+
+
+def duration(seconds: float) -> str:
+    """In the largest unit that still tells something."""
+    if seconds < 90:
+        return f"{max(1, round(seconds))} s"
+    return f"{round(seconds / 60)} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
+def device(name: str) -> str:
+    """A device as people call it; `name` may have a number, as in cuda:1."""
+    return {"cpu": "CPU", "cuda": "GPU (CUDA)", "mps": "GPU (Apple)"}.get(name.split(":")[0], name)
+
+
+def band(half: float | None, digits: int = 2) -> str:
+    """Half the width of a band, behind a number; "" where it is not known."""
+    return "" if half is None else f" ± {half:.{digits}f}"
+
+
+def is_sharp(value_db: float | None, band_db: float | None) -> bool:
+    """Whether a number in dB is known, and so well that it says something."""
+    return value_db is not None and (band_db or 0.0) <= _WIDEST_DB
+
+
+def gain(event: Judged | Verdict) -> str:
+    """By how much it is better, in dB or, where these are not known well, in parts of the noise; "" if unknown."""
+    if event.gain_db is not None and (is_sharp(event.gain_db, event.gain_band_db) or event.gain is None):
+        return f"{event.gain_db:+.2f}".replace("-", "−") + f"{band(event.gain_band_db)} dB"
+    return f"error {share(event)} of the noise" if event.gain is not None else ""
+
+
+def share(event: Judged | Verdict) -> str:
+    """By how much of the noise's power the error is smaller, which is known."""
+    assert event.gain is not None
+    half = None if event.gain_band is None else 100 * event.gain_band
+    return f"{'larger' if event.gain < 0 else 'smaller'} by {100 * abs(event.gain):.1f}{band(half, 1)} %"
