@@ -102,6 +102,20 @@ def _parser() -> argparse.ArgumentParser:
         sub.add_argument("--seed", type=_whole(0), default=0)
         sub.add_argument("--device", default="auto")
         sub.add_argument("--threads", type=_whole(1), help="CPU threads to use")
+        sub.add_argument("--no-recursive", dest="recursive", action="store_false", help="without the folders in it")
+        about = "of the pictures, that is not learned from but judged on; whole scenes, unless --noise is put on"
+        sub.add_argument("--hold-out", type=float, default=0.0, metavar="SHARE", help=about)
+        about = "a picture that is judged on, in place of a share"
+        sub.add_argument("--held-out", action="append", default=[], metavar="NAME", help=about)
+        sub.add_argument("--leave-out", action="append", default=[], metavar="NAME", help="a picture that is not used")
+        sub.add_argument("--against", metavar="MODEL", help="what the result has to beat, where that is not --start")
+        sub.add_argument("--judge-every", type=_whole(1), metavar="N", help="steps between two judgements")
+        about = "end early where N judgements in a row are no better"
+        sub.add_argument("--patience", type=_whole(1), metavar="N", help=about)
+        about = f"for decoded pictures ({MEMORY_MB})"
+        sub.add_argument("--memory", type=_whole(64), default=MEMORY_MB, metavar="MB", help=about)
+        sub.add_argument("--processes", type=_whole(1), metavar="N", help="that share the work (one for each GPU)")
+        sub.add_argument("--name-data", action="store_true", help="name the folder of the pictures in the model's card")
 
     denoise = command("denoise", _denoise, "Denoise pictures.")
     denoise.add_argument("inputs", nargs="+", type=Path, metavar="IN", help="pictures or folders of them")
@@ -152,7 +166,6 @@ def _parser() -> argparse.ArgumentParser:
 
     train = command("train", _train, "Train a network on noisy pictures, without clean ones.")
     train.add_argument("--data", metavar="DIR", help="folder of pictures; of pairs that are named so, the noisy ones")
-    train.add_argument("--no-recursive", dest="recursive", action="store_false", help="without the folders in it")
     train.add_argument("--noise", metavar="SPEC", help="put this noise on the pictures first, once for each")
     train.add_argument("--fresh", action="store_true", help="draw that noise anew for every patch")
     train.add_argument("--method", default="r2r")
@@ -171,15 +184,6 @@ def _parser() -> argparse.ArgumentParser:
     )
     train.add_argument("--stride", type=_whole(1), metavar="N", help="take the patches of a grid, N pixels apart")
     train.add_argument("--draws", default="fresh", choices=("fresh", "fixed"), help="random numbers of a grid's patch")
-    about = "of the pictures, that is not learned from but judged on; whole scenes, unless --noise is put on"
-    train.add_argument("--hold-out", type=float, default=0.0, metavar="SHARE", help=about)
-    about = "a picture that is judged on, in place of a share"
-    train.add_argument("--held-out", action="append", default=[], metavar="NAME", help=about)
-    train.add_argument("--leave-out", action="append", default=[], metavar="NAME", help="a picture that is not used")
-    train.add_argument("--against", metavar="MODEL", help="what the result has to beat, where that is not --start")
-    train.add_argument("--judge-every", type=_whole(1), metavar="N", help="steps between two judgements")
-    about = "end early where N judgements in a row are no better"
-    train.add_argument("--patience", type=_whole(1), metavar="N", help=about)
     about = "of generated pictures in each step, so that what --start could do is not forgotten"
     train.add_argument("--replay", type=float, default=0.0, metavar="SHARE", help=about)
     train.add_argument(
@@ -190,11 +194,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     train.add_argument("--milestones", type=_numbers, default=(0.6,), metavar="P,P", help="a tenth of it from there on")
     train.add_argument("--report-every", type=_whole(1), metavar="N", help="steps between reports, not seconds")
-    about = f"for decoded pictures ({MEMORY_MB})"
-    train.add_argument("--memory", type=_whole(64), default=MEMORY_MB, metavar="MB", help=about)
-    train.add_argument("--processes", type=_whole(1), metavar="N", help="that share the work (one for each GPU)")
     train.add_argument("--name", default="trained", help="what the model will be called")
-    train.add_argument("--name-data", action="store_true", help="name the folder of the pictures in the model's card")
     train.add_argument("-o", dest="out", type=Path, metavar="RUN", help="folder of the run")
     train.add_argument("--resume", type=Path, metavar="RUN", help="go on with a run, or begin one that has only a job")
     train.add_argument("--check", action="store_true", help="only say what would go wrong with --data; trains nothing")
@@ -722,32 +722,19 @@ def _train(options: argparse.Namespace) -> int:
             return _check_data(options)
         if options.resume:
             run = options.resume
+            as_it_is = vars(_parser().parse_args(["train", "--resume", str(run)]))
+            if any(value != as_it_is[name] for name, value in vars(options).items() if name != "run"):
+                raise UsageError(f"--resume goes on with the job in {run} as it is: leave the other options out")
             Run(run).job()
         else:
             if not options.data or not options.out:
                 raise UsageError("train needs --data DIR and -o RUN, or --resume RUN, or --data DIR and --check")
             run = options.out
-            if options.minutes and options.steps:
-                raise UsageError("Give a budget: either --minutes or --steps")
-            judges = {"against": options.against, "judge-every": options.judge_every and not options.validate}
-            if any(judges.values()) and not (options.hold_out or options.held_out):
-                raise UsageError(
-                    f"--{next(name for name in judges if judges[name])} has no effect without pictures to judge on: "
-                    "give --hold-out"
-                )
-            names = ("noise", "fresh", "validate", "validate_noise", "method", "network", "grey", "start", "minutes")
-            names += ("steps", "batch", "patch", "seed", "device", "threads", "name", "target", "domain")
-            names += ("scales", "stride", "draws", "hold_out", "schedule", "milestones", "report_every")
-            names += ("against", "judge_every", "patience", "replay", "processes", "recursive")
+            names = ("fresh", "method", "grey", "name", "target", "domain", "scales", "stride", "draws", "schedule")
+            names += ("milestones", "report_every", "replay")
             job = TrainJob(
-                data=options.data,
-                learning_rate=options.rate,
-                held_out=_held_out(options),
-                leave_out=tuple(options.leave_out),
-                budget_mb=options.memory,
-                names_in_card=options.name_data,
                 params=_given(options, method_of(options.method), "Training"),
-                sides=_sides(options.sides),
+                **_shared(options),
                 **{name: getattr(options, name) for name in names},
             )
             begin(job, run)
@@ -756,12 +743,34 @@ def _train(options: argparse.Namespace) -> int:
         return _complain(error, 2)
 
 
+def _shared(options: argparse.Namespace) -> dict[str, Any]:
+    """The fields of a job that `train` and `distil` both have options for."""
+    if options.minutes and options.steps:
+        raise UsageError("Give a budget: either --minutes or --steps")
+    judges = {"against": options.against, "judge-every": options.judge_every and not options.validate}
+    if any(judges.values()) and not (options.hold_out or options.held_out):
+        name = next(name for name in judges if judges[name])
+        raise UsageError(f"--{name} has no effect without pictures to judge on: give --hold-out")
+    names = ("data", "noise", "network", "start", "validate", "validate_noise", "minutes", "steps", "batch", "patch")
+    names += ("seed", "device", "threads", "recursive", "hold_out", "against", "judge_every", "patience", "processes")
+    return {
+        "learning_rate": options.rate,
+        "sides": _sides(options.sides),
+        "held_out": _held_out(options),
+        "leave_out": tuple(options.leave_out),
+        "budget_mb": options.memory,
+        "names_in_card": options.name_data,
+        **{name: getattr(options, name) for name in names},
+    }
+
+
 def _held_out(options: argparse.Namespace) -> tuple[str, ...]:
     """Names of the pictures to judge on: those that were given, or a share in whole scenes."""
     from training.folder import hold_out, look
     from training.job import TrainError
 
-    if options.held_out or not options.hold_out or options.noise or options.domain != "picture":
+    is_of_pictures = getattr(options, "domain", "picture") == "picture"
+    if options.held_out or not options.hold_out or options.noise or not is_of_pictures:
         return tuple(options.held_out)
     known = {}
     for one in look(Path(options.data), options.recursive):
@@ -841,21 +850,16 @@ def _distil(options: argparse.Namespace) -> int:
         raise UsageError(
             "The student learns all levels of its pictures, known from --noise or measured; leave out --sigma"
         )
-    if options.minutes and options.steps:
-        raise UsageError("Give a budget: either --minutes or --steps")
     teacher = read_any(find_checkpoint(options.model))
-    names = ("data", "noise", "clean", "network", "start", "validate", "validate_noise", "minutes", "steps", "batch")
-    names += ("patch", "seed", "device", "threads")
     try:
         job = TrainJob(
             method="plain",
             teacher=options.model,
             teacher_params=_given(options, method_of(teacher.method), "Params"),
             grey=teacher.channels == 1,
+            clean=options.clean,
             name=options.name or f"{teacher.name}-one-pass",
-            learning_rate=options.rate,
-            sides=_sides(options.sides),
-            **{name: getattr(options, name) for name in names},
+            **_shared(options),
         )
         begin(job, options.out)
         if options.clean:

@@ -1,6 +1,8 @@
 """The command line is a contract: arguments, JSON keys, exit statuses, and no Qt."""
 
 import json
+import shlex
+import signal
 import subprocess
 import sys
 from dataclasses import replace
@@ -8,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from app import cli
 from conftest import ROOT, picture
@@ -15,7 +18,9 @@ from engine import paths
 from engine.checkpoint import save_checkpoint
 from engine.image import Image, load_image, save_image
 from models import checkpoint
-from training.events import Ended, Started, Verdict, append
+from training.card import written
+from training.distil import load_teacher
+from training.events import Ended, Saved, Started, Verdict, append
 from training.job import TrainJob
 from training.run import Run, begin
 
@@ -411,6 +416,132 @@ def test_the_options_of_train_become_the_job_and_without_them_it_is_as_before(ca
     assert plain == TrainJob(data=str(data), steps=2, network="unet-tiny", batch=2, patch=32, device="cpu")
 
 
+OPTIONS = {
+    "share": ("--hold-out", 0.3, "--seed", 3, "--judge-every", 7, "--patience", 3, "--schedule", "plateau"),
+    "names": ("--held-out", "1.tif", "--leave-out", "my 3.tif", "--against", "some model", "--no-recursive"),
+    "more": ("--replay", 0.25, "--memory", 128, "--processes", 2, "--threads", 1, "--method", "n2v", "--rate", 2e-4),
+    "mosaics": ("--domain", "mosaic", "--method", "r2r", "--alpha", 0.5),
+    "recipe": ("--noise", "gaussian:5-50", "--fresh", "--scales", "1,0.5", "--stride", 8, "--grey", "--hold-out", 0.5),
+    "pairs": ("--noise", "poisson:30", "--target", "noisy", "--method", "plain", "--sides", "90-200"),
+}
+
+
+@pytest.mark.parametrize("options", OPTIONS.values(), ids=OPTIONS.keys())
+def test_the_command_of_a_card_gives_the_same_job_again(capsys, tmp_path, monkeypatch, options):
+    monkeypatch.setattr("training.launch.follow", lambda *_: iter(()))
+    monkeypatch.chdir(tmp_path)
+    pictures(tmp_path / "my in")
+    (tmp_path / "my in" / "3.tif").rename(tmp_path / "my in" / "my 3.tif")
+    common = ("train", "--data", "my in", "--steps", 2, "--name-data", "--network", "unet-tiny", "--patch", 32)
+    assert run(capsys, *common, *options, "-o", tmp_path / "one")[0] == 0
+    job = Run(tmp_path / "one").job()
+    again = command_of(job)
+    assert run(capsys, *again, "--name-data", "-o", tmp_path / "two")[0] == 0
+    assert Run(tmp_path / "two").job() == job
+
+
+def test_the_command_of_a_students_card_gives_the_same_job_again(capsys, tmp_path, monkeypatch):
+    monkeypatch.setattr("training.launch.follow", lambda *_: iter(()))
+    monkeypatch.chdir(tmp_path)
+    pictures(tmp_path / "in")
+    save_checkpoint(checkpoint(1), tmp_path / "teacher.safetensors")
+    given = ("--data", "in", "--steps", 2, "--hold-out", 0.3, "--leave-out", "2.tif", "--memory", 99, "--name-data")
+    given += ("--passes", 4, "--name", "trained")
+    assert run(capsys, "distil", "teacher.safetensors", *given, "-o", tmp_path / "one")[0] == 0
+    job = Run(tmp_path / "one").job()
+    again = command_of(job, load_teacher(job))
+    assert run(capsys, *again, "--name-data", "--name", "trained", "-o", tmp_path / "two")[0] == 0
+    assert Run(tmp_path / "two").job() == job
+
+
+def test_a_card_that_names_nothing_tells_the_share_that_is_held_out():
+    job = TrainJob("secret", steps=2, held_out=("a.tif", "b.tif"), leave_out=("c.tif",))
+    command = " ".join(command_of(job))
+    assert "--hold-out 0.2" in command
+    assert not any(name in command for name in ("secret", "a.tif", "c.tif"))
+
+
+def command_of(job, teacher=None) -> list[str]:
+    """What the card says, without `python -m app`."""
+    arch = {"network": "unet", "channels": 3}
+    card = written(job, arch, teacher, 2, 60.0, torch.device("cpu"), 8, None, {}, None)
+    return shlex.split(card.command)[3:]
+
+
+def test_whole_scenes_are_held_out_of_own_pictures_and_the_check_says_how_many(capsys, tmp_path, monkeypatch):
+    monkeypatch.setattr("training.launch.follow", lambda *_: iter(()))
+    data, out = pictures(tmp_path / "in", 6), tmp_path / "run"
+    for index in range(6):
+        (data / f"{index}.tif").rename(data / f"Canon_5_160_3200_{'plug' if index < 4 else 'chair'}_{index}_real.tif")
+    common = ("--data", data, "--hold-out", 0.2)
+    assert run(capsys, "train", *common, "--steps", 2, *QUICK, "-o", out)[0] == 0
+    assert Run(out).job().held_out == ("Canon_5_160_3200_chair_4_real.tif", "Canon_5_160_3200_chair_5_real.tif")
+    assert cli.main(["train", "--check", *map(str, common)]) == 0
+    assert "2 of them would be judged on" in capsys.readouterr().out
+    one = ("--leave-out", "Canon_5_160_3200_chair_4_real.tif", "--leave-out", "Canon_5_160_3200_chair_5_real.tif")
+    status, _, err = run(capsys, "train", *common, "--steps", 2, *one, "-o", tmp_path / "other")
+    assert (status, err.count("no two scenes")) == (2, 1)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"batch": "four"}, "batch cannot be 'four'"),
+        ({"steps": 2.5}, "steps cannot be 2.5"),
+        ({"held_out": "0.tif"}, "held_out cannot be '0.tif'"),
+        ({"preview": {"name": "0.tif", "left": "middle", "top": 0}}, "left cannot be 'middle'"),
+        ({"minutes": float("nan")}, "minutes cannot be nan"),
+        ({"colour": True}, "colour"),
+        ({"seed": -1}, "from 0"),
+        ({"params": {"alpha": "high"}}, "must be a number"),
+        ({"method": "magic"}, "magic"),
+        ({"device": "abacus"}, "abacus"),
+        ({"start": "nowhere"}, "no model 'nowhere'"),
+    ],
+)
+def test_a_job_that_somebody_edited_wrongly_is_one_sentence(capsys, tmp_path, change, said):
+    data, out = pictures(tmp_path / "in", 2), tmp_path / "run"
+    begin(TrainJob(data=str(data), steps=1, batch=2, patch=32, device="cpu"), out)
+    values = json.loads((out / "job.json").read_text())
+    (out / "job.json").write_text(json.dumps({**values, **change}))
+    status, _, err = run(capsys, "train", "--resume", out)
+    assert (status, err.count("\n")) == (2, 1)
+    assert said in err
+
+
+def test_a_job_of_an_older_version_goes_on(capsys, tmp_path):
+    data, out = pictures(tmp_path / "in", 2), tmp_path / "run"
+    out.mkdir()
+    old = {"data": str(data), "method": "r2r", "network": "unet-tiny", "minutes": None, "steps": 2, "batch": 2}
+    old |= {"noise": "gaussian:25", "patch": 32, "sides": None, "scales": [1.0], "device": "cpu", "params": {}}
+    (out / "job.json").write_text(json.dumps(old))
+    assert run(capsys, "train", "--resume", out)[0] == 0
+    # Its state had less in it, too.
+    state = torch.load(out / "state.pt", weights_only=True)  # noqa: TID251
+    for name in ("parts", "slower", "has_fallen", "scores", "drops", "stage"):
+        del state[name]
+    torch.save(state, out / "state.pt")
+    (out / "job.json").write_text(json.dumps({**old, "steps": 4}))
+    assert cli.main(["train", "--resume", str(out)]) == 0
+    assert "started: step 2" in capsys.readouterr().out
+
+
+def test_the_second_interrupt_ends_a_training_at_once(capsys, tmp_path, monkeypatch):
+    asked = []
+
+    def follow(run, should_stop):
+        signal.raise_signal(signal.SIGINT)
+        asked.append(should_stop())
+        yield Saved(1)
+        signal.raise_signal(signal.SIGINT)
+        raise AssertionError("it goes on")
+
+    monkeypatch.setattr("training.launch.follow", follow)
+    begin(TrainJob(data="somewhere", steps=9), tmp_path / "run")
+    assert run(capsys, "train", "--resume", tmp_path / "run")[0] == 1
+    assert asked == [True]
+
+
 def test_a_run_that_nobody_has_begun_is_begun_by_resume(capsys, tmp_path):
     data, out = pictures(tmp_path / "in", 2), tmp_path / "run"
     begin(TrainJob(data=str(data), steps=1, network="unet-tiny", batch=2, patch=32, device="cpu", name="mine"), out)
@@ -428,6 +559,7 @@ def test_a_run_that_nobody_has_begun_is_begun_by_resume(capsys, tmp_path):
     [
         (Verdict(9, True, 0.211, 0.05, "r2r-color", "why"), "Better than r2r-color by 0.21 ± 0.05 dB on 3 held-out"),
         (Verdict(9, True, None, None, "", "why"), "Better than the noisy pictures on 3 held-out pictures"),
+        (Verdict(9, True, None, None, "", "why", 0.021, 0.013), "pictures by 2.1% ± 1.3% of the noise's power on 3"),
         (Verdict(9, False, -0.1, 0.05, "r2r-color", "Its error is larger."), "Keep r2r-color: Its error is larger."),
     ],
 )
@@ -473,6 +605,11 @@ def test_a_check_says_what_would_go_wrong_and_trains_nothing(capsys, tmp_path):
         (("--resume", "in"), "is not a training run"),
         (("--data", "in", "--steps", 3, "--minutes", 3, "-o", "run"), "either --minutes or --steps"),
         (("--data", "in", "--steps", 3, "--patience", 3, "-o", "run"), "give --hold-out"),
+        (("--data", "in", "--steps", 3, "--against", "color", "-o", "run"), "--against has no effect"),
+        (("--data", "in", "--steps", 3, "--judge-every", 3, "-o", "run"), "--judge-every has no effect"),
+        (("--data", "in", "--steps", 3, "--hold-out", 0.5, "-o", "run"), "no two scenes in in"),
+        (("--data", "in", "--steps", 3, "--replay", 0.5, "--batch", 1, "-o", "run"), "leave --replay out"),
+        (("--resume", "in", "--steps", 3), "leave the other options out"),
     ],
 )
 def test_a_training_that_makes_no_sense_is_refused_in_one_sentence(capsys, tmp_path, monkeypatch, arguments, said):
