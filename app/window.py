@@ -735,8 +735,8 @@ class MainWindow(QMainWindow):
 
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:
         """Tab moves the focus everywhere else; on the picture it clears the view, and Shift+Tab still leads out."""
-        is_press = isinstance(event, QKeyEvent) and event.type() == QEvent.Type.KeyPress
-        if watched is self.view and is_press and event.key() == Qt.Key.Key_Tab:
+        is_press = watched is self.view and event.type() == QEvent.Type.KeyPress
+        if is_press and isinstance(event, QKeyEvent) and event.key() == Qt.Key.Key_Tab:
             self._hide_or_show_all()
             return True
         return super().eventFilter(watched, event)

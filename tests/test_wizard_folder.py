@@ -111,7 +111,7 @@ def rows(page: FolderPage) -> list[FindingRow]:
 
 def test_what_is_in_the_folder_is_counted_and_grouped(page):
     assert page.view.pictures.rowCount() == 12
-    assert page.summary.text() == "12 pictures · 0.24 megapixels · 8 bits · colour"
+    assert page.summary.text() == "12 pictures · 0.24 megapixels each · 8 bits · colour"
     assert page.noise.text().startswith("Noise: sigma 12.8 of 255 · white")
     texts = [[page.groups.topLevelItem(row).text(column) for column in range(3)] for row in range(2)]
     assert texts == [["Camera, ISO 3200", "8", "12.8"], ["Camera, ISO 400", "4", "12.8"]]
@@ -257,7 +257,7 @@ def test_real_pictures_are_found_measured_and_shown(make_page, settle, tmp_path,
     page = make_page()
     page.open(tmp_path)
     settle(page)
-    assert page.summary.text().startswith("3 pictures · 0.019 megapixels · 8 bits · colour")
+    assert page.summary.text().startswith("3 pictures · 0.019 megapixels each · 8 bits · colour")
     assert "of 255" in page.noise.text()
     qtbot.waitUntil(lambda: page._pixels is not None)
     assert page._pixels.shape == (120, 160, 3)

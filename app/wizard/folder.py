@@ -593,7 +593,7 @@ def _counts(plan: Plan, used: Sequence[Found]) -> str:
     sizes = sorted(one.width * one.height / 1e6 for one in used)
     if sizes:
         low, high = f"{sizes[0]:.2g}", f"{sizes[-1]:.2g}"
-        parts.append(f"{low if low == high else f'{low} to {high}'} megapixels")
+        parts.append(f"{low if low == high else f'{low} to {high}'} megapixels each")
         parts.append(" and ".join(f"{bits}" for bits in sorted({one.bits for one in used})) + " bits")
         kinds = {one.channels == 1 for one in used}
         parts.append("grey and colour" if len(kinds) > 1 else "grey" if True in kinds else "colour")

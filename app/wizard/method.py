@@ -252,30 +252,6 @@ class MethodPage(Page):
         )
         self.start_title = _muted()
         self.network = _combo("The network that learns from scratch")
-        self.budget = QButtonGroup(self)
-        self.quick = QRadioButton(f"Quick, {QUICK} minutes")
-        self.good = QRadioButton(f"Good, {GOOD} minutes")
-        self.best = QRadioButton("Until it stops improving, at most")
-        self.own = QRadioButton("Own time")
-        for button in (self.quick, self.good, self.best, self.own):
-            self.budget.addButton(button)
-        self.quick.setToolTip("To see whether tuning helps at all")
-        self.best.setToolTip(
-            "<p>It ends by itself when the held-out pictures have not become better for a while. The best state is "
-            "kept.</p>"
-        )
-        self.hours = QDoubleSpinBox()
-        self.hours.setRange(0.1, 168)
-        self.hours.setDecimals(1)
-        self.hours.setValue(4)
-        self.hours.setSuffix(" hours")
-        self.hours.setAccessibleName("At most so many hours")
-        self.minutes = QSpinBox()
-        self.minutes.setRange(1, 7 * 24 * 60)
-        self.minutes.setValue(15)
-        self.minutes.setSuffix(" minutes")
-        self.minutes.setAccessibleName("So many minutes")
-        self.quick.setChecked(True)
         self.estimate = _muted()
         self.name = QLineEdit()
         self.name.setToolTip("What the model will be called in the list of models")
@@ -305,16 +281,7 @@ class MethodPage(Page):
         _row(form, 1, "&Method", self.method)
         _row(form, 2, "&Start from", self.start)
         form.addWidget(self.start_title, 3, 1)
-        times = QGridLayout()
-        times.setColumnStretch(2, 1)
-        times.setHorizontalSpacing(10)
-        times.setVerticalSpacing(6)
-        times.addWidget(self.quick, 0, 0, 1, 2)
-        times.addWidget(self.good, 1, 0, 1, 2)
-        times.addWidget(self.best, 2, 0)
-        times.addWidget(self.hours, 2, 1)
-        times.addWidget(self.own, 3, 0)
-        times.addWidget(self.minutes, 3, 1)
+        times = self._build_times()
         label = QLabel("Train &for")
         label.setBuddy(self.quick)
         label.setMinimumHeight(self.quick.sizeHint().height())
@@ -338,6 +305,44 @@ class MethodPage(Page):
             if isinstance(widget, QComboBox | QSpinBox | QDoubleSpinBox) and not isinstance(widget.parent(), Control):
                 widget.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
                 widget.installEventFilter(self)
+
+    def _build_times(self) -> QGridLayout:
+        """The budget."""
+        self.budget = QButtonGroup(self)
+        self.quick = QRadioButton(f"Quick, {QUICK} minutes")
+        self.good = QRadioButton(f"Good, {GOOD} minutes")
+        self.best = QRadioButton("Until it stops improving, at most")
+        self.own = QRadioButton("Own time")
+        for button in (self.quick, self.good, self.best, self.own):
+            self.budget.addButton(button)
+        self.quick.setToolTip("To see whether tuning helps at all")
+        self.best.setToolTip(
+            "<p>It ends by itself when the held-out pictures have not become better for a while. The best state is "
+            "kept.</p>"
+        )
+        self.hours = QDoubleSpinBox()
+        self.hours.setRange(0.1, 168)
+        self.hours.setDecimals(1)
+        self.hours.setValue(4)
+        self.hours.setSuffix(" hours")
+        self.hours.setAccessibleName("At most so many hours")
+        self.minutes = QSpinBox()
+        self.minutes.setRange(1, 7 * 24 * 60)
+        self.minutes.setValue(15)
+        self.minutes.setSuffix(" minutes")
+        self.minutes.setAccessibleName("So many minutes")
+        self.quick.setChecked(True)
+        times = QGridLayout()
+        times.setColumnStretch(2, 1)
+        times.setHorizontalSpacing(10)
+        times.setVerticalSpacing(6)
+        times.addWidget(self.quick, 0, 0, 1, 2)
+        times.addWidget(self.good, 1, 0, 1, 2)
+        times.addWidget(self.best, 2, 0)
+        times.addWidget(self.hours, 2, 1)
+        times.addWidget(self.own, 3, 0)
+        times.addWidget(self.minutes, 3, 1)
+        return times
 
     def _build_advanced(self) -> QWidget:
         """What hardly anybody has to touch."""
