@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -18,7 +19,7 @@ from engine.image import Image, load_image, save_image
 from engine.method import method_of
 from models import checkpoint
 from training.events import Ended, Judged, Paused, Previewed, Saved, Started, Step, Validated, Verdict, Warned
-from training.job import Preview, TrainError, TrainJob, read_job
+from training.job import Preview, TrainError, TrainJob, read_job, write_job
 from training.loop import train
 from training.run import CHECKPOINT, PAUSE, PREVIEWS, STATE, STOP, begin
 from training.setup import Setup, steps_a_minute
@@ -29,14 +30,27 @@ SIGMA = 0.1
 @pytest.fixture
 def folder(tmp_path) -> Path:
     """Six noisy pictures of white noise."""
-    where = tmp_path / "pictures"
+    return noisy_ones(tmp_path / "pictures", *[(picture(96, 112), SIGMA)] * 6)
+
+
+def noisy_ones(where: Path, *clean_ones: tuple[np.ndarray, float]) -> Path:
+    """A folder of these pictures, each moved a little more, with white noise of that deviation."""
     where.mkdir()
     rng = np.random.default_rng(0)
-    for index in range(6):
-        clean = np.roll(picture(96, 112), 13 * index, axis=1)
-        noisy = (clean + SIGMA * rng.standard_normal(clean.shape)).astype(np.float32)
-        save_image(Image(noisy, bits=32, is_float=True), where / f"{index}.tif")
+    for index, (clean, sigma) in enumerate(clean_ones):
+        noisy = np.roll(clean, 13 * index, axis=1) + sigma * rng.standard_normal(clean.shape)
+        save_image(Image(noisy.astype(np.float32), bits=32, is_float=True), where / f"{index}.tif")
     return where
+
+
+@pytest.fixture(scope="module")
+def good(tmp_path_factory) -> str:
+    """A model that has learned such pictures, of all noise levels."""
+    run = tmp_path_factory.mktemp("good")
+    data = noisy_ones(run / "pictures", *[(picture(96, 112), sigma) for sigma in (0.03, 0.06, 0.1, 0.1, 0.15, 0.2)])
+    job = TrainJob(str(data), network="unet-tiny", batch=4, patch=32, device="cpu", steps=300, learning_rate=5e-3)
+    list(train(job, run))
+    return str(run / CHECKPOINT)
 
 
 @pytest.fixture
@@ -84,8 +98,6 @@ def test_a_run_tells_what_is_held_out_and_judges_it(job, tmp_path):
 
 
 def test_minutes_become_steps_that_stand_in_the_job(job, tmp_path):
-    from training.job import write_job
-
     asked = replace(job, steps=None, minutes=0.02)
     write_job(asked, tmp_path)
     events = list(train(asked, tmp_path))
@@ -93,6 +105,11 @@ def test_minutes_become_steps_that_stand_in_the_job(job, tmp_path):
     assert settled.minutes == 0.02
     assert settled.steps == of(Started, events)[0].steps == events[-1].step
     assert settled.judge_every >= 1
+    # The job as it then stands gives the same network, whatever time that takes.
+    again = tmp_path / "again"
+    again.mkdir()
+    list(train(settled, again))
+    assert torch.equal(weights(tmp_path), weights(again))
 
 
 def test_the_same_job_and_seed_give_the_same_network(job, tmp_path):
@@ -108,12 +125,8 @@ def test_steps_a_minute_is_about_what_a_run_makes(job):
     assert 60 < steps_a_minute(job) < 60_000
 
 
-def test_a_start_that_was_made_worse_is_kept(job, start, tmp_path):
-    good = tmp_path / "good"
-    good.mkdir()
-    list(train(replace(job, steps=250, learning_rate=5e-3, start=start, network=None), good))
-    model = str(good / CHECKPOINT)
-    assert of(Verdict, list(_again(job, model, tmp_path / "spoiled", 0.5)))[0].is_better is False
+def test_a_start_that_was_made_worse_is_kept(job, start, good, tmp_path):
+    assert of(Verdict, list(_again(job, good, tmp_path / "spoiled", 0.5)))[0].is_better is False
     verdict = of(Verdict, list(_again(job, start, tmp_path / "fine", 5e-3, steps=250)))[0]
     assert verdict.is_better
     assert verdict.gain_db > 0
@@ -146,11 +159,34 @@ def test_clean_pictures_leave_nothing_to_judge_and_the_start_is_kept(job, start,
     assert "no noise was found" in of(Warned, events)[0].message
 
 
-def test_a_shuffled_estimate_does_not_get_past_the_judge(folder, job, tmp_path, monkeypatch):
+def test_three_tiny_pictures_do_not_take_the_place_of_the_start(job, good, tmp_path):
+    smooth = np.broadcast_to(np.linspace(0.2, 0.8, 40)[:, None, None], (40, 40, 3))
+    held_out = picture(40, 40)
+    tiny = noisy_ones(tmp_path / "tiny", (smooth, SIGMA), (1 - smooth, SIGMA), (held_out, SIGMA))
+    assert hurt(replace(job, data=str(tiny), held_out=("2.tif",), steps=80), good, held_out, SIGMA, tmp_path)
+
+
+def test_a_mixture_of_isos_does_not_take_the_place_of_the_start(job, good, tmp_path):
+    loud, quiet = (picture(96, 112), 0.3), (picture(96, 112), 0.02)
+    mixed = noisy_ones(tmp_path / "mixed", loud, loud, loud, quiet, loud, quiet)
+    job = replace(job, data=str(mixed), held_out=("3.tif", "4.tif", "5.tif"), steps=60)
+    assert hurt(job, good, quiet[0], quiet[1], tmp_path)
+
+
+def hurt(job, good: str, clean: np.ndarray, sigma: float, tmp_path) -> bool:
+    """Whether tuning made it worse in truth, and the verdict is to keep the start."""
+    twins, run = tmp_path / "clean", tmp_path / "run"
+    twins.mkdir()
+    run.mkdir()
+    save_image(Image(clean.astype(np.float32)), twins / "0.png")
+    truth = {"validate": str(twins), "validate_noise": f"gaussian:{255 * sigma:g}"}
+    events = list(train(replace(job, start=good, network=None, learning_rate=5e-3, **truth), run))
+    first, *_, last = of(Validated, events)
+    return last.psnr_db < first.psnr_db and not of(Verdict, events)[0].is_better
+
+
+def test_a_shuffled_estimate_does_not_get_past_the_judge(job, good, tmp_path, monkeypatch):
     """Every second picture's noise is taken for five times what it is, the others' for a fifth."""
-    good = tmp_path / "good"
-    good.mkdir()
-    list(train(replace(job, steps=300, learning_rate=5e-3), good))
     sampler = training.setup.Sampler.batch
 
     def shuffled(self, rng):
@@ -161,7 +197,7 @@ def test_a_shuffled_estimate_does_not_get_past_the_judge(folder, job, tmp_path, 
     monkeypatch.setattr(training.setup.Sampler, "batch", shuffled)
     run = tmp_path / "run"
     run.mkdir()
-    events = list(train(replace(job, steps=60, start=str(good / CHECKPOINT), network=None), run))
+    events = list(train(replace(job, steps=60, start=good, network=None), run))
     verdict = of(Verdict, events)[0]
     assert not verdict.is_better
     assert verdict.gain_db < 0
@@ -181,12 +217,72 @@ def test_a_killed_run_goes_on_with_the_same_patches(job, tmp_path, monkeypatch):
     assert torch.equal(weights(whole), weights(parts))
 
 
-def test_a_state_that_was_cut_off_is_never_loaded(job, tmp_path):
-    list(train(replace(job, steps=2), tmp_path))
+@pytest.mark.parametrize("left", ["the beginning", "garbage", "nothing", "the state of another network"])
+def test_a_state_that_is_not_whole_is_never_loaded(job, tmp_path, left):
+    other = job if left != "the state of another network" else replace(job, network="dncnn17")
+    list(train(replace(other, steps=1, held_out=()), tmp_path))
     state = tmp_path / STATE
-    state.write_bytes(state.read_bytes()[:-2000])
+    whole = state.read_bytes()
+    left_over = {"the beginning": whole[:-2000], "garbage": bytes(range(256)) * 9, "nothing": b""}
+    state.write_bytes(left_over.get(left, whole))
     with pytest.raises(TrainError, match="cannot be read"):
         list(train(job, tmp_path))
+
+
+def test_what_was_saved_last_is_never_older_than_a_minute(job, tmp_path, monkeypatch):
+    """By a clock that only steps and judgements move."""
+    now = [0.0]
+    monkeypatch.setattr(training.loop, "time", SimpleNamespace(monotonic=lambda: now[0], sleep=None))
+    judge = training.setup.Judge.judge
+
+    def slow(self, *given):
+        now[0] += 30.0
+        return judge(self, *given)
+
+    class Slow(type(method_of("r2r"))):
+        def stages(self, training):
+            stage = super().stages(training)[0]
+
+            def loss(network, *given):
+                now[0] += 3.0 if network.training else 0.0
+                return stage.loss(network, *given)
+
+            return (replace(stage, loss=loss),)
+
+    monkeypatch.setattr(training.setup.Judge, "judge", slow)
+    learned_since, ages = None, []
+    for event in train(replace(job, steps=60, judge_every=15, report_every=1), tmp_path, method=Slow()):
+        if isinstance(event, Step):
+            learned_since = now[0] - 3.0 if learned_since is None else learned_since
+        elif isinstance(event, Saved):
+            ages.append(now[0] - learned_since)
+            learned_since = None
+    assert len(ages) > 3
+    assert max(ages) <= 60
+
+
+def test_the_checkpoint_has_the_averaged_weights(job, tmp_path):
+    seen = []
+
+    class Noting(type(method_of("r2r"))):
+        def stages(self, training):
+            stage = super().stages(training)[0]
+
+            def loss(network, *given):
+                seen.append({name: parameter.detach().clone() for name, parameter in network.named_parameters()})
+                return stage.loss(network, *given)
+
+            return (replace(stage, loss=loss),)
+
+    list(train(replace(job, held_out=(), learning_rate=0.02), tmp_path, method=Noting()))
+    state = torch.load(tmp_path / STATE, weights_only=True)  # noqa: TID251
+    average = seen[0]
+    for step, now in enumerate([*seen[1:], state["network"]], 1):
+        kept = min(0.999, (1 + step) / (10 + step))
+        average = {name: kept * old + (1 - kept) * now[name] for name, old in average.items()}
+    found = load_checkpoint(tmp_path / CHECKPOINT).weights
+    assert all(torch.allclose(found[name], mean, atol=1e-6) for name, mean in average.items())
+    assert not all(torch.allclose(found[name], last, atol=1e-3) for name, last in state["network"].items())
 
 
 def test_a_full_disk_is_told_and_what_was_saved_stays(job, tmp_path, monkeypatch):
