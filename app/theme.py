@@ -97,7 +97,7 @@ QComboBox, QSpinBox, QDoubleSpinBox, QLineEdit {{ min-height: 22px; }}
 QComboBox QAbstractItemView::item {{ min-height: 24px; }}
 QPushButton:focus, QToolButton:focus, QCheckBox:focus {{ border: 1px solid {c.accent_hover}; }}
 QPushButton#primary {{
-    background-color: {c.accent}; color: {c.on_accent}; border: 1px solid {c.accent};
+    background-color: {c.accent}; color: {c.on_accent}; border: 2px solid {c.accent};
     font-weight: 600; min-height: 30px;
 }}
 QPushButton#primary:hover, QPushButton#primary:pressed {{ background-color: {c.accent_hover}; }}

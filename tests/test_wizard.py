@@ -231,6 +231,18 @@ def test_a_cancelled_training_leads_back_to_the_plan(main, qtbot, tmp_path):
     assert not training.run.folder.exists()
 
 
+def test_a_cancelled_earlier_training_leads_to_the_folder_that_is_not_chosen_yet(main, qtbot):
+    run = ended("old", "failed")
+    listed(main).resume_button.click()
+    training = main.workspace.training
+    assert training is not None
+    assert training.run == run
+    wait(qtbot, training, "running")
+    training.cancel()
+    wait(qtbot, training, "cancelled")
+    assert main.wizard.number == FOLDER
+
+
 @pytest.mark.parametrize("page", [FOLDER, METHOD, RESULT])
 def test_a_folder_or_pictures_dropped_anywhere_go_to_the_folder_page(main, tmp_path, page):
     main.train()

@@ -255,6 +255,14 @@ def test_decibels_that_say_nothing_are_not_told(page, played):
     assert page.curves.held_out_value.text() == "45.20 ± 15.90 dB"
 
 
+def test_a_run_that_begins_anew_keeps_nothing_of_its_first_judgement(page, played):
+    played.play(STARTED, judged(0), step(80))
+    played.play(STARTED)
+    page.show_all()
+    assert page.curves.held_out_value.text() == "–"
+    assert drawn(page.curves._held_out) == ([], [])
+
+
 def test_a_run_folder_that_is_gone_is_told_with_what_to_do(page, played):
     played.play(STARTED, step(100))
     shutil.rmtree(played.run.folder)

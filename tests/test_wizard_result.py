@@ -12,8 +12,9 @@ import torch
 from opened import install, noisy_file
 from PySide6.QtCore import Qt
 from PySide6.QtTest import QTest
-from PySide6.QtWidgets import QPlainTextEdit
+from PySide6.QtWidgets import QApplication, QPlainTextEdit
 
+from app import theme
 from app.dialogs import DistilDialog, TextDialog
 from app.jobs import Stage
 from app.settings import Settings
@@ -321,6 +322,18 @@ def test_while_it_is_denoised_the_view_says_so_and_asks_for_no_drop(show, make_r
     assert not page.view._takes_drops
 
 
+def test_the_view_follows_the_theme_while_it_is_shown(page):
+    app = QApplication.instance()
+    before = QApplication.palette()
+    try:
+        for name in ("light", "dark"):
+            theme.apply_theme(app, name)
+            assert page.view._background.name() == theme.COLORS[name].canvas
+    finally:
+        app.setStyleSheet("")
+        app.setPalette(before)
+
+
 def test_another_run_takes_the_place_of_the_last(show, make_run, qtbot):
     page = show(make_run())
     qtbot.waitUntil(lambda: "tuned" in shown(page), timeout=PATIENCE_MS)
@@ -340,6 +353,10 @@ def test_the_model_is_used_under_its_name_with_its_card(show, make_run, qtbot):
     assert page.name.text() == "my-nights"
     with qtbot.waitSignal(page.workspace.imported, timeout=PATIENCE_MS):
         page.use.click()
+        # What is clicked last counts: the start cannot be chosen while the model is on its way.
+        assert not page.keep.isEnabled()
+        assert "Installing my-nights" in page.note.text()
+    assert page.keep.isEnabled()
     assert page.workspace.values.model == "my-nights"
     assert "my-nights is in the model list and chosen" in page.note.text()
     assert not page.use.isEnabled()

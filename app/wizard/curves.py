@@ -12,7 +12,7 @@ from PySide6.QtWidgets import QGridLayout, QLabel, QWidget
 
 from app import theme
 from app.words import is_sharp
-from training.events import Event, HeldOut, Judged, Staged, Step, Validated
+from training.events import Event, HeldOut, Judged, Staged, Started, Step, Validated
 
 MOST = 1000
 """Points that are kept of a curve: more than the screen has pixels for it."""
@@ -163,9 +163,11 @@ class Curves(QWidget):
     def add(self, event: Event) -> None:
         """Take what an event brings; `redraw` shows it. One of an earlier step makes void what is later."""
         if event.step < self._step:
+            # From the very beginning everything is done again, also what comes before the first step.
+            kept = event.step if event.step or not isinstance(event, Started) else -1
             for series in self._all():
-                series.cut(event.step)
-            self._stages = [stage for stage in self._stages if stage[0] <= event.step]
+                series.cut(kept)
+            self._stages = [stage for stage in self._stages if stage[0] <= kept]
         self._step = event.step
         match event:
             case Step():

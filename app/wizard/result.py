@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from PySide6.QtCore import Qt, Signal
+from PySide6.QtCore import QEvent, Qt, Signal
 from PySide6.QtGui import QHideEvent, QKeyEvent, QShowEvent
 from PySide6.QtWidgets import (
     QButtonGroup,
@@ -87,6 +87,7 @@ class ResultPage(Page):
             # Names of files and models are shown as they are.
             label.setTextFormat(Qt.TextFormat.PlainText)
             label.setWordWrap(True)
+            label.setIndent(0)  # else it follows the font, and they do not line up
         selectable = Qt.TextInteractionFlag.TextSelectableByMouse | Qt.TextInteractionFlag.TextSelectableByKeyboard
         self.reason.setTextInteractionFlags(selectable)
         self.nothing.setObjectName("muted")
@@ -131,7 +132,7 @@ class ResultPage(Page):
         label = QLabel("Held-out &picture")
         label.setBuddy(self.pictures)
         self.pictures.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
-        self.pictures.setMinimumContentsLength(28)
+        self.pictures.setMinimumContentsLength(20)
         row.addWidget(label)
         row.addWidget(self.pictures)
         self.modes = QButtonGroup(self)
@@ -151,7 +152,6 @@ class ResultPage(Page):
         self.activity = QLabel()
         self.activity.setObjectName("muted")
         self.activity.setTextFormat(Qt.TextFormat.PlainText)
-        self.activity.setAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
         self.activity.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
         self.bar = QProgressBar()
         self.bar.setFixedWidth(120)
@@ -208,10 +208,19 @@ class ResultPage(Page):
     def showEvent(self, event: QShowEvent) -> None:
         """Go on with it."""
         super().showEvent(event)
-        colors = theme.colors()
-        self.view.set_colors(colors.canvas, colors.text, colors.accent_hover)
+        self._color_view()
         if not event.spontaneous():
             self._compare()
+
+    def changeEvent(self, event: QEvent) -> None:
+        """Follow the theme."""
+        if event.type() == QEvent.Type.PaletteChange:
+            self._color_view()
+        super().changeEvent(event)
+
+    def _color_view(self) -> None:
+        colors = theme.colors()
+        self.view.set_colors(colors.canvas, colors.text, colors.accent_hover)
 
     # ---- The result ----
 
@@ -238,6 +247,7 @@ class ResultPage(Page):
         self.run, self.result, self._comparing, self._used = run, None, None, ""
         self._seen.clear()
         self.noisy.setChecked(False)
+        self.keep.setEnabled(True)
         self.pictures.clear()
         self._show_nothing("")
         self._show_verdict("", "")
@@ -400,19 +410,23 @@ class ResultPage(Page):
         run, name = self.run, self.name.text().strip()
         if run is None or self.result is None:
             return
-        self.use.setEnabled(False)
+        for button in (self.use, self.keep):  # until it is chosen: what is clicked last counts
+            button.setEnabled(False)
+        self._say(f"Installing {name}…")
 
         def handle(kind: Kind, value: Any) -> None:
             if kind is Kind.DONE:
                 self.workspace.refresh_models(select=value)
                 self._used = value if run is self.run else ""
             elif kind is Kind.FAILED:
-                self.use.setEnabled(True)
+                for button in (self.use, self.keep):
+                    button.setEnabled(True)
                 self._say(_sentence(value), is_warning=True)
 
         self._submit(lambda: comparing.use(run, name), handle)
 
     def _imported(self, name: str) -> None:
+        self.keep.setEnabled(True)
         if name == self._used:
             self._show_note()
 

@@ -177,7 +177,7 @@ class Wizard(QWidget):
         if self.number == TRAINING and self.isVisible() and _has_result(training):
             self.show_page(RESULT)
         elif self.number == TRAINING and training.state == "cancelled":
-            self.show_page(METHOD)
+            self.show_page(METHOD if self.plan.folder is not None else FOLDER)
             self.message.say("The training was cancelled and what it had learned is deleted.")
         elif training.is_live and self.workspace.training is not training:
             self.workspace.set_training(training)  # it was resumed on its page
