@@ -9,7 +9,9 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import tifffile
 import torch
+import torch.distributed as dist
 
 import training.loop
 import training.setup
@@ -20,6 +22,7 @@ from engine.method import method_of
 from models import checkpoint
 from training.events import Ended, Judged, Paused, Previewed, Saved, Started, Step, Validated, Verdict, Warned
 from training.job import Preview, TrainError, TrainJob, read_job, write_job
+from training.launch import follow
 from training.loop import train
 from training.run import CHECKPOINT, PAUSE, PREVIEWS, STATE, STOP, begin
 from training.setup import Setup, steps_a_minute
@@ -402,6 +405,43 @@ def test_a_batch_in_parts_has_the_gradient_of_the_whole(job):
     setup.pool.close()
 
 
+class Uneven(Failing):
+    """In the second of two processes memory runs out at its second call, and its fifth loss is not finite."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__({2, 5}, self.fail)
+        self.folder = folder
+
+    def stages(self, training):
+        stage = super().stages(training)[0]
+
+        def loss(network, *given):
+            total = sum(float(parameter.detach().double().abs().sum()) for parameter in network.parameters())
+            (self.folder / f"weights{dist.get_rank()}.txt").write_text(repr(total))
+            return stage.loss(network, *given)
+
+        return (replace(stage, loss=loss),)
+
+    def fail(self, loss):
+        if dist.get_rank() == 0:
+            return loss
+        if self.count == 2:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return not_finite(loss)
+
+
+def test_what_goes_wrong_in_one_of_two_processes_both_do_again(job, tmp_path):
+    run = begin(replace(job, held_out=(), processes=2, steps=6), tmp_path / "run")
+    events = list(follow(run.folder, method=Uneven(tmp_path)))
+    messages = [event.message for event in of(Warned, events)]
+    assert len(messages) == 2
+    assert "in 2 parts" in messages[0]
+    assert "half the learning rate" in messages[1]
+    assert events[-1] == Ended(6, "finished")
+    first, second = ((tmp_path / f"weights{rank}.txt").read_text() for rank in (0, 1))
+    assert first == second
+
+
 def test_a_paused_run_waits_with_its_state_saved_and_goes_on(job, tmp_path, monkeypatch):
     (tmp_path / PAUSE).touch()
     events = []
@@ -438,6 +478,53 @@ def test_the_preview_moves_and_shows_before_and_start(job, start, tmp_path):
     before, at_start = (load_image(run / name).pixels for name in PREVIEWS[:2])
     assert np.array_equal(at_start, shown[0])
     assert not np.array_equal(before, at_start)
+
+
+def test_a_corrupt_picture_in_the_middle_is_told_and_passed_over(job, tmp_path):
+    broken = Path(job.data) / "2.tif"
+    broken.write_bytes(broken.read_bytes()[:3000])
+    events = list(train(replace(job, report_every=1), tmp_path))
+    assert events[0].pictures == 3
+    assert [event.message.partition(" is left out")[0] for event in of(Warned, events)] == ["2.tif"]
+    assert events[-1] == Ended(8, "finished")
+    assert all(event.memory_mb > 10 for event in of(Step, events))
+
+
+def test_the_smallest_pictures_there_are_can_be_learned_from(job, tmp_path):
+    data = noisy_ones(tmp_path / "small", *[(picture(24, 24), SIGMA)] * 3, (picture(17, 17), SIGMA))
+    small = replace(job, data=str(data), held_out=("0.tif",), patch=16, steps=2)
+    events = list(train(small, tmp_path))
+    assert ["from 24x24 pixels on" in event.message for event in of(Warned, events)] == [True]
+    assert events[-1].reason == "finished"
+    with pytest.raises(TrainError, match=r"0\.tif is smaller than a patch of 32 pixels"):
+        list(train(replace(small, patch=32), tmp_path))
+
+
+def test_grey_and_colour_pictures_and_one_that_is_not_finite(job, tmp_path):
+    pixels = load_image(Path(job.data) / "0.tif").pixels
+    save_image(Image(pixels[..., :1].copy(), bits=32, is_float=True), Path(job.data) / "0.tif")
+    tifffile.imwrite(Path(job.data) / "1.tif", np.where(pixels > 0.5, np.nan, pixels), photometric="rgb")
+    events = list(train(replace(job, steps=2), tmp_path))
+    assert events[-1].reason == "finished"
+    assert torch.isfinite(weights(tmp_path)).all()
+
+
+def test_grey_is_judged_and_practised_in_grey(job, tmp_path):
+    rival = tmp_path / "rival.safetensors"
+    save_checkpoint(checkpoint(1), rival)
+    grey = replace(job, steps=2, grey=True, against=str(rival), replay=0.5, preview=Preview("0.tif", 0, 0, 32))
+    events = list(train(grey, tmp_path))
+    assert of(Verdict, events)[0].against == "tiny"
+    assert not of(Warned, events)
+    # Each of three channels by itself.
+    other = tmp_path / "other"
+    other.mkdir()
+    assert of(Verdict, list(train(replace(grey, grey=False), other)))[0].against == "tiny"
+
+
+def test_all_pictures_held_out_leave_nothing_to_learn_from(job, tmp_path):
+    with pytest.raises(TrainError, match="nothing is left to learn from"):
+        list(train(replace(job, held_out=tuple(f"{index}.tif" for index in range(6))), tmp_path))
 
 
 def test_a_preview_that_is_not_there_does_not_stop_the_run(job, tmp_path):
