@@ -149,6 +149,22 @@ def test_correlated_noise_is_learned_as_such_unless_the_user_says_otherwise(make
     assert page.plan.job().params == {"noise_model": "white"}
 
 
+def test_noise_that_grows_with_brightness_is_learned_as_such(make_page, tiny):
+    page = make_page(planned(replace(WHITE, growth=0.1)))
+    job = page.plan.job()
+    assert (job.params, job.replay) == ({"noise_model": "signal-dependent"}, 0.0)
+    assert "grows with brightness" in page.reason.text()
+
+
+@pytest.mark.parametrize(("noise", "is_said"), [(WEAK, True), (WHITE, False)])
+def test_a_method_that_cannot_take_this_noise_is_said_to_be_so(make_page, tiny, noise, is_said):
+    page = make_page(planned(noise))
+    choose(page.method, "n2v")
+    assert ("Noise2Void takes noise for independent" in page.reason.text()) == is_said
+    choose(page.method, "r2r")
+    assert "takes noise for independent" not in page.reason.text()
+
+
 def test_grey_pictures_are_tuned_with_a_grey_model(make_page, tiny):
     page = make_page(planned(report(1, 0.05), channels=1))
     assert page.plan.start == "tiny-grey"
