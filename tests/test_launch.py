@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import errno
 import os
 import shutil
@@ -9,7 +10,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -337,3 +338,15 @@ def test_a_run_that_cannot_go_on_stays_at_its_step(run):
     last = run.events()
     assert [type(event) for event in last] == [Started, Saved, Ended]
     assert (last[-1].step, last[-1].reason) == (40, "failed")
+
+
+def test_judging_does_not_count_in_the_speed(job, tmp_path, monkeypatch):
+    def judged(*_) -> Iterator[Event]:
+        time.sleep(1.5)
+        return iter(())
+
+    monkeypatch.setattr("training.loop._Training._judged", judged)
+    run = begin(dataclasses.replace(job, steps=4, hold_out=0.4, judge_every=2), tmp_path / "run")
+    speeds = [event.patches_per_s for event in follow(run.folder) if isinstance(event, Step)]
+    assert len(speeds) == 4
+    assert speeds[2] > job.batch / 1.5

@@ -322,6 +322,7 @@ class _Training:
                 yield from self._previewed()
                 # However slow the device, a tenth of the time at most.
                 previewed = time.monotonic() + 9 * (time.monotonic() - tick)
+            reported += time.monotonic() - tick  # steps are not slower for what was judged and shown
         yield from self._finished(reason)
 
     def _finished(self, reason: str) -> Iterator[Event]:
