@@ -238,6 +238,7 @@ def pooled(reports: Sequence[NoiseReport]) -> NoiseReport:
         texture_gain=mean("texture_gain"),
         is_white=all(report.is_white for report in reports),
         is_clean=all(report.is_clean for report in reports),
+        growth=float(np.median([report.growth for report in reports])),
         # Errors of the estimates add up, those of the model (0.35 for correlated noise) are shared.
         uncertainty=mean("uncertainty"),
     )
