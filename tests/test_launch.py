@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import errno
+import itertools
 import os
 import shutil
 import socket
@@ -25,7 +26,7 @@ from engine.method import Stage
 from engine.methods.r2r import R2R, loss
 from training import events
 from training.events import EVENTS, Ended, Event, Reader, Saved, Started, Step, Verdict
-from training.job import TrainError, TrainJob
+from training.job import TrainError, TrainJob, write_job
 from training.launch import follow
 from training.ranks import ALONE, Ranks
 from training.run import PAUSE, STOP, Run, begin
@@ -79,11 +80,9 @@ def watched(folder: Path) -> list[list[tuple[str, ...]]]:
     return [list(zip(*(line.split() for line in text.splitlines()), strict=True)) for text in texts]
 
 
-def two_processes(run: Run) -> Run:
+def two_processes(run: Run, **details) -> Run:
     """The same run in two processes."""
-    path = run.folder / "job.json"
-    path.write_text(path.read_text().replace('"processes": null', '"processes": 2'))
-    assert run.job().processes == 2
+    write_job(dataclasses.replace(run.job(), processes=2, **details), run.folder)
     return run
 
 
@@ -95,18 +94,26 @@ def until(is_so: Callable[[], bool]) -> None:
 
 
 def test_two_processes_learn_the_same_from_different_patches_and_stop_at_the_same_step(run, tmp_path):
-    two_processes(run)
+    # The judgement gets worse at once, so that the rate falls.
+    judged = {"held_out": ("2.png",), "judge_every": 1, "patience": 1, "schedule": "plateau", "learning_rate": 0.1}
+    two_processes(run, **judged)
     seen: list[Event] = []
-    for event in follow(run.folder, lambda: len(seen) > 6, Watched(tmp_path)):
+
+    def has_fallen() -> bool:
+        rates = [event.learning_rate for event in seen if isinstance(event, Step)]
+        return any(before > after for before, after in itertools.pairwise(rates[:-1]))
+
+    for event in follow(run.folder, has_fallen, Watched(tmp_path)):
         seen.append(event)
     assert isinstance(seen[0], Started)
     assert seen[0].processes == 2
     assert seen == run.events()
+    assert has_fallen()
     assert seen[-1] == Ended(seen[-1].step, "stopped")
     (first, weights, patches), (second, same, others) = watched(tmp_path)
     assert len({os.getpid(), *first, *second}) == 3
     assert weights == same
-    assert len(set(weights)) == len(weights) == seen[-1].step > 3
+    assert len(set(weights)) == len(weights) == seen[-1].step
     assert not set(patches) & set(others)
     assert run.checkpoint.exists()
     assert run.state == "stopped"
