@@ -72,7 +72,7 @@ class Setup:
             torch.set_num_threads(job.threads)
         self.device = pick_device(job.device)
         if self.device.type == "cuda" and ranks.count > 1:
-            self.device = torch.device("cuda", ranks.number % torch.cuda.device_count())
+            self.device = torch.device("cuda", torch.cuda.current_device())  # of `ranks.join`
         self._take_pictures(ranks, pictures)
         torch.manual_seed(job.seed)
         self._build_network()
