@@ -488,10 +488,8 @@ class _Training:
         gain = setup.judge.gain(self.last, setup.baseline)
         worse = self.last.structure - setup.baseline.structure
         found = f"{abs(gain.error):.1%} of the noise's power"
-        is_better = gain.is_better and worse <= _STRUCTURE and self.last.error > 0
-        if self.last.error <= 0:
-            reason = f"The noise of {on} is not what was measured: by it hardly any error would be left."
-        elif not gain.is_better and gain.error < -gain.band:
+        is_better = gain.is_better and worse <= _STRUCTURE
+        if not gain.is_better and gain.error < -gain.band:
             reason = f"On {on} its error is larger than that of {against}, by {found}."
         elif not gain.is_better:
             reason = f"On {on} no difference to {against} was found that is more than chance ({gain.band:.1%})."
