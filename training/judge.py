@@ -182,10 +182,10 @@ class Judge:
         if count > 1:
             chance = max(chance, _quantile(count) / 1.96 * float(gains.std(ddof=1)) / math.sqrt(count))
         # An error of the noise's deviation by a part u makes one of 4 u in what is let through more. White noise is
-        # measured in each picture by itself; what is wrong with a camera's correlated noise is so in all of them.
+        # measured in each picture by itself; what is wrong with noise that correlates or grows is so in all of them.
         reports = [window.report for window in self.windows]
         unsure = np.array([0.0 if report is None else report.uncertainty for report in reports])
-        is_own = np.array([report is None or report.is_white for report in reports])
+        is_own = np.array([report is None or (report.is_white and not report.growth) for report in reports])
         moved = 4 * unsure * (before.shares - now.shares)
         own, shared = float(np.sqrt(np.square(moved[is_own]).sum())), abs(float(moved[~is_own].sum()))
         level = math.hypot(own, shared) / count
