@@ -751,6 +751,9 @@ def _shared(options: argparse.Namespace) -> dict[str, Any]:
     if any(judges.values()) and not (options.hold_out or options.held_out):
         name = next(name for name in judges if judges[name])
         raise UsageError(f"--{name} has no effect without pictures to judge on: give --hold-out")
+    for name in (*options.held_out, *options.leave_out):
+        if not (Path(options.data) / name).exists():
+            raise UsageError(f"There is no picture {name} in {options.data}")
     names = ("data", "noise", "network", "start", "validate", "validate_noise", "minutes", "steps", "batch", "patch")
     names += ("seed", "device", "threads", "recursive", "hold_out", "against", "judge_every", "patience", "processes")
     return {

@@ -387,7 +387,7 @@ def test_the_options_of_train_become_the_job_and_without_them_it_is_as_before(ca
         "--leave-out",
         "3.tif",
         "--leave-out",
-        "b/c.tif",
+        "0.tif",
         "--against",
         "color",
         "--judge-every",
@@ -408,7 +408,7 @@ def test_the_options_of_train_become_the_job_and_without_them_it_is_as_before(ca
     )
     assert run(capsys, *common, *given, "-o", out)[0] == 0
     job = Run(out).job()
-    assert (job.leave_out, job.against, job.judge_every) == (("3.tif", "b/c.tif"), "color", 7)
+    assert (job.leave_out, job.against, job.judge_every) == (("3.tif", "0.tif"), "color", 7)
     assert (job.patience, job.schedule, job.replay, job.budget_mb) == (3, "plateau", 0.25, 128)
     assert (job.processes, job.names_in_card) == (2, True)
     assert run(capsys, *common, "-o", tmp_path / "plain")[0] == 0
@@ -609,6 +609,8 @@ def test_a_check_says_what_would_go_wrong_and_trains_nothing(capsys, tmp_path):
         (("--data", "in", "--steps", 3, "--judge-every", 3, "-o", "run"), "--judge-every has no effect"),
         (("--data", "in", "--steps", 3, "--hold-out", 0.5, "-o", "run"), "no two scenes in in"),
         (("--data", "in", "--steps", 3, "--replay", 0.5, "--batch", 1, "-o", "run"), "leave --replay out"),
+        (("--data", "in", "--steps", 3, "--leave-out", "9.tif", "-o", "run"), "There is no picture 9.tif in in"),
+        (("--data", "in", "--steps", 3, "-o", "in/0.tif"), "choose another folder"),
         (("--resume", "in", "--steps", 3), "leave the other options out"),
     ],
 )

@@ -228,6 +228,12 @@ def test_where_it_stands_is_read_from_the_end_of_a_long_file(run, monkeypatch):
     assert len(parsed) <= 2
 
 
+def test_a_run_that_cannot_be_made_is_one_sentence(run):
+    (run.folder / "file").touch()
+    with pytest.raises(TrainError, match=r"file cannot be written in \(File exists\); choose another"):
+        begin(TrainJob("x", steps=1), run.folder / "file")
+
+
 def test_a_folder_with_a_state_is_not_begun_again(run):
     begin(job(steps=6), run.folder)  # nothing was learned yet
     assert run.job().steps == 6

@@ -20,7 +20,7 @@ from conftest import ROOT, picture
 from engine.checkpoint import load_checkpoint
 from engine.image import Image, save_image
 from training.events import Judged, Reader, Saved, Started, Step, Warned
-from training.job import TrainJob, write_job
+from training.job import TrainError, TrainJob, write_job
 from training.run import CHECKPOINT, STATE, Run, begin
 
 NEST = """
@@ -167,7 +167,7 @@ def test_a_disk_that_is_full_loses_nothing_that_was_saved(job, nest, tmp_path):
 def test_a_folder_that_cannot_be_written_says_so(job, tmp_path):
     locked = tmp_path / "locked"
     locked.mkdir(mode=0o500)
-    with pytest.raises(OSError, match="Permission"):
+    with pytest.raises(TrainError, match=r"cannot be written in \(Permission denied"):
         begin(job, locked / "run")
 
 

@@ -79,7 +79,7 @@ def test_each_training_has_a_folder_of_its_own_named_by_date_and_name(start, qtb
 def test_a_folder_that_cannot_be_made_is_the_users_to_know(qtbot, home):
     home.mkdir()
     (home / "data").touch()
-    with pytest.raises(OSError, match="data"):
+    with pytest.raises(ValueError, match="cannot be written in"):
         TrainingRun.start(job(), "x")
 
 

@@ -554,7 +554,16 @@ def test_generated_pictures_are_a_share_of_each_step(job, tmp_path):
     assert (len(batch.noisy), len(generic.noisy)) == (6, 2)
     assert not generic.reports
     setup.pool.close()
-    assert list(train(replace(job, replay=0.25), tmp_path))[-1].reason == "finished"
+    assert list(train(replace(job, replay=0.25, batch=2), tmp_path))[-1].reason == "finished"
+
+
+def test_a_batch_that_fits_in_no_memory_is_a_sentence(job, tmp_path, monkeypatch):
+    def too_large(patches):
+        raise MemoryError("Unable to allocate 458. GiB")
+
+    monkeypatch.setattr("training.patches.planes", too_large)
+    with pytest.raises(TrainError, match="choose a smaller batch"):
+        list(train(replace(job, held_out=()), tmp_path))
 
 
 def test_generated_pictures_are_refused_where_noise_is_not_white(job, tmp_path):

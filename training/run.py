@@ -124,14 +124,17 @@ class Run:
 
 
 def begin(job: TrainJob, folder: Path) -> Run:
-    """Make the run folder; TrainError if there is a run in it already."""
+    """Make the run folder; TrainError if there is a run in it already, or it cannot be made."""
     run = Run(folder)
     if (folder / STATE).exists() or run.is_running:
         raise TrainError(
             f"{folder} holds a run already; continue it with train --resume {folder} or give another folder"
         )
-    folder.mkdir(parents=True, exist_ok=True)
-    write_job(job, folder)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        write_job(job, folder)
+    except OSError as error:
+        raise TrainError(f"{folder} cannot be written in ({error.strerror}); choose another folder") from None
     return run
 
 

@@ -102,7 +102,7 @@ class Setup:
             self.sampler, self.count = MosaicSampler(mosaics, job), len(mosaics)
             return
         clean = load_clean(job)
-        used = dataclasses.replace(job, batch=job.batch - self.replayed)
+        used = dataclasses.replace(job, batch=job.batch - self.replayed, replay=0.0)
         if pictures is None:
             self.pool = Pool(job, (ranks.number, ranks.count))
             self.held_out = self.pool.held_out
@@ -176,7 +176,11 @@ class Setup:
 
     def batches(self, rng: np.random.Generator) -> list[Batch]:
         """What the next step learns from, not on the device yet; the second one is of generated pictures."""
-        return [self.sampler.batch(rng), *([self.generic.batch(rng)] if self.generic else [])]
+        try:
+            return [sampler.batch(rng) for sampler in (self.sampler, self.generic) if sampler]
+        except MemoryError:
+            said = f"There is not enough memory for {self.job.batch} patches of {self.job.patch} pixels"
+            raise TrainError(f"{said}; choose a smaller batch") from None
 
     def learn(
         self, stage: Stage, batches: Sequence[Batch], generator: torch.Generator, within: float, parts: int = 1
