@@ -10,6 +10,7 @@ import logging
 import math
 import os
 import re
+import struct
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -22,12 +23,22 @@ import PIL.AvifImagePlugin
 import PIL.BmpImagePlugin
 import PIL.GifImagePlugin
 import PIL.Image
+import PIL.Jpeg2KImagePlugin
 import PIL.JpegImagePlugin
 import PIL.PngImagePlugin
 import PIL.PpmImagePlugin
 import PIL.WebPImagePlugin
 
-from engine.metadata import Metadata, check_png, exif_orientation, tiff_metadata
+from engine import jpegxl
+from engine.metadata import (
+    Metadata,
+    box_metadata,
+    check_png,
+    exif_orientation,
+    exif_resolution,
+    iptc_from_text,
+    tiff_metadata,
+)
 
 _log = logging.getLogger(__name__)
 
@@ -67,13 +78,13 @@ _RAW = frozenset(
 )
 _RAW_SIGNATURES = (b"FUJIFILMCCD-RAW", b"IIRO", b"IIRS", b"MMOR", b"IIU\0", b"FOVb", b"\0MRM")
 # No EPS, WMF, TGA and the like: they start other programs, have no signature, or are cut to 8 bits unsaid.
-_PILLOW_FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "DIB", "GIF", "PPM", "AVIF")
+_PILLOW_FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "DIB", "GIF", "PPM", "AVIF", "JPEG2000")
 
 _OTHER_TYPES = {
     b"8BPS": "Photoshop",
     b"%PDF": "PDF",
-    b"SIMPLE  =": "FITS",
-    b"v/1\x01": "OpenEXR",
+    b"\x89HDF": "HDF5",
+    b"PK\x03\x04": "ZIP archive",
     b"<svg": "SVG",
     b"<?xml": "SVG",
 }
@@ -102,6 +113,8 @@ def decode(path: Path) -> Decoded:
     """Read a file by its content; ImageError for what is clearly wrong with it, anything at all from the libraries."""
     if path.is_dir():
         raise ImageError(f"{path.name} is a folder; choose a picture")
+    if path.is_symlink() and not path.exists():
+        raise ImageError(f"{path.name} is a link that leads nowhere or back to itself; choose a picture")
     if not path.exists():
         raise ImageError(f"{path} does not exist")
     if not path.is_file():
@@ -141,15 +154,10 @@ def _sentence(error: Exception) -> str:
 def _reader(head: bytes, path: Path) -> Callable[[BinaryIO, Path], Decoded]:
     """Which reader the first bytes of a file ask for."""
     is_tiff = head[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
-    brand = head[8:12] if head[4:8] == b"ftyp" else b""
-    raw_content = head.startswith(_RAW_SIGNATURES) or brand == b"crx " or (is_tiff and head[8:10] == b"CR")
+    raw_content = head.startswith(_RAW_SIGNATURES) or head[4:12] == b"ftypcrx " or (is_tiff and head[8:10] == b"CR")
     if raw_content or (is_tiff and path.suffix.lower() in _RAW):
         raise _raw_error(path)
-    if is_tiff:
-        return _read_tiff
-    if brand in (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1") and b"avif" not in head:
-        return _read_heif
-    return _read_common
+    return next(reader for signature, reader in _READERS if re.match(signature, head, re.DOTALL))
 
 
 def _raw_error(path: Path) -> ImageError:
@@ -185,8 +193,14 @@ def open_pillow(file: BinaryIO) -> PIL.Image.Image:
             PIL.Image.MAX_IMAGE_PIXELS = before
 
 
+def _pictures(picture: PIL.Image.Image) -> int:
+    with contextlib.suppress(Exception):  # a broken second picture does not spoil the first
+        return getattr(picture, "n_frames", 1)
+    return 1
+
+
 def _read_common(file: BinaryIO, path: Path) -> Decoded:
-    """Read what Pillow knows; samples of 16 bits through OpenCV, because Pillow cuts RGB to 8."""
+    """Read what Pillow knows; samples of more than 8 bits through other libraries, because Pillow cuts RGB to 8."""
     head = file.read(64)
     file.seek(0)
     try:
@@ -197,51 +211,55 @@ def _read_common(file: BinaryIO, path: Path) -> Decoded:
         for signature, name in _OTHER_TYPES.items():
             if head.startswith(signature):
                 raise ImageError(f"{path.name} is of type {name}, which cannot be opened; export it as TIFF") from None
-        known = "JPEG, PNG, TIFF, WebP, BMP, GIF, PNM, AVIF" + (" and HEIC" if HAS_HEIF else "")
+        known = "JPEG, PNG, TIFF, WebP, BMP, GIF, PNM, AVIF, JPEG 2000, JPEG XL, FITS, NumPy"
+        known += " and HEIC" if HAS_HEIF else ""
         raise ImageError(
             f"{path.name} is damaged or not a picture of a known type; these can be opened: {known}"
         ) from None
     with picture:
         _check_size(path, *picture.size, _file_size(file))
         notes = []
-        if getattr(picture, "is_animated", False):
-            notes.append(f"{path.name} holds several pictures; only the first is used")
-            picture.seek(0)
-        is_png = head.startswith(b"\x89PNG")
-        if is_png:
-            position = file.tell()
+        if (count := _pictures(picture)) > 1:
+            notes.append(f"{path.name} holds {count} pictures; only the first is used")
+        picture.seek(0)
+        position = file.tell()
+        if picture.format == "PNG":
             check_png(file)
-            file.seek(position)
-        white, opacity = 255, None
-        if is_png and head[24] == 16:
-            white = 65535
-            file.seek(0)
-            samples, opacity = _decode_png16(file.read(), is_grey=head[25] in (0, 4))
-        elif picture.format == "PPM" and (deep := _decode_pnm16(file)):
-            samples, white = deep
-        else:
+        deep = _DEEP[picture.format](file, picture) if picture.format in _DEEP else None
+        file.seek(position)
+        if deep is None:
             # The whole file is decoded here, which also finds the cut-off JPEG that OpenCV would fill with grey.
             picture.load()
-            samples, opacity = _pillow_samples(picture, path, notes)
+            deep = _pillow_samples(picture, path, notes)
+        samples, white, opacity = deep
         metadata = _pillow_metadata(picture, notes)
+        if picture.format == "JPEG2000":
+            metadata = dataclasses.replace(metadata, **box_metadata(file))
     icc = None if picture.mode == "CMYK" else metadata.icc
     metadata = dataclasses.replace(metadata, icc=icc)
     return Decoded(samples, metadata, white, exif_orientation(metadata.exif), opacity)
 
 
-def _decode_png16(data: bytes, is_grey: bool) -> tuple[np.ndarray, np.ndarray | None]:
+_Samples = tuple[np.ndarray, int, np.ndarray | None]  # as stored, the number that is white among them, the opacity
+
+
+def _deep_png(file: BinaryIO, picture: PIL.Image.Image) -> _Samples | None:
+    file.seek(0)
+    data = file.read()
+    if data[24] != 16:
+        return None
     decoded = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
     if decoded is None or decoded.dtype != np.uint16:
         raise ValueError("its data are damaged")
     if decoded.ndim == 2:
-        return decoded, None
+        key = picture.info.get("transparency")  # OpenCV heeds the one of colour pictures alone
+        return decoded, 65535, None if key is None else np.where(decoded == key, 0, 65535).astype(np.uint16)
     opacity = decoded[..., 3] if decoded.shape[2] == 4 else None
     # OpenCV makes four equal channels of grey with opacity.
-    return (decoded[..., 0] if is_grey else decoded[..., 2::-1]), opacity
+    return (decoded[..., 0] if data[25] in (0, 4) else decoded[..., 2::-1]), 65535, opacity
 
 
-def _decode_pnm16(file: BinaryIO) -> tuple[np.ndarray, int] | None:
-    """Samples and white of a PGM or PPM of more than 8 bits; None for all others."""
+def _deep_pnm(file: BinaryIO, picture: PIL.Image.Image) -> _Samples | None:
     file.seek(0)
     gap = rb"(?:\s|#[^\n]*\n)+"
     header = re.match(rb"P([2356])" + gap + rb"(\d+)" + gap + rb"(\d+)" + gap + rb"(\d+)\s", file.read(4096))
@@ -251,22 +269,74 @@ def _decode_pnm16(file: BinaryIO) -> tuple[np.ndarray, int] | None:
     shape = (height, width) if kind in (2, 5) else (height, width, 3)
     file.seek(header.end())
     if kind in (5, 6):
-        data = np.frombuffer(file.read(2 * math.prod(shape)), ">u2")
-    else:
-        data = np.array(file.read().split()[: math.prod(shape)], np.uint16)
+        return _stored(file, shape, ">u2"), white, None
+    data = np.array(file.read().split()[: math.prod(shape)], np.uint16)
     if data.size != math.prod(shape):
         raise ValueError("the file ends too early")
-    return data.reshape(shape), white
+    return data.reshape(shape), white, None
 
 
-def _pillow_samples(picture: PIL.Image.Image, path: Path, notes: list[str]) -> tuple[np.ndarray, np.ndarray | None]:
-    """Grey or RGB samples, and the opacity, of a decoded 8-bit (or PFM) picture."""
+def _deep_jpeg2000(file: BinaryIO, picture: PIL.Image.Image) -> _Samples | None:
+    import imagecodecs
+
+    file.seek(0)
+    data = file.read()
+    at = data.find(b"\xff\x4f\xff\x51")  # the start of the codestream and its SIZ segment
+    (count,) = struct.unpack_from(">H", data, at + 40)
+    depths = set(data[at + 42 : at + 42 + 3 * count : 3])
+    # Luma and chroma, and inks, are left to Pillow.
+    if max(depths) <= 7 or b"colr\1\0\0\0\0\0\x12" in data[:at] or picture.mode == "CMYK":
+        return None
+    if len(depths) > 1 or count > 4:
+        raise ImageError(f"its {count} channels do not have the same depth; export it as TIFF first")
+    samples = imagecodecs.jpeg2k_decode(data)
+    opacity = samples[..., -1] if count in (2, 4) else None
+    if opacity is not None:
+        samples = samples[..., 0] if count == 2 else samples[..., :-1]
+    if samples.dtype.kind == "i":
+        return samples.astype(np.float32), 1, opacity
+    return samples, (2 << depths.pop()) - 1, opacity
+
+
+def _deep_avif(file: BinaryIO, picture: PIL.Image.Image) -> _Samples | None:
+    import imagecodecs
+
+    file.seek(0)
+    data = file.read()
+    # The configuration box of AV1: bit 6 says more than 8 bits a sample, bit 5 that they are 12.
+    flags = data[data.find(b"av1C") + 6]
+    if not flags & 64:
+        return None
+    samples = imagecodecs.avif_decode(data, index=0)
+    white = 4095 if flags & 32 else 1023
+    if samples.ndim == 3 and samples.shape[2] in (2, 4):
+        return (samples[..., 0] if samples.shape[2] == 2 else samples[..., :3]), white, samples[..., -1]
+    return samples, white, None
+
+
+_DEEP: dict[str | None, Callable[[BinaryIO, PIL.Image.Image], _Samples | None]] = {
+    "PNG": _deep_png,
+    "PPM": _deep_pnm,
+    "JPEG2000": _deep_jpeg2000,
+    "AVIF": _deep_avif,
+}
+"""By Pillow's names: who reads more than 8 bits a sample; they give None for pictures of 8."""
+
+
+def _stored(file: BinaryIO, shape: tuple[int, ...], kind: np.dtype | str) -> np.ndarray:
+    """Samples that lie as they are at the file's position; ValueError before memory is taken if some are missing."""
+    size = math.prod(shape) * np.dtype(kind).itemsize
+    if size > _file_size(file) - file.tell():
+        raise ValueError("the file ends too early")
+    return np.frombuffer(file.read(size), kind).reshape(shape)
+
+
+def _pillow_samples(picture: PIL.Image.Image, path: Path, notes: list[str]) -> _Samples:
+    """The grey or RGB samples of a decoded 8-bit picture."""
     mode = picture.mode
     transparent = "transparency" in picture.info
     if mode == "CMYK":
-        return _cmyk_to_rgb(picture, path, notes), None
-    if mode == "F":
-        return np.asarray(picture), None
+        return _cmyk_to_rgb(picture, path, notes), 255, None
     wanted = {
         "1": "L",
         "L": "LA" if transparent else "L",
@@ -284,8 +354,8 @@ def _pillow_samples(picture: PIL.Image.Image, path: Path, notes: list[str]) -> t
         picture = picture.convert(wanted)
     samples = np.asarray(picture)
     if wanted in ("LA", "RGBA"):
-        return (samples[..., 0] if wanted == "LA" else samples[..., :3]), samples[..., -1]
-    return samples, None
+        return (samples[..., 0] if wanted == "LA" else samples[..., :3]), 255, samples[..., -1]
+    return samples, 255, None
 
 
 def _cmyk_to_rgb(picture: PIL.Image.Image, path: Path, notes: list[str]) -> np.ndarray:
@@ -315,8 +385,196 @@ def _pillow_metadata(picture: PIL.Image.Image, notes: list[str]) -> Metadata:
     if dpi is not None:
         dpi = (float(dpi[0]), float(dpi[1]))
         dpi = dpi if all(math.isfinite(value) and value > 0 for value in dpi) else None
-    name = {"MPO": "JPEG", "DIB": "BMP"}.get(picture.format or "", picture.format or "")
-    return Metadata(exif or None, xmp or None, info.get("icc_profile") or None, dpi, name, notes=tuple(notes))
+    blocks = info.get("photoshop")
+    iptc = blocks.get(0x0404) if isinstance(blocks, dict) else iptc_from_text(info.get("Raw profile type iptc"))
+    return Metadata(
+        exif or None,
+        xmp or None,
+        info.get("icc_profile") or None,
+        dpi or exif_resolution(exif),
+        {"MPO": "JPEG", "DIB": "BMP"}.get(picture.format or "", picture.format or ""),
+        iptc=iptc or None,
+        notes=tuple(notes),
+    )
+
+
+def _read_jpeg(file: BinaryIO, path: Path) -> Decoded:
+    """Read a JPEG; one of 12 bits is shown to Pillow as if it had 8, for its metadata, and decoded elsewhere."""
+    at, bits = _jpeg_precision(file)
+    file.seek(0)
+    if bits != 12:
+        return _read_common(file, path)
+    import imagecodecs
+
+    data = file.read()
+    if data.rfind(b"\xff\xd9") < at:
+        raise ValueError("the file ends too early")
+    with open_pillow(io.BytesIO(data[:at] + b"\x08" + data[at + 1 :])) as picture:
+        _check_size(path, *picture.size, len(data))
+        if picture.mode not in ("L", "RGB"):
+            raise ImageError(f"{path.name} stores its colours as {picture.mode}; convert it to grey or RGB first")
+        metadata = _pillow_metadata(picture, [])
+    samples = imagecodecs.jpeg8_decode(data)
+    return Decoded(samples, metadata, 4095, exif_orientation(metadata.exif))
+
+
+def _jpeg_precision(file: BinaryIO) -> tuple[int, int]:
+    """Where the frame of a JPEG says its bits a sample, and how many; (0, 8) where none is found."""
+    at = 2
+    while True:
+        file.seek(at)
+        marker, code, length, bits = struct.unpack(">BBHB", file.read(5).ljust(5, b"\0"))
+        if marker != 255 or code in (0xD9, 0xDA):
+            return 0, 8
+        if 0xC0 <= code <= 0xCF and code not in (0xC4, 0xC8, 0xCC):
+            return at + 4, bits
+        at += 1 if code == 255 else 2 + length
+
+
+def _read_webp(file: BinaryIO, path: Path) -> Decoded:
+    """Read a WebP; its size is looked at before Pillow, which takes memory for it when it opens one."""
+    head = file.read(32).ljust(32, b"\0")
+    file.seek(0)
+    if head[12:16] == b"VP8X":
+        size = [1 + int.from_bytes(head[at : at + 3], "little") for at in (24, 27)]
+    elif head[12:16] == b"VP8L":
+        both = int.from_bytes(head[21:25], "little")
+        size = [1 + (both & 0x3FFF), 1 + (both >> 14 & 0x3FFF)]
+    else:
+        size = [value & 0x3FFF for value in struct.unpack_from("<HH", head, 26)]
+    _check_size(path, *size, _file_size(file))
+    return _read_common(file, path)
+
+
+def _read_jpegxl(file: BinaryIO, path: Path) -> Decoded:
+    import imagecodecs
+
+    header = jpegxl.read_header(file)
+    _check_size(path, header.width, header.height, _file_size(file))
+    if header.colours not in (1, 3) or header.others > header.has_opacity:
+        raise ImageError(f"{path.name} has {header.colours + header.others} channels; export it as TIFF first")
+    notes = []
+    if header.is_animated:
+        notes.append(f"{path.name} holds several pictures; only the first is used")
+    if not header.is_srgb:
+        notes.append(f"{path.name} has a colour profile that cannot be read; its colours may look different")
+    file.seek(0)
+    samples = imagecodecs.jpegxl_decode(file.read(), index=0)
+    opacity = None
+    if header.has_opacity:
+        opacity, samples = samples[..., -1], samples[..., :-1]
+    metadata = Metadata(
+        **box_metadata(file) | {"icc": None},
+        format="JPEGXL",
+        premultiplied=header.is_premultiplied,
+        notes=tuple(notes),
+    )
+    metadata = dataclasses.replace(metadata, dpi=exif_resolution(metadata.exif))
+    # The decoder has turned the picture upright.
+    return Decoded(samples, metadata, 1 if samples.dtype.kind == "f" else (1 << header.bits) - 1, 1, opacity)
+
+
+def _read_pfm(file: BinaryIO, path: Path) -> Decoded:
+    header = re.match(rb"P([Ff])\s+(\d+)\s+(\d+)\s+([-+.\deE]+)\s", file.read(128))
+    if not header:
+        raise ValueError("its header is damaged")
+    width, height = int(header[2]), int(header[3])
+    _check_size(path, width, height, _file_size(file))
+    file.seek(header.end())
+    shape = (height, width, 3) if header[1] == b"F" else (height, width)
+    samples = _stored(file, shape, "<f4" if header[4].startswith(b"-") else ">f4")
+    return Decoded(samples, Metadata(format="PFM"), 1, _FROM_BELOW)
+
+
+_FROM_BELOW = 4  # the orientation of files whose first row is the lowest
+
+
+def _read_array(file: BinaryIO, path: Path, shape: tuple[int, ...], kind: np.dtype) -> tuple[np.ndarray, list[str]]:
+    """(H, W) or (H, W, 3) of an array that is stored row by row, colours last or first; of a stack the first."""
+    if len(shape) < 2 or 0 in shape or kind.kind not in "buif":
+        raise ImageError(
+            f"{path.name} holds {kind} of shape {shape}; a picture has numbers, (height, width) or (height, width, 3)"
+        )
+    one = shape
+    while len(one) > 3 or (len(one) == 3 and one[0] not in (1, 3) and one[2] not in (1, 3)):
+        one = one[1:]
+    count = math.prod(shape[: len(shape) - len(one)])
+    notes = [f"{path.name} is a stack of {count} pictures; only the first is used"] if count > 1 else []
+    is_planar = len(one) == 3 and one[2] not in (1, 3)
+    height, width = one[-2:] if is_planar or len(one) == 2 else one[:2]
+    _check_size(path, width, height, _file_size(file))
+    samples = _stored(file, one, kind)
+    samples = np.moveaxis(samples, 0, -1) if is_planar else samples
+    return (samples[..., 0] if samples.shape[2:] == (1,) else samples), notes
+
+
+def _read_npy(file: BinaryIO, path: Path) -> Decoded:
+    major, _ = np.lib.format.read_magic(file)
+    read_header = np.lib.format.read_array_header_1_0 if major == 1 else np.lib.format.read_array_header_2_0
+    shape, is_fortran, kind = read_header(file)
+    if is_fortran and len(shape) > 1:  # stored column by column
+        if len(shape) > 2:
+            raise ImageError(f"{path.name} is stored column by column; save it with numpy.ascontiguousarray first")
+        samples, notes = _read_array(file, path, shape[::-1], kind)
+        samples = samples.T
+    else:
+        samples, notes = _read_array(file, path, shape, kind)
+    samples, white = _white(samples, 8 * kind.itemsize, path, notes)
+    return Decoded(samples, Metadata(format="NPY", notes=tuple(notes)), white)
+
+
+def _read_fits(file: BinaryIO, path: Path) -> Decoded:
+    """Read the first picture of a FITS file, which may lie in an extension."""
+    while True:
+        cards = _fits_cards(file)
+        if cards.get("ZIMAGE") == "T":
+            raise ImageError(f"{path.name} is a compressed FITS file; unpack it with funpack first")
+        bits, axes = int(cards["BITPIX"]), [int(cards[f"NAXIS{i + 1}"]) for i in range(int(cards["NAXIS"]))]
+        if len(axes) > 1 and cards.get("XTENSION", "IMAGE") == "IMAGE":
+            break
+        size = math.prod(axes) + int(cards.get("PCOUNT", 0)) if axes else 0
+        file.seek(-(-size * abs(bits) // 8 // 2880) * 2880, io.SEEK_CUR)
+    kind = {8: ">u1", 16: ">i2", 32: ">i4", 64: ">i8", -32: ">f4", -64: ">f8"}[bits]
+    samples, notes = _read_array(file, path, tuple(axes[::-1]), np.dtype(kind))
+    zero, scale = float(cards.get("BZERO", 0)), float(cards.get("BSCALE", 1))
+    if (bits, zero, scale) == (16, 32768, 1):
+        samples, white = (samples.astype(np.int32) + 32768).astype(np.uint16), 65535
+    elif (zero, scale) != (0, 1):
+        samples, white = (samples * scale + zero).astype(np.float32), 1
+    else:
+        samples, white = _white(samples, abs(bits), path, notes)
+    return Decoded(samples, Metadata(format="FITS", notes=tuple(notes)), white, _FROM_BELOW)
+
+
+def _fits_cards(file: BinaryIO) -> dict[str, str]:
+    """The keywords of the header at the file's position, which then stands behind it; ValueError at the file's end."""
+    cards: dict[str, str] = {}
+    while len(block := file.read(2880)) == 2880:
+        for at in range(0, 2880, 80):
+            card = block[at : at + 80].decode("latin-1")
+            if card[:8].rstrip() == "END":
+                return cards
+            if card[8] == "=":
+                cards.setdefault(card[:8].rstrip(), card[9:].partition("/")[0].strip(" '"))
+    raise ValueError("it holds no picture")
+
+
+def _read_exr(file: BinaryIO, path: Path) -> Decoded:
+    try:
+        import OpenEXR  # pyright: ignore[reportMissingImports]
+    except ImportError:
+        raise ImageError(f"{path.name} needs OpenEXR, which comes with the extra pellucid[science]") from None
+
+    low, high = OpenEXR.File(str(path), header_only=True).header()["dataWindow"]
+    _check_size(path, int(high[0]) - int(low[0]) + 1, int(high[1]) - int(low[1]) + 1, _file_size(file))
+    with OpenEXR.File(str(path), separate_channels=True) as opened:
+        planes = {name: channel.pixels for name, channel in opened.channels().items()}
+    colours = next((names for names in ("RGB", "Y") if planes.keys() >= set(names)), None)
+    if not colours:
+        raise ImageError(f"{path.name} has the channels {', '.join(planes)}; R, G, B or Y, and A, can be opened")
+    samples = np.stack([planes[name] for name in colours], axis=-1)
+    metadata = Metadata(format="EXR", premultiplied="A" in planes)
+    return Decoded(samples.astype(np.float32), metadata, 1, 1, planes.get("A"))
 
 
 def _read_heif(file: BinaryIO, path: Path) -> Decoded:
@@ -335,7 +593,8 @@ def _read_heif(file: BinaryIO, path: Path) -> Decoded:
         samples = samples[..., 0] if mode == "LA" else samples[..., :3]
     info = container.info
     exif = info.get("exif") or None
-    notes = (f"{path.name} holds several pictures; only the main one is used",) if len(container) > 1 else ()
+    count = len(container)
+    notes = (f"{path.name} holds {count} pictures; only the main one is used",) if count > 1 else ()
     metadata = Metadata(
         exif.removeprefix(b"Exif\0\0") if exif else None,
         info.get("xmp") or None,
@@ -365,13 +624,15 @@ def _read_tiff(file: BinaryIO, path: Path) -> Decoded:
         samples = page.asarray()
         axes = page.axes
         with contextlib.suppress(Exception):  # a broken second page does not spoil the first
-            if len(tiff.pages) > 1:
-                notes.append(f"{path.name} has {len(tiff.pages)} pages; only the first is used")
+            # ImageJ describes one page for all that lie behind it where the file exceeds 4 GB.
+            count = max(len(tiff.pages), int((tiff.imagej_metadata or {}).get("images", 1)))
+            if count > 1:
+                notes.append(f"{path.name} has {count} pages; only the first is used")
         photometric, bits = page.photometric, page.bitspersample
         extras = page.extrasamples
         colormap = page.colormap
     while axes and axes[0] not in "YS":
-        notes.append(f"{path.name} is a volume; only its first slice is used")
+        notes.append(f"{path.name} is a volume of {len(samples)} slices; only the first is used")
         samples, axes = samples[0], axes[1:]
     if axes == "SYX":
         samples = np.moveaxis(samples, 0, -1)
@@ -380,7 +641,7 @@ def _read_tiff(file: BinaryIO, path: Path) -> Decoded:
     if samples.ndim == 3 and samples.shape[2] == 1:
         samples = samples[..., 0]
 
-    samples, white = _tiff_white(samples, bits, path, notes)
+    samples, white = _white(samples, bits, path, notes)
     opacity = None
     if extras and samples.ndim == 3:
         opacity, samples = samples[..., -1], samples[..., :-1]
@@ -430,7 +691,7 @@ def check_tiff_page(page, path: Path, file_size: int) -> None:
             raise ImageError(f"{path.name} is damaged: part of the picture is missing")
 
 
-def _tiff_white(samples: np.ndarray, bits: int, path: Path, notes: list[str]) -> tuple[np.ndarray, int]:
+def _white(samples: np.ndarray, bits: int, path: Path, notes: list[str]) -> tuple[np.ndarray, int]:
     """The samples as uint8, uint16 or float, and the number that is white among them."""
     kind = samples.dtype.kind
     if kind == "f":
@@ -441,3 +702,18 @@ def _tiff_white(samples: np.ndarray, bits: int, path: Path, notes: list[str]) ->
         return samples, (1 << bits) - 1
     notes.append(f"{path.name} holds {samples.dtype} samples; they are handled and saved as 32-bit float")
     return samples.astype(np.float32), 1
+
+
+_READERS: tuple[tuple[bytes, Callable[[BinaryIO, Path], Decoded]], ...] = (
+    (rb"II[*+]\0|MM\0[*+]", _read_tiff),
+    (rb"\xff\xd8\xff", _read_jpeg),
+    (rb"RIFF....WEBP", _read_webp),
+    (rb"....ftyp(hei[cxms]|hev[cx]|m[is]f1)(?!.*avi[fs])", _read_heif),
+    (rb"\xff\x0a|\0\0\0\x0cJXL \r\n\x87\n", _read_jpegxl),
+    (rb"P[Ff]\s", _read_pfm),
+    (rb"\x93NUMPY", _read_npy),
+    (rb"SIMPLE  =", _read_fits),
+    (rb"v/1\x01", _read_exr),
+    (rb"", _read_common),
+)
+"""What a file's first bytes look like, and who reads it; the first that fits."""

@@ -20,14 +20,26 @@ import PIL.Image
 
 from engine.decode import HAS_HEIF, Decoded, ImageError, decode, foreign_errors
 from engine.files import replacing
-from engine.metadata import PNG_HEADER, Metadata, append_exif, png_chunks, upright_exif, upright_xmp
+from engine.metadata import (
+    PNG_HEADER,
+    Metadata,
+    append_exif,
+    jpeg_iptc,
+    png_chunks,
+    upright_exif,
+    upright_xmp,
+    with_resolution,
+)
 
 _log = logging.getLogger(__name__)
 
 _JPEG, _TIFF = {".jpg", ".jpeg", ".jpe", ".jfif"}, {".tif", ".tiff"}
 _HEIF = {".heic", ".heif", ".hif"} if HAS_HEIF else set()
 _WRITTEN = _JPEG | _TIFF | {".png", ".webp", ".bmp"}
-EXTENSIONS: frozenset[str] = frozenset(_WRITTEN | _HEIF | {".dib", ".gif", ".pgm", ".ppm", ".pnm", ".pbm", ".avif"})
+_SCIENCE = {".jp2", ".j2k", ".j2c", ".jpx", ".jpf", ".jxl", ".fits", ".fit", ".fts", ".npy", ".exr"}
+EXTENSIONS: frozenset[str] = frozenset(
+    _WRITTEN | _HEIF | {".dib", ".gif", ".pgm", ".ppm", ".pnm", ".pbm", ".pfm", ".avif"} | _SCIENCE
+)
 """What folders and dialogs show, lower case with the dot. Single files are opened by content whatever their name."""
 
 _BAND = 1 << 22  # samples converted at a time when saving, so that no second whole picture is needed
@@ -133,15 +145,20 @@ def _finish(decoded: Decoded, path: Path) -> Image:
 def _settle(metadata: Metadata, orientation: int, shape: tuple[int, ...]) -> Metadata:
     """The metadata of the upright picture; a profile for another kind of colour is dropped."""
     height, width, channels = shape
+    exif, notes = upright_exif(metadata.exif, width, height), metadata.notes
+    if metadata.exif and not exif:
+        notes += ("its EXIF data are damaged and were left out",)
     icc, dpi = metadata.icc, metadata.dpi
     if icc and icc[16:20] in {b"RGB ", b"GRAY", b"CMYK", b"Lab "} - {b"GRAY" if channels == 1 else b"RGB "}:
         icc = None
     return dataclasses.replace(
         metadata,
-        exif=upright_exif(metadata.exif, width, height),
-        xmp=metadata.xmp if orientation == 1 and metadata.format != "HEIF" else upright_xmp(metadata.xmp),
+        exif=exif,
+        # The containers of HEIF and JPEG XL turn the picture themselves, whatever the packet says.
+        xmp=upright_xmp(metadata.xmp) if orientation != 1 or metadata.format in ("HEIF", "JPEGXL") else metadata.xmp,
         icc=icc,
         dpi=dpi[::-1] if dpi and orientation >= 5 else dpi,
+        notes=notes,
     )
 
 
@@ -302,6 +319,8 @@ def _write_jpeg(file: BinaryIO, samples: np.ndarray, metadata: Metadata, quality
             _log.warning("The %s of %d bytes does not fit into a JPEG; it is left out", name.upper(), len(data))
     if metadata.dpi:
         options["dpi"] = tuple(min(round(value), 65535) for value in metadata.dpi)
+    if metadata.iptc:
+        options["extra"] = jpeg_iptc(metadata.iptc)
     _to_pillow(samples).save(file, "JPEG", quality=quality, subsampling=0, icc_profile=metadata.icc, **options)
 
 
@@ -330,7 +349,7 @@ def _write_png(file: BinaryIO, samples: np.ndarray, metadata: Metadata) -> None:
 def _write_webp(file: BinaryIO, samples: np.ndarray, metadata: Metadata) -> None:
     if samples.shape[2] <= 2:  # WebP knows no grey
         samples = np.concatenate([samples[..., :1]] * 3 + [samples[..., 1:]], axis=2)
-    extra = {"icc_profile": metadata.icc, "exif": metadata.exif, "xmp": metadata.xmp}
+    extra = {"icc_profile": metadata.icc, "exif": with_resolution(metadata.exif, metadata.dpi), "xmp": metadata.xmp}
     extra = {
         name: data for name, data in extra.items() if data and not (name == "icc_profile" and data[16:20] == b"GRAY")
     }
@@ -351,8 +370,8 @@ def _write_tiff(file: BinaryIO, samples: np.ndarray, metadata: Metadata) -> None
         options["extrasamples"] = ["assocalpha" if metadata.premultiplied else "unassalpha"]
     if metadata.dpi:
         options |= {"resolution": metadata.dpi, "resolutionunit": "inch"}
-    if metadata.xmp:
-        options["extratags"] = [(700, 1, len(metadata.xmp), metadata.xmp, True)]
+    kept = ((700, 1, metadata.xmp), (33723, 7, metadata.iptc))
+    options["extratags"] = [(tag, kind, len(data), data, True) for tag, kind, data in kept if data]
     tifffile.imwrite(
         file,
         samples[..., 0] if channels == 1 else samples,

@@ -23,6 +23,7 @@ class Metadata:
         icc: the colour profile; it describes the pixels as they are now.
         dpi: horizontal and vertical pixels per inch.
         format: what the file was by its content: "JPEG", "PNG", "TIFF", "WEBP", "BMP", "GIF", "PPM", "HEIF", ...
+        iptc: the IPTC-IIM record: caption, keywords, author, rights.
         premultiplied: whether the colours are already multiplied by the opacity (associated alpha).
         notes: sentences for the user: what was converted or left out when the file was opened.
     """
@@ -32,6 +33,7 @@ class Metadata:
     icc: bytes | None = None
     dpi: tuple[float, float] | None = None
     format: str = ""
+    iptc: bytes | None = None
     premultiplied: bool = False
     notes: tuple[str, ...] = ()
 
@@ -67,12 +69,13 @@ class Directories:
 
 _ORIENTATION, _EXIF, _GPS, _INTEROP = 274, 34665, 34853, 40965
 _XMP, _ICC, _X_RESOLUTION, _Y_RESOLUTION, _RESOLUTION_UNIT = 700, 34675, 282, 283, 296
+_IPTC, _MAKER_NOTE = 33723, 37500
 _SIZE_TAGS = {256: 0, 257: 1, 40962: 0, 40963: 1}  # of the whole picture: 0 its width, 1 its height
 
 # What describes the picture and not its storage: description, camera, software, date, artist, host, rating, copyright,
-# IPTC, Windows' XP fields, and where on Earth (GeoTIFF, GDAL).
+# Windows' XP fields, and where on Earth (GeoTIFF, GDAL).
 _DESCRIPTIVE = frozenset(
-    [270, 271, 272, 305, 306, 315, 316, 18246, 18249, 33432, 33550, 33723, 33922, 34264, 34735, 34736, 34737]
+    [270, 271, 272, 305, 306, 315, 316, 18246, 18249, 33432, 33550, 33922, 34264, 34735, 34736, 34737]
 ) | {40091, 40092, 40093, 40094, 40095, 42112, 42113}
 
 # Bytes of one value, and of the words to swap in it, by type number.
@@ -238,20 +241,61 @@ def tiff_metadata(stream: BinaryIO) -> tuple[Metadata, int]:
         kept = Directories(kept.first | upright, kept.exif, kept.gps, kept.interop)
         exif = b"II*\0\x08\0\0\0" + _pack_directories(kept, 8, big=False)
 
-    def number(tag: int) -> float:
-        return (first[tag].numbers() or [0])[0] if tag in first else 0
-
-    per_inch = {2: 1.0, 3: 2.54}.get(number(_RESOLUTION_UNIT) if _RESOLUTION_UNIT in first else 2)
-    dpi = (number(_X_RESOLUTION), number(_Y_RESOLUTION))
+    iptc = first[_IPTC].values if _IPTC in first else None
+    if iptc and iptc[:1] != b"\x1c" and first[_IPTC].kind == 4:  # stored as bytes, and swapped as if they were numbers
+        iptc = np.frombuffer(iptc, ">u4").astype("<u4").tobytes()
     metadata = Metadata(
         exif=exif,
         xmp=first[_XMP].values if _XMP in first else None,
         icc=first[_ICC].values if _ICC in first else None,
-        dpi=(dpi[0] * per_inch, dpi[1] * per_inch) if per_inch and min(dpi) > 0 else None,
+        dpi=_resolution(first),
         format="TIFF",
+        iptc=iptc,
     )
-    orientation = int(number(_ORIENTATION))
+    orientation = int(_number(first, _ORIENTATION))
     return metadata, orientation if 1 <= orientation <= 8 else 1
+
+
+def _number(directory: Directory, tag: int) -> float:
+    return (directory[tag].numbers() or [0])[0] if tag in directory else 0
+
+
+def _resolution(directory: Directory) -> tuple[float, float] | None:
+    """Horizontal and vertical pixels per inch, where a directory says them in a unit of length."""
+    per_inch = {2: 1.0, 3: 2.54}.get(_number(directory, _RESOLUTION_UNIT) if _RESOLUTION_UNIT in directory else 2)
+    dpi = (_number(directory, _X_RESOLUTION), _number(directory, _Y_RESOLUTION))
+    return (dpi[0] * per_inch, dpi[1] * per_inch) if per_inch and min(dpi) > 0 else None
+
+
+def exif_resolution(exif: bytes | None) -> tuple[float, float] | None:
+    """Pixels per inch as an EXIF block says them; None where it does not or is damaged."""
+    try:
+        return _resolution(read_directories(io.BytesIO(exif or b"")).first)
+    except ValueError:
+        return None
+
+
+def with_resolution(exif: bytes | None, dpi: tuple[float, float] | None) -> bytes | None:
+    """The block with that resolution, for files that have no other place for it.
+
+    A block that says one already stays as it is, and so does one with maker notes, which hold positions in it.
+    """
+    if not dpi or exif_resolution(exif):
+        return exif
+    try:
+        parts = read_directories(io.BytesIO(exif)) if exif else Directories({}, {}, {}, {})
+    except ValueError:
+        return exif
+    if _MAKER_NOTE in parts.exif:
+        return exif
+    stored = {
+        tag: Field(5, 1, struct.pack("<II", round(value * 1000), 1000))
+        for tag, value in zip((_X_RESOLUTION, _Y_RESOLUTION), dpi, strict=True)
+    }
+    first = parts.first | stored | {_RESOLUTION_UNIT: Field(3, 1, struct.pack("<H", 2))}
+    return b"II*\0\x08\0\0\0" + _pack_directories(
+        Directories(first, parts.exif, parts.gps, parts.interop), 8, big=False
+    )
 
 
 def append_exif(stream: BinaryIO, exif: bytes) -> None:
@@ -323,6 +367,81 @@ def upright_xmp(xmp: bytes | None) -> bytes | None:
     return re.sub(rb"(tiff:Orientation\s*(?:=\s*[\"']|>)\s*)[1-8]", rb"\g<1>1", xmp) if xmp else None
 
 
+def iptc_from_text(text: str | None) -> bytes | None:
+    """The IPTC record that ImageMagick and others write into PNG as hexadecimal digits; None if it is damaged."""
+    try:
+        data = bytes.fromhex("".join((text or "").split()[2:]))
+    except ValueError:
+        return None
+    start = data.find(_IPTC_BLOCK)
+    return (data[start + 12 :] if start >= 0 else data) or None
+
+
+_IPTC_BLOCK = b"8BIM\x04\x04\0\0"
+
+
+def jpeg_iptc(iptc: bytes) -> bytes:
+    """The IPTC record as a JPEG segment, in Photoshop's wrapping; nothing if it is too long for one."""
+    block = b"Photoshop 3.0\0" + _IPTC_BLOCK + struct.pack(">I", len(iptc)) + iptc + b"\0" * (len(iptc) % 2)
+    return b"\xff\xed" + struct.pack(">H", len(block) + 2) + block if len(block) <= 65533 else b""
+
+
+_BOX_IDENTITIES = {
+    b"JpgTiffExif->JP2": "exif",
+    bytes.fromhex("be7acfcb97a942e89c71999491e3afac"): "xmp",
+    bytes.fromhex("33c7a4d2b81d4723a0baf1a3e097ad38"): "iptc",
+}
+
+
+def boxes(stream: BinaryIO, start: int = 0, end: int | None = None) -> Iterator[tuple[bytes, int, int]]:
+    """The name, start and end of each box of a file made of boxes; what does not fit into it ends the list."""
+    end = stream.seek(0, io.SEEK_END) if end is None else end
+    while start + 8 <= end:
+        stream.seek(start)
+        length, name = struct.unpack(">I4s", stream.read(8))
+        inner = start + 8
+        if length == 1:
+            length, inner = int.from_bytes(stream.read(8), "big"), start + 16
+        following = start + length if length else end
+        if not inner <= following <= end:
+            return
+        yield name, inner, following
+        start = following
+
+
+def box_metadata(stream: BinaryIO) -> dict[str, bytes]:
+    """`exif`, `xmp`, `icc` and `iptc`, as far as they are there, of JPEG 2000 or JPEG XL."""
+    found: dict[str, bytes] = {}
+    pending = [(0, None)]
+    while pending:
+        for name, start, end in boxes(stream, *pending.pop()):
+            if name == b"jp2h":
+                pending.append((start, end))
+            if name not in (b"Exif", b"xml ", b"brob", b"colr", b"uuid") or end - start > _LARGEST_FIELD:
+                continue
+            stream.seek(start)
+            data = stream.read(end - start)
+            if name == b"brob":
+                import imagecodecs
+
+                name, packed = data[:4], data[4:]
+                try:
+                    data = imagecodecs.brotli_decode(packed, out=bytearray(_LARGEST_FIELD >> 4))
+                except imagecodecs.BrotliError:
+                    continue
+            if name == b"Exif":
+                found["exif"] = bytes(data[4 + int.from_bytes(data[:4], "big") :])
+            elif name == b"xml ":
+                found["xmp"] = bytes(data)
+            elif name == b"colr" and data[:1] in (b"\2", b"\3"):
+                found["icc"] = data[3:]
+            elif data[:16] in _BOX_IDENTITIES:
+                found[_BOX_IDENTITIES[data[:16]]] = data[16:]
+    if "exif" in found:
+        found["exif"] = found["exif"].removeprefix(b"Exif\0\0")
+    return {name: data for name, data in found.items() if data}
+
+
 PNG_HEADER = 8 + 25
 """Bytes of the signature and the header chunk, behind which `png_chunks` belong."""
 
@@ -343,6 +462,9 @@ def png_chunks(metadata: Metadata) -> bytes:
         added += chunk(b"eXIf", metadata.exif)
     if metadata.xmp:
         added += chunk(b"iTXt", b"XML:com.adobe.xmp\0\0\0\0\0" + metadata.xmp)
+    if metadata.iptc:
+        text = f"\niptc\n{len(metadata.iptc):8}\n{metadata.iptc.hex()}\n"
+        added += chunk(b"zTXt", b"Raw profile type iptc\0\0" + zlib.compress(text.encode()))
     return added
 
 
