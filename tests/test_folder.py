@@ -20,7 +20,7 @@ from reports import correlated, report
 from conftest import picture
 from engine.image import Image, load_image, save_image
 from training import folder as preflight
-from training.folder import TWIN, Finding, Found, check, grouped, hold_out, look, scenes, summary
+from training.folder import TWIN, Finding, Found, check, grouped, hold_out, look, scenes
 from training.job import TrainError
 
 EXIF, ISO, TAKEN, ORIENTATION = 34665, 34855, 36867, 274
@@ -655,18 +655,6 @@ def test_every_sentence_ends_and_is_one():
         assert finding.sentence.endswith(".")
         assert ". " not in finding.sentence
         assert finding.sentence[0].isupper() or finding.sentence[0].isdecimal()
-
-
-def test_the_summary_for_a_card_names_no_file():
-    found = [*many(3), one("secret.tif", iso=6400, bits=16, report=report(sigma=0.05)), one("x", problem="no")]
-    said = summary(found)
-    assert "4 pictures, 96 megapixels" in said
-    assert "Canon EOS R6, ISO 3200 (3); Canon EOS R6, ISO 6400 (1)" in said
-    assert "8 and 16 bits" in said
-    assert "noise 5.1 to 12.8 of 255" in said
-    assert "secret" not in said
-    assert "IMG" not in said
-    assert summary([]) == "no pictures"
 
 
 # ---- Photographs ----

@@ -210,11 +210,12 @@ def stepped(step: int) -> Step:
     return Step(step, 0.5, 1e-3, 10.0, step / 100)
 
 
-def test_what_was_asked_of_an_earlier_process_is_forgotten(run, monkeypatch):
-    for name in (STOP, PAUSE):
+def test_what_an_earlier_process_was_asked_and_left_half_written_is_forgotten(run, monkeypatch):
+    names = (STOP, PAUSE, "rank1.failed", ".0123456789abcdef.tmp")
+    for name in names:
         (run.folder / name).touch()
     left = []
-    told(monkeypatch, lambda: left.extend(path.name for path in run.folder.iterdir() if path.name in (STOP, PAUSE)))
+    told(monkeypatch, lambda: left.extend(path.name for path in run.folder.iterdir() if path.name in names))
     list(follow(run.folder))
     assert left == []
 

@@ -12,7 +12,7 @@ from conftest import picture
 from engine.checkpoint import load_checkpoint
 from engine.image import Image, save_image
 from training.events import Ended, Saved, Started, Validated
-from training.job import TrainError, TrainJob, read_job, write_job
+from training.job import Preview, TrainError, TrainJob, read_job, write_job
 from training.launch import follow
 from training.loop import train
 from training.patches import Sampler, load_pictures
@@ -115,6 +115,17 @@ def test_patches_are_cut_from_the_pictures_and_carry_their_sigma(job):
     assert set(noisy.numpy().ravel().tolist()) <= known
 
 
+def test_patches_come_in_all_eight_orientations(job, tmp_path):
+    corner = np.zeros((32, 32, 3), np.float32)
+    corner[0, 1:9] = 1  # neither flips nor turns leave it as it is
+    one = tmp_path / "one"
+    one.mkdir()
+    save_image(Image(corner), one / "corner.png")
+    clean = replace(job, data=str(one), noise="gaussian:0", batch=100)
+    batch = Sampler(load_pictures(clean), clean).batch(np.random.default_rng(0))
+    assert len({patch.numpy().tobytes() for patch in batch.noisy}) == 8
+
+
 def test_a_loss_that_is_not_finite_ends_the_run_as_failed(job, tmp_path, monkeypatch):
     from engine.methods import r2r
 
@@ -138,6 +149,17 @@ def test_a_loss_that_is_not_finite_ends_the_run_as_failed(job, tmp_path, monkeyp
         ({"patch": 30}, "a multiple of 8"),
         ({"noise": None, "fresh": True}, "Only noise that is put on"),
         ({"clean": "elsewhere"}, "give --clean to distil"),
+        ({"noise": None, "domain": "mosaic", "replay": 0.25}, "--replay has no effect on mosaics"),
+        ({"noise": None, "domain": "mosaic", "against": "x"}, "--against has no effect on mosaics"),
+        ({"noise": None, "domain": "developed", "held_out": ("a",)}, "--held-out has no effect on mosaics"),
+        ({"noise": None, "domain": "developed", "leave_out": ("a",)}, "--leave-out has no effect on mosaics"),
+        ({"noise": None, "domain": "developed", "preview": Preview("a", 0, 0)}, "--preview has no effect on mosaics"),
+        ({"noise": None, "domain": "developed", "budget_mb": 99}, "--memory has no effect on mosaics"),
+        ({"replay": 0.5, "batch": 1}, "leave --replay out"),
+        ({"patience": 3}, "give --hold-out"),
+        ({"schedule": "plateau"}, "give --patience"),
+        ({"seed": -1}, "from 0"),
+        ({"threads": 0}, "--threads must be at least 1"),
     ],
 )
 def test_a_job_that_cannot_run_says_why(job, change, said):

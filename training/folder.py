@@ -521,23 +521,6 @@ def hold_out(found: Sequence[Found], share: float = 0.15, seed: int = 0) -> list
     return sorted(held)
 
 
-def summary(found: Sequence[Found]) -> str:
-    """One line on the usable pictures for a model's card; it names no file."""
-    usable = [item for item in found if not item.problem]
-    if not usable:
-        return "no pictures"
-    size = sum(item.pixels for item in usable) / 1e6
-    parts = [f"{_count(len(usable), 'picture')}, {size:,.{0 if size >= 10 else 1}f} megapixels"]
-    labels = [f"{group.label} ({len(group.names)})" for group in grouped(usable) if group.camera or group.iso]
-    if labels:
-        parts.append(_listed(labels, "; "))
-    parts.append(" and ".join(str(bits) for bits in sorted({item.bits for item in usable})) + " bits")
-    levels = [255 * item.report.sigma for item in usable if item.report and not item.report.is_clean]
-    if levels:
-        parts.append(f"noise {min(levels):.1f} to {max(levels):.1f} of 255")
-    return "; ".join(parts)
-
-
 def check(
     found: Sequence[Found],
     held_out: Collection[str],
@@ -576,10 +559,10 @@ def _count(count: int, what: str, one: str = "", many: str = "") -> str:
     return f"{count} {what}{'' if count == 1 else 's'} {one if count == 1 else many}".rstrip()
 
 
-def _listed(names: Sequence[str], between: str = ", ") -> str:
+def _listed(names: Sequence[str]) -> str:
     """The first three, and how many there are besides."""
     more = f" and {len(names) - _LISTED} more" if len(names) > _LISTED else ""
-    return between.join(names[:_LISTED]) + more
+    return ", ".join(names[:_LISTED]) + more
 
 
 def _leave_out(sentence: str, names: Sequence[str]) -> Finding:

@@ -75,8 +75,8 @@ def _processes(job: TrainJob) -> int:
 
 
 def _forget(run: Path) -> None:
-    """Remove what was asked of an earlier process, and why one failed."""
-    for path in (run / STOP, run / PAUSE, *run.glob("rank*.failed")):
+    """Remove what was asked of an earlier process, why one failed, and what one that was killed had half written."""
+    for path in (run / STOP, run / PAUSE, *run.glob("rank*.failed"), *run.glob(".*.tmp")):
         path.unlink(missing_ok=True)
 
 
