@@ -457,7 +457,7 @@ def _read_jpegxl(file: BinaryIO, path: Path) -> Decoded:
     if header.is_animated:
         notes.append(f"{path.name} holds several pictures; only the first is used")
     if not header.is_srgb:
-        notes.append(f"{path.name} has a colour profile that cannot be read; its colours may look different")
+        notes.append(f"{path.name} is not in sRGB; its samples are kept, but its colours may be shown differently")
     file.seek(0)
     samples = imagecodecs.jpegxl_decode(file.read(), index=0)
     opacity = None
@@ -700,7 +700,7 @@ def _white(samples: np.ndarray, bits: int, path: Path, notes: list[str]) -> tupl
         return samples.astype(np.uint8, copy=False), (1 << bits) - 1
     if kind == "u" and bits <= 16:
         return samples, (1 << bits) - 1
-    notes.append(f"{path.name} holds {samples.dtype} samples; they are handled and saved as 32-bit float")
+    notes.append(f"{path.name} holds {samples.dtype.name} samples; they are handled and saved as 32-bit float")
     return samples.astype(np.float32), 1
 
 

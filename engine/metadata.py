@@ -72,10 +72,10 @@ _XMP, _ICC, _X_RESOLUTION, _Y_RESOLUTION, _RESOLUTION_UNIT = 700, 34675, 282, 28
 _IPTC, _MAKER_NOTE = 33723, 37500
 _SIZE_TAGS = {256: 0, 257: 1, 40962: 0, 40963: 1}  # of the whole picture: 0 its width, 1 its height
 
-# What describes the picture and not its storage: description, camera, software, date, artist, host, rating, copyright,
+# What describes the picture and not its storage: description, camera, software, dates, artist, host, rating, copyright,
 # Windows' XP fields, and where on Earth (GeoTIFF, GDAL).
 _DESCRIPTIVE = frozenset(
-    [270, 271, 272, 305, 306, 315, 316, 18246, 18249, 33432, 33550, 33922, 34264, 34735, 34736, 34737]
+    [270, 271, 272, 305, 306, 315, 316, 18246, 18249, 33432, 33550, 33922, 34264, 34735, 34736, 34737, 36867]
 ) | {40091, 40092, 40093, 40094, 40095, 42112, 42113}
 
 # Bytes of one value, and of the words to swap in it, by type number.

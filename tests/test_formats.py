@@ -3,17 +3,30 @@
 from __future__ import annotations
 
 import csv
+import io
+import json
+import shutil
+import struct
+import subprocess
+import sys
 import tarfile
+import zlib
 from pathlib import Path
 
 import cv2
+import imagecodecs
 import numpy as np
 import PIL.Image
+import PIL.ImageCms
 import PIL.ImageOps
+import PIL.IptcImagePlugin
 import pytest
 import tifffile
+from PIL.TiffImagePlugin import IFDRational
 
 from engine.image import Image, ImageError, denoised_path, load_image, save_image
+from engine.jpegxl import read_header
+from engine.metadata import Metadata, exif_orientation
 
 # --- the collected files: what each must do is listed beside them ---
 
@@ -193,3 +206,605 @@ def test_four_turns_of_one_photograph_give_the_same_upright_picture(data):
     for other in others:
         # The number that is drawn into each is the only difference.
         assert np.mean(np.abs(first - other) > 0.1) < 0.01
+
+
+# --- every type, made here ---
+
+
+def smooth(*shape: int) -> np.ndarray:
+    """A soft picture in [0, 1], which lossy codecs keep well."""
+    noise = np.random.default_rng(0).random(shape)
+    soft = cv2.GaussianBlur(noise, (0, 0), 3).reshape(shape)
+    return (soft - soft.min()) / (soft.max() - soft.min())
+
+
+def stored(bits: int, *shape: int) -> np.ndarray:
+    """The same as integers of that many bits, white among them."""
+    return np.rint(smooth(*shape) * ((1 << bits) - 1)).astype(np.uint8 if bits <= 8 else np.uint16)
+
+
+def opened(path: Path, data: bytes) -> Image:
+    path.write_bytes(data)
+    return load_image(path)
+
+
+CHANNELS = {1: (), 2: (2,), 3: (3,), 4: (4,)}
+LOSSLESS = {
+    "jp2": lambda samples, bits: imagecodecs.jpeg2k_encode(samples, level=0, bitspersample=bits, codecformat="jp2"),
+    "j2k": lambda samples, bits: imagecodecs.jpeg2k_encode(samples, level=0, bitspersample=bits, codecformat="j2k"),
+    "jxl": lambda samples, bits: imagecodecs.jpegxl_encode(samples, lossless=True, bitspersample=bits),
+    "avif": lambda samples, bits: imagecodecs.avif_encode(samples, level=100, bitspersample=bits),
+}
+
+
+@pytest.mark.parametrize("channels", CHANNELS)
+@pytest.mark.parametrize(
+    ("kind", "bits"),
+    [(kind, bits) for kind in ("jp2", "j2k", "jxl") for bits in (8, 12, 16)] + [("avif", bits) for bits in (8, 10, 12)],
+)
+def test_a_lossless_codec_gives_exact_samples_and_its_own_white(tmp_path, kind, bits, channels):
+    if kind == "avif" and channels == 2:
+        pytest.skip("the encoder here has no grey with opacity")
+    samples = stored(bits, 40, 56, *CHANNELS[channels])
+    image = opened(tmp_path / "named.bin", LOSSLESS[kind](samples, bits))
+
+    samples = np.atleast_3d(samples)
+    colours = 3 if channels > 2 or (kind == "avif" and image.channels == 3) else 1
+    assert image.bits == (8 if bits == 8 else 16)
+    np.testing.assert_array_equal(image.pixels, samples[..., :colours].astype(np.float32) / np.float32((1 << bits) - 1))
+    assert (image.opacity is not None) == (channels in (2, 4))
+    if image.opacity is not None:
+        np.testing.assert_array_equal(image.opacity, samples[..., -1])
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_a_float_jpeg_xl_stays_float(tmp_path, dtype, channels):
+    samples = (3 * smooth(20, 30, *CHANNELS[channels]) - 1).astype(dtype)
+    image = opened(tmp_path / "a.jxl", imagecodecs.jpegxl_encode(samples, lossless=True))
+    assert image.is_float
+    np.testing.assert_array_equal(image.pixels, np.atleast_3d(samples).astype(np.float32))
+
+
+def test_signed_jpeg_2000_keeps_values_below_zero(tmp_path):
+    samples = (stored(12, 20, 30).astype(np.int16)) - 2000
+    image = opened(tmp_path / "a.jp2", imagecodecs.jpeg2k_encode(samples, level=0, codecformat="jp2"))
+    assert image.is_float
+    np.testing.assert_array_equal(image.pixels[..., 0], samples)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_a_12_bit_jpeg_keeps_its_depth_and_metadata(tmp_path, channels):
+    samples = stored(12, 40, 56, *CHANNELS[channels])
+    data = imagecodecs.jpeg8_encode(samples, level=98, bitspersample=12, subsampling="444")
+    exif = PIL.Image.Exif()
+    exif[271], exif[274] = "Maker", 6
+    block = b"Exif\0\0" + exif.tobytes().removeprefix(b"Exif\0\0")
+    data = data[:2] + b"\xff\xe1" + struct.pack(">H", len(block) + 2) + block + data[2:]
+
+    image = opened(tmp_path / "a.jpg", data)
+
+    assert (image.bits, image.metadata.format) == (16, "JPEG")
+    assert len(np.unique(image.pixels)) > 600
+    assert np.abs(image.pixels - np.rot90(np.atleast_3d(samples), -1) / np.float32(4095)).mean() < 4 / 4095
+    assert b"Maker" in image.metadata.exif
+    with pytest.raises(ImageError, match="too early"):
+        opened(tmp_path / "b.jpg", data[: len(data) // 2])
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_a_pfm_is_read_from_below_in_either_byte_order(tmp_path, order, channels):
+    samples = (3 * smooth(5, 7, *CHANNELS[channels]) - 1).astype(np.float32)
+    head = f"P{'F' if channels == 3 else 'f'}\n7 5\n{'-' if order == '<' else ''}1.0\n".encode()
+    image = opened(tmp_path / "a.pfm", head + samples[::-1].astype(order + "f4").tobytes())
+    assert image.is_float
+    np.testing.assert_array_equal(image.pixels, np.atleast_3d(samples))
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_opencv_and_this_program_agree_on_a_pfm(tmp_path, channels):
+    samples = (3 * smooth(5, 7, *CHANNELS[channels]) - 1).astype(np.float32)
+    data = cv2.imencode(".pfm", samples[..., ::-1] if channels == 3 else samples)[1].tobytes()
+    np.testing.assert_array_equal(opened(tmp_path / "a.pfm", data).pixels, np.atleast_3d(samples))
+
+
+def png(bits: int, colour: int, rows: np.ndarray, *chunks: tuple[bytes, bytes]) -> bytes:
+    """A PNG of packed rows, for the depths that no encoder here writes."""
+
+    def chunk(name: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+
+    channels = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}[colour]
+    width = rows.shape[1] // channels
+    if bits < 8:
+        each = (rows[..., None] >> np.arange(bits - 1, -1, -1)) & 1
+        lines = np.packbits(each.reshape(len(rows), -1), axis=1)
+    else:
+        lines = rows.astype(">u2" if bits == 16 else np.uint8)
+    raw = b"".join(b"\0" + line.tobytes() for line in lines)
+    header = struct.pack(">IIBBBBB", width, len(rows), bits, colour, 0, 0, 0)
+    parts = [(b"IHDR", header), *chunks, (b"IDAT", zlib.compress(raw)), (b"IEND", b"")]
+    return b"\x89PNG\r\n\x1a\n" + b"".join(chunk(*part) for part in parts)
+
+
+@pytest.mark.parametrize("bits", [1, 2, 4, 8, 16])
+def test_grey_png_of_any_depth_has_its_white_at_1(tmp_path, bits):
+    rows = np.arange(4 * 16).reshape(4, 16) % (1 << bits)
+    rows[0, 0] = (1 << bits) - 1
+    image = opened(tmp_path / "a.png", png(bits, 0, rows))
+    assert image.channels == 1
+    np.testing.assert_allclose(image.pixels[..., 0], rows / ((1 << bits) - 1), atol=1e-6)
+
+
+@pytest.mark.parametrize("bits", [1, 2, 4, 8])
+@pytest.mark.parametrize("see_through", [False, True])
+def test_a_palette_png_becomes_its_colours(tmp_path, bits, see_through):
+    palette = np.random.default_rng(0).integers(0, 256, (1 << bits, 3), np.uint8)
+    rows = np.arange(4 * 16).reshape(4, 16) % (1 << bits)
+    chunks = [(b"PLTE", palette.tobytes())] + ([(b"tRNS", b"\x07")] if see_through else [])
+    image = opened(tmp_path / "a.png", png(bits, 3, rows, *chunks))
+    np.testing.assert_array_equal(image.pixels, palette[rows] / np.float32(255))
+    assert (image.opacity is not None) == see_through
+    if see_through:
+        np.testing.assert_array_equal(image.opacity, np.where(rows == 0, 7, 255))
+
+
+@pytest.mark.parametrize("bits", [8, 16])
+@pytest.mark.parametrize("colour", [0, 2])
+def test_a_colour_key_of_png_becomes_opacity_at_either_depth(tmp_path, bits, colour):
+    channels = 3 if colour else 1
+    samples = stored(bits, 5, 6, channels).astype(int)
+    samples[2, 3] = 77
+    samples[2, 4] = 78
+    key = struct.pack(f">{channels}H", *[77] * channels)
+    image = opened(tmp_path / "a.png", png(bits, colour, samples.reshape(5, -1), (b"tRNS", key)))
+    assert (image.opacity[2, 3], image.opacity[2, 4]) == (0, (1 << bits) - 1)
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_the_eight_orientations_of_tiff_png_and_avif_are_the_same(tmp_path, orientation):
+    samples = stored(8, 40, 56, 3)
+    exif = PIL.Image.Exif()
+    exif[274] = orientation
+    upright = PIL.Image.fromarray(samples)
+    upright.getexif()[274] = orientation
+    expected = np.asarray(PIL.ImageOps.exif_transpose(upright))
+    tifffile.imwrite(tmp_path / "a.tif", samples, photometric="rgb", extratags=[(274, 3, 1, orientation, True)])
+    PIL.Image.fromarray(samples).save(tmp_path / "a.png", exif=exif)
+    PIL.Image.fromarray(samples).save(tmp_path / "a.avif", exif=exif, quality=100, subsampling="4:4:4")
+
+    for suffix in ("tif", "png", "avif"):
+        pixels = load_image(tmp_path / f"a.{suffix}").pixels * 255
+        assert pixels.shape == expected.shape
+        assert np.abs(pixels - expected).max() <= (3 if suffix == "avif" else 0.01)
+
+
+TIFFS = [
+    {"rowsperstrip": 3},
+    {"tile": (16, 16)},
+    {"planarconfig": "separate"},
+    {"planarconfig": "separate", "tile": (16, 16)},
+    {"bigtiff": True, "tile": (16, 16)},
+    {"compression": "zlib", "predictor": True},
+    {"compression": "lzw", "predictor": True},
+    {"compression": "zstd"},
+    {"compression": "packbits"},
+]
+
+
+@pytest.mark.parametrize("options", TIFFS)
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float16, np.float32])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_no_arrangement_of_tiff_changes_a_sample(tmp_path, options, dtype, channels):
+    if dtype == np.float16 and options.get("predictor"):
+        options = options | {"predictor": False}
+    samples = stored(8, 40, 56, *CHANNELS[channels]).astype(dtype)
+    is_planar = "planarconfig" in options and channels == 3
+    if channels == 1:
+        options = {name: value for name, value in options.items() if name != "planarconfig"}
+    tifffile.imwrite(
+        tmp_path / "a.tif",
+        np.moveaxis(samples, -1, 0) if is_planar else samples,
+        photometric="rgb" if channels == 3 else "minisblack",
+        **options,
+    )
+    image = load_image(tmp_path / "a.tif")
+    white = np.iinfo(dtype).max if np.dtype(dtype).kind == "u" else 1
+    np.testing.assert_array_equal(image.pixels, np.atleast_3d(samples).astype(np.float32) / np.float32(white))
+
+
+@pytest.mark.parametrize("style", [{"imagej": True}, {"ome": True}, {}])
+def test_a_stack_says_how_many_pages_it_has(tmp_path, style):
+    pages = stored(8, 6, 20, 30)
+    tifffile.imwrite(tmp_path / "a.tif", pages, photometric="minisblack", **style)
+    image = load_image(tmp_path / "a.tif")
+    np.testing.assert_array_equal(image.pixels[..., 0] * 255, pages[0])
+    assert "6 pages" in image.metadata.notes[0]
+
+
+# --- scientific files ---
+
+
+def npy(array: np.ndarray) -> bytes:
+    stream = io.BytesIO()
+    np.save(stream, array)
+    return stream.getvalue()
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, ">u2", np.float16, np.float32, np.float64])
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_a_numpy_array_is_a_picture(tmp_path, dtype, channels, order):
+    samples = stored(8, 9, 7, *CHANNELS[channels]).astype(dtype, order=order)
+    if order == "F" and channels == 3:
+        with pytest.raises(ImageError, match="column by column"):
+            opened(tmp_path / "a.npy", npy(samples))
+        return
+    image = opened(tmp_path / "a.npy", npy(samples))
+    white = np.iinfo(dtype).max if np.dtype(dtype).kind == "u" else 1
+    np.testing.assert_array_equal(image.pixels, np.atleast_3d(samples).astype(np.float32) / np.float32(white))
+
+
+def test_planes_and_stacks_of_numpy_are_told_apart(tmp_path):
+    planes = opened(tmp_path / "a.npy", npy(stored(8, 3, 20, 30)))
+    assert planes.pixels.shape == (20, 30, 3)
+    stack = opened(tmp_path / "b.npy", npy(np.stack([stored(8, 3, 20, 30)] * 2)))
+    assert stack.pixels.shape == (20, 30, 3)
+    assert "2 pictures" in stack.metadata.notes[0]
+
+
+@pytest.mark.parametrize(
+    "array", [np.array([{"a": 1}, None], object), np.zeros(5), np.zeros((2, 3), complex), np.zeros((2, 3), "f4,i2")]
+)
+def test_numpy_arrays_that_are_no_pictures_are_refused_and_nothing_is_unpickled(tmp_path, array, monkeypatch):
+    stream = io.BytesIO()
+    np.save(stream, array, allow_pickle=True)
+    monkeypatch.setattr("pickle.load", lambda *_, **__: pytest.fail("unpickled"))
+    with pytest.raises(ImageError, match=r"a\.npy holds"):
+        opened(tmp_path / "a.npy", stream.getvalue())
+
+
+def fits(array: np.ndarray, **cards: object) -> bytes:
+    """A FITS file with one picture, behind an empty header if its cards say EXTENSION."""
+    bits = {"u1": 8, "i2": 16, "i4": 32, "f4": -32, "f8": -64}[array.dtype.str[1:]]
+    empty = cards.pop("behind", False)
+
+    def header(**values: object) -> bytes:
+        lines = [f"{name:8}= {'T' if value is True else value:>20} / made here" for name, value in values.items()]
+        lines += ["END"]
+        return "".join(line.ljust(80) for line in lines).encode().ljust(-(-80 * len(lines) // 2880) * 2880)
+
+    axes = {f"NAXIS{at + 1}": side for at, side in enumerate(array.shape[::-1])}
+    shape = {"BITPIX": bits, "NAXIS": array.ndim, **axes}
+    body = array.astype(array.dtype.newbyteorder(">")).tobytes()
+    body = body.ljust(-(-len(body) // 2880) * 2880, b"\0")
+    if empty:
+        return header(SIMPLE=True, BITPIX=8, NAXIS=0) + header(XTENSION="'IMAGE   '", **shape, **cards) + body
+    return header(SIMPLE=True, **shape, **cards) + body
+
+
+@pytest.mark.parametrize("dtype", ["u1", "f4", "f8"])
+@pytest.mark.parametrize("behind", [False, True])
+def test_fits_is_read_from_below_wherever_its_picture_lies(tmp_path, dtype, behind):
+    samples = stored(8, 9, 7).astype(dtype)
+    image = opened(tmp_path / "a.fits", fits(samples, behind=behind))
+    white = 255 if dtype == "u1" else 1
+    np.testing.assert_array_equal(image.pixels[..., 0], samples[::-1].astype(np.float32) / np.float32(white))
+
+
+def test_fits_of_unsigned_16_bits_and_of_scaled_numbers(tmp_path):
+    samples = stored(16, 9, 7).astype(np.int64)
+    shifted = (samples - 32768).astype("i2")
+    image = opened(tmp_path / "a.fits", fits(shifted, BZERO=32768, BSCALE=1))
+    assert image.bits == 16
+    np.testing.assert_array_equal(image.pixels[::-1, :, 0], samples.astype(np.float32) / np.float32(65535))
+    image = opened(tmp_path / "a.fits", fits(shifted, BZERO=10, BSCALE=0.5))
+    np.testing.assert_allclose(image.pixels[::-1, :, 0], shifted * 0.5 + 10)
+    assert "stack of 4" in opened(tmp_path / "a.fits", fits(stored(8, 4, 9, 7))).metadata.notes[0]
+
+
+@pytest.mark.parametrize(
+    ("data", "reason"),
+    [
+        (fits(np.zeros((9, 7), "f4"))[:3000], "too early"),
+        (fits(np.zeros((9, 7), "f4"))[:2000], "no picture"),
+        (fits(np.zeros((9, 7), "f4"), ZIMAGE=True), "funpack"),
+    ],
+)
+def test_fits_without_a_whole_picture_is_refused(tmp_path, data, reason):
+    with pytest.raises(ImageError, match=reason):
+        opened(tmp_path / "a.fits", data)
+
+
+def test_a_collected_fits_of_signed_numbers_says_that_they_become_float(data):
+    sky = load_image(data / "real/astro/m13.fits")
+    assert (sky.pixels.shape, sky.is_float) == ((300, 300, 1), True)
+    assert sky.metadata.notes == ("m13.fits holds int16 samples; they are handled and saved as 32-bit float",)
+
+
+def test_openexr_names_what_to_install_where_it_is_missing(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "OpenEXR", None)
+    with pytest.raises(ImageError, match=r"^a\.exr needs OpenEXR, which comes with the extra pellucid\[science\]$"):
+        opened(tmp_path / "a.exr", b"v/1\x01\x02\0\0\0" + bytes(64))
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32])
+@pytest.mark.parametrize("names", ["RGB", "RGBA", "Y"])
+def test_openexr_keeps_its_floats(tmp_path, dtype, names):
+    openexr = pytest.importorskip("OpenEXR")
+    samples = (3 * smooth(9, 7, len(names)) - 1).astype(dtype)
+    planes = {name: np.ascontiguousarray(samples[..., at]) for at, name in enumerate(names)}
+    header = {"compression": openexr.ZIP_COMPRESSION, "type": openexr.scanlineimage}
+    openexr.File(header, planes).write(str(tmp_path / "a.exr"))
+    image = load_image(tmp_path / "a.exr")
+    np.testing.assert_array_equal(image.pixels, samples[..., : image.channels].astype(np.float32))
+    assert (image.opacity is not None) == (names == "RGBA")
+
+
+# --- there and back: what another program finds in what was saved ---
+
+XMP = (
+    b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">'
+    b'<rdf:Description xmlns:tiff="http://ns.adobe.com/tiff/1.0/" xmlns:dc="http://purl.org/dc/elements/1.1/" '
+    b'tiff:Orientation="1"><dc:title>Night</dc:title></rdf:Description></rdf:RDF></x:xmpmeta>'
+)
+ICC = PIL.ImageCms.ImageCmsProfile(PIL.ImageCms.createProfile("sRGB")).tobytes()
+IPTC = b"\x1c\x02\x78\0\x0bA bird, far\x1c\x02\x50\0\x06Author"  # caption and by-line
+WRITTEN = [(".jpg", 8), (".png", 8), (".png", 16), (".tif", 8), (".tif", 16), (".tif", 32), (".webp", 8), (".bmp", 8)]
+
+
+def everything() -> Metadata:
+    exif = PIL.Image.Exif()
+    exif[271], exif[274] = "Maker", 1
+    exif.get_ifd(0x8769).update({34855: 6400, 33434: IFDRational(1, 250)})
+    exif.get_ifd(0x8825).update({1: "N", 2: (52.0, 30.0, 15.5), 3: "W", 4: (1.0, 2.0, 3.0)})
+    return Metadata(exif.tobytes().removeprefix(b"Exif\0\0"), XMP, ICC, (300.0, 200.0), iptc=IPTC)
+
+
+def picture_of(bits: int, channels: int, **details) -> Image:
+    """With opacity where the channels are 2 or 4."""
+    opacity = None
+    if channels in (2, 4):
+        opacity = stored(16 if bits == 16 else 8, 24, 36)
+        opacity = (opacity / 255).astype(np.float32) if bits == 32 else opacity
+    colours = 3 if channels > 2 else 1
+    if bits == 32:
+        pixels = (3 * smooth(24, 36, colours) - 1).astype(np.float32)
+    else:
+        pixels = stored(bits, 24, 36, colours) / np.float32((1 << bits) - 1)
+    return Image(pixels, bits=bits, is_float=bits == 32, opacity=opacity, **details)
+
+
+def raw_samples(path: Path) -> np.ndarray:
+    """(H, W, C) as tifffile, OpenCV or Pillow reads the file."""
+    if path.suffix == ".tif":
+        return np.atleast_3d(tifffile.imread(path))
+    samples = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_UNCHANGED)
+    if path.suffix == ".png" and samples.dtype == np.uint16 and samples.ndim == 3:
+        is_grey = path.read_bytes()[25] == 4
+        return samples[..., [0, 3]] if is_grey else samples[..., [2, 1, 0, 3][: samples.shape[2]]]
+    with PIL.Image.open(path) as opened_:
+        return np.atleast_3d(np.asarray(opened_))
+
+
+@pytest.mark.parametrize(("suffix", "bits"), WRITTEN)
+@pytest.mark.parametrize("channels", [1, 2, 3, 4])
+def test_other_libraries_find_the_very_samples_and_opacity(tmp_path, suffix, bits, channels):
+    image = picture_of(bits, channels)
+    save_image(image, tmp_path / f"a{suffix}")
+    found = raw_samples(tmp_path / f"a{suffix}")
+
+    white = 1 if bits == 32 else (1 << bits) - 1
+    expected = image.pixels if bits == 32 else np.rint(image.pixels * white).astype(f"u{bits // 8}")
+    if suffix == ".webp" and image.channels == 1:
+        expected = np.repeat(expected, 3, axis=2)
+    if image.opacity is not None and suffix not in (".jpg", ".bmp"):
+        expected = np.dstack([expected, image.opacity])
+    assert found.dtype == expected.dtype
+    if suffix == ".jpg":
+        assert np.abs(found.astype(int) - expected).mean() < 2
+    else:
+        np.testing.assert_array_equal(found, expected)
+
+
+def found_by_pillow(path: Path) -> dict[str, object]:
+    with PIL.Image.open(path) as opened_:
+        exif = opened_.getexif()
+        shot, place = exif.get_ifd(0x8769), exif.get_ifd(0x8825)
+        record = PIL.IptcImagePlugin.getiptcinfo(opened_) or {}
+        dpi = opened_.info.get("dpi") or [exif.get(tag) for tag in (282, 283)]
+        return {
+            "maker": exif.get(271),
+            "iso": shot.get(34855),
+            "time": float(shot.get(33434, 0)),
+            "north": [float(value) for value in place.get(2, ())],
+            "orientation": exif.get(274),
+            "dpi": [round(float(value)) for value in dpi],
+            "icc": opened_.info.get("icc_profile"),
+            "caption": record.get((2, 120)),
+        }
+
+
+@pytest.mark.parametrize(("second", "bits"), [*WRITTEN[:5], (".webp", 8)])
+@pytest.mark.parametrize("first", [".jpg", ".png", ".tif", ".webp"])
+def test_everything_known_survives_from_any_type_to_any_other(tmp_path, first, second, bits):
+    save_image(picture_of(8, 3, metadata=everything()), tmp_path / f"a{first}")
+    save_image(load_image(tmp_path / f"a{first}"), tmp_path / f"b{second}", bits=bits)
+
+    expected = {
+        "maker": "Maker",
+        "iso": 6400,
+        "time": 1 / 250,
+        "north": [52, 30, 15.5],
+        "orientation": 1,
+        "dpi": [300, 200],
+        "icc": ICC,
+        "caption": b"A bird, far",
+    }
+    found = found_by_pillow(tmp_path / f"b{second}")
+    again = load_image(tmp_path / f"b{second}").metadata
+    assert again.xmp == XMP
+    if ".webp" in (first, second):  # it has no place for the record
+        del expected["caption"], found["caption"]
+    else:
+        assert again.iptc == IPTC
+    if second == ".png":  # Pillow does not look for it there
+        found.pop("caption", None), expected.pop("caption", None)
+    assert found == expected
+
+
+@pytest.mark.parametrize(("suffix", "bits"), [*WRITTEN[:5], (".webp", 8)])
+def test_exiftool_finds_everything_where_it_is_installed(tmp_path, suffix, bits):
+    if not shutil.which("exiftool"):
+        pytest.skip("exiftool is not installed")
+    target = tmp_path / f"a{suffix}"
+    save_image(picture_of(8, 3, metadata=everything()), target, bits=bits)
+    said = subprocess.run(
+        ["exiftool", "-json", "-n", "-G0", "-a", str(target)], capture_output=True, text=True, check=True
+    )
+    found = {name.partition(":")[2]: value for name, value in json.loads(said.stdout)[0].items()}
+    expected = {
+        "Make": "Maker",
+        "ISO": 6400,
+        "ExposureTime": 0.004,
+        "GPSLatitude": 52.5043056,
+        "GPSLongitude": -1.0341667,
+        "Title": "Night",
+        "ProfileDescription": "sRGB built-in",
+        "Caption-Abstract": "A bird, far",
+        "By-line": "Author",
+        "Orientation": 1,
+    }
+    if suffix == ".webp":
+        del expected["Caption-Abstract"], expected["By-line"]
+    assert {name: found.get(name) for name in expected} == {
+        name: pytest.approx(value, abs=1e-6) if isinstance(value, float) else value for name, value in expected.items()
+    }
+    assert not [name for name in found if name in ("Warning", "Error")]
+
+
+@pytest.mark.parametrize("name", ["metadata/DSCN0010.jpg", "crafted/meta_orient6_gps_p3_xmp.jpg", "colour/rgb.jpg"])
+@pytest.mark.parametrize("suffix", [".jpg", ".tif", ".png", ".webp"])
+def test_exiftool_finds_in_the_copy_of_a_photograph_what_it_held(data, tmp_path, name, suffix):
+    if not shutil.which("exiftool"):
+        pytest.skip("exiftool is not installed")
+    source, target = data / "formats" / name, tmp_path / f"a{suffix}"
+    save_image(load_image(source), target)
+
+    def tags(path: Path) -> dict[str, object]:
+        wanted = ["-EXIF:all", "-GPS:all", "-XMP:all", "-ICC_Profile:all", "-IPTC:all"]
+        said = subprocess.run(
+            ["exiftool", "-json", "-n", "-G1", *wanted, str(path)], capture_output=True, text=True, check=True
+        )
+        return json.loads(said.stdout)[0]
+
+    before, after = tags(source), tags(target)
+    storage = {"SourceFile", "IFD0:YCbCrPositioning"} | {name for name in before if name.startswith("IFD1:")}
+    turned = {"IFD0:Orientation", "XMP-tiff:Orientation", "IFD0:XResolution", "IFD0:YResolution"}
+    turned |= {"ExifIFD:ExifImageWidth", "ExifIFD:ExifImageHeight", "IFD0:ImageWidth", "IFD0:ImageHeight"}
+    lost = {name for name, value in before.items() if name not in storage | turned and after.get(name) != value}
+    if suffix == ".webp":
+        lost = {name for name in lost if not name.startswith("IPTC")}
+    assert lost == set()
+    assert after.get("IFD0:Orientation", 1) == 1
+
+
+def test_a_failed_iptc_record_of_png_is_left_out(tmp_path):
+    rows = np.zeros((2, 3), int)
+    text = b"Raw profile type iptc\0\0" + zlib.compress(b"\niptc\n 3\nnot hexadecimal\n")
+    assert opened(tmp_path / "a.png", png(8, 0, rows, (b"zTXt", text))).metadata.iptc is None
+
+
+def test_an_iptc_record_too_long_for_a_jpeg_is_left_out_and_the_rest_is_whole(tmp_path):
+    image = picture_of(8, 3, metadata=Metadata(iptc=b"\x1c\x02\x78" + bytes(70000)))
+    save_image(image, tmp_path / "a.jpg")
+    assert load_image(tmp_path / "a.jpg").metadata.iptc is None
+    save_image(image, tmp_path / "a.tif")
+    assert load_image(tmp_path / "a.tif").metadata.iptc == image.metadata.iptc
+
+
+def boxed(*parts: tuple[bytes, bytes]) -> bytes:
+    return b"".join(struct.pack(">I4s", 8 + len(data), name) + data for name, data in parts)
+
+
+@pytest.mark.parametrize("squeezed", [False, True])
+def test_what_jpeg_xl_carries_is_found_and_it_is_never_turned_twice(tmp_path, squeezed):
+    exif = PIL.Image.Exif()
+    exif[271], exif[274] = "Maker", 6
+    block = bytes(4) + exif.tobytes().removeprefix(b"Exif\0\0")
+    xmp = XMP.replace(b'Orientation="1"', b'Orientation="6"')
+    carried = [(b"Exif", block), (b"xml ", xmp)]
+    if squeezed:
+        carried = [(b"brob", name + imagecodecs.brotli_encode(data)) for name, data in carried]
+    code = imagecodecs.jpegxl_encode(stored(8, 24, 36, 3), lossless=True)
+    start = b"\0\0\0\x0cJXL \r\n\x87\n" + boxed((b"ftyp", b"jxl \0\0\0\0jxl "))
+
+    image = opened(tmp_path / "a.jxl", start + boxed(*carried, (b"jxlc", code)))
+
+    assert image.pixels.shape == (24, 36, 3)
+    assert b"Maker" in image.metadata.exif
+    assert exif_orientation(image.metadata.exif) == 1
+    assert image.metadata.xmp == XMP
+
+
+def test_what_jpeg_2000_carries_is_found(tmp_path):
+    data = imagecodecs.jpeg2k_encode(stored(16, 24, 36, 3), level=0, codecformat="jp2")
+    exif = everything().exif
+    extra = boxed(
+        (b"uuid", b"JpgTiffExif->JP2" + exif),
+        (b"uuid", bytes.fromhex("be7acfcb97a942e89c71999491e3afac") + XMP),
+        (b"uuid", bytes.fromhex("33c7a4d2b81d4723a0baf1a3e097ad38") + IPTC),
+    )
+    at = data.index(b"jp2c") - 4
+    # Its only colour box, which says sRGB by number, gives way to a profile.
+    box = data.index(b"colr") - 4
+    length = int.from_bytes(data[box : box + 4], "big")
+    header = data.index(b"jp2h") - 4
+    profile = boxed((b"colr", b"\2\0\0" + ICC))
+    total = int.from_bytes(data[header : header + 4], "big") - length + len(profile)
+    head = data[:header] + struct.pack(">I", total) + data[header + 4 : box] + profile + data[box + length : at]
+
+    image = opened(tmp_path / "a.jp2", head + extra + data[at:])
+
+    assert image.bits == 16
+    assert (image.metadata.xmp, image.metadata.iptc, image.metadata.icc) == (XMP, IPTC, ICC)
+    assert image.metadata.exif == exif
+
+
+def test_avif_and_heic_carry_exif_xmp_and_profile(tmp_path):
+    made = everything()
+    picture = PIL.Image.fromarray(stored(8, 64, 96, 3))
+    picture.save(tmp_path / "a.avif", exif=made.exif, xmp=XMP, icc_profile=ICC)
+    image = load_image(tmp_path / "a.avif")
+    assert (image.metadata.xmp, image.metadata.icc) == (XMP, ICC)
+    assert image.metadata.dpi is None
+    again = PIL.Image.Exif()
+    again.load(image.metadata.exif)
+    assert again.get_ifd(0x8825)[2] == (52, 30, 15.5)
+
+
+def test_jpeg_xl_says_if_it_is_not_in_srgb(tmp_path):
+    # The encoder takes floats for linear and bytes for sRGB.
+    linear = opened(tmp_path / "a.jxl", imagecodecs.jpegxl_encode(smooth(8, 8, 3).astype(np.float32), lossless=True))
+    plain = opened(tmp_path / "b.jxl", imagecodecs.jpegxl_encode(stored(8, 8, 8, 3), lossless=True))
+    assert "not in sRGB" in linear.metadata.notes[0]
+    assert plain.metadata.notes == ()
+
+
+SIZES = [(1, 1), (8, 8), (40, 56), (256, 256), (300, 200), (97, 89), (1080, 1920), (513, 8193), (64, 48), (30, 36)]
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_the_header_of_jpeg_xl_tells_its_size_and_depth_before_it_is_decoded(size):
+    for kind, bits in ((np.uint8, 8), (np.uint16, 16), (np.float32, 32)):
+        for channels in (1, 2, 3, 4):
+            shape = size if channels == 1 else (*size, channels)
+            data = imagecodecs.jpegxl_encode(np.zeros(shape, kind), lossless=True, effort=1)
+            header = read_header(io.BytesIO(data))
+            assert (header.height, header.width, header.bits) == (*size, bits)
+            assert (header.colours, header.others, header.has_opacity) == (
+                (1 if channels < 3 else 3),
+                (channels + 1) % 2,
+                channels % 2 == 0,
+            )
