@@ -133,7 +133,7 @@ def test_pictures_held_out_are_whole_and_never_trained_on(job, tmp_path):
     events = list(train(job, tmp_path, method=method))
     measured = [event.step for event in events if isinstance(event, HeldOut)]
     assert measured == [0, 4, 8, 10]
-    assert events[0].pictures == 3
+    assert (events[0].pictures, events[0].held_out) == (3, 2)
     assert len(method.seen) == 10
 
 

@@ -162,6 +162,31 @@ def test_clean_pictures_leave_nothing_to_judge_and_the_start_is_kept(job, start,
     assert "no noise was found" in of(Warned, events)[0].message
 
 
+@pytest.mark.parametrize(
+    ("against", "said"),
+    [("", "looks less like noise: details go"), ("r2r", "looks less like noise than what r2r takes")],
+)
+def test_a_result_that_takes_structure_away_is_not_taken(job, tmp_path, monkeypatch, against, said):
+    judge = training.setup.Judge.judge
+
+    def harsh(self, model, suggested):
+        judged = judge(self, model, suggested)
+        return replace(judged, structure=0.2, errors=judged.errors - 0.9)
+
+    setup = training.setup.Setup._take_judge
+
+    def named(self):
+        setup(self)
+        self.against = against
+
+    monkeypatch.setattr(training.setup.Judge, "judge", harsh)
+    monkeypatch.setattr(training.setup.Setup, "_take_judge", named)
+    verdict = of(Verdict, list(train(job, tmp_path)))[0]
+    assert verdict.gain > verdict.gain_band
+    assert not verdict.is_better
+    assert said in verdict.reason
+
+
 def test_three_tiny_pictures_do_not_take_the_place_of_the_start(job, good, tmp_path):
     smooth = np.broadcast_to(np.linspace(0.2, 0.8, 40)[:, None, None], (40, 40, 3))
     held_out = picture(40, 40)

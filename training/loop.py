@@ -266,7 +266,8 @@ class _Training:
         setup, ranks, job = self.setup, self.ranks, self.job
         precision = str(setup.half or torch.float32).removeprefix("torch.")
         assert job.steps is not None
-        yield Started(self.step, setup.count, str(setup.device), precision, job.steps, len(setup.held_out), ranks.count)
+        held_out = len({picture.name for picture in setup.held_out})  # some are there at several scales
+        yield Started(self.step, setup.count, str(setup.device), precision, job.steps, held_out, ranks.count)
         if setup.held_out and setup.judge is None:
             yield Warned(self.step, f"Nothing can be judged: {setup.why_not}")
         yield from self._first_previews()
@@ -480,7 +481,7 @@ class _Training:
 
     def _verdict(self) -> Verdict:
         """Whether the result is better than what it was judged against."""
-        setup, count = self.setup, len(self.setup.held_out)
+        setup, count = self.setup, len({picture.name for picture in self.setup.held_out})
         against = setup.against or "the noisy pictures"
         on = f"{count} picture{'s' if count > 1 else ''} that it did not learn from"
         if setup.judge is None or setup.baseline is None or self.last is None:
@@ -494,7 +495,8 @@ class _Training:
         elif not gain.is_better:
             reason = f"On {on} no difference to {against} was found that is more than chance ({gain.band:.1%})."
         elif worse > _STRUCTURE:
-            reason = f"What it takes out of {on} looks less like their noise than what {against} takes out."
+            than = f" than what {against} takes out" if setup.against else ": details go with it"
+            reason = f"What it takes out of {on} looks less like noise{than}."
         else:
             reason = f"On {on} its error is smaller than that of {against}, by {found}."
         return Verdict(self.step, is_better, gain.db, gain.band_db, setup.against, reason, gain.error, gain.band)
