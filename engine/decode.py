@@ -288,7 +288,7 @@ def _deep_jpeg2000(file: BinaryIO, picture: PIL.Image.Image) -> _Samples | None:
     if max(depths) <= 7 or b"colr\1\0\0\0\0\0\x12" in data[:at] or picture.mode == "CMYK":
         return None
     if len(depths) > 1 or count > 4:
-        raise ImageError(f"its {count} channels do not have the same depth; export it as TIFF first")
+        raise ValueError(f"its {count} channels are too many, or differ in depth; export it as TIFF first")
     samples = imagecodecs.jpeg2k_decode(data)
     opacity = samples[..., -1] if count in (2, 4) else None
     if opacity is not None:

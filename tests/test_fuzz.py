@@ -1,0 +1,238 @@
+"""Damaged files of every type: none crashes, hangs or fills the memory, and each that fails says one clear sentence.
+
+They are opened in a process of their own, so that the crash of a decoder is seen as one. PELLUCID_FUZZ says how many.
+"""
+
+from __future__ import annotations
+
+import faulthandler
+import io
+import json
+import os
+import struct
+import subprocess
+import sys
+import time
+import zlib
+from pathlib import Path
+
+import cv2
+import imagecodecs
+import numpy as np
+import PIL.Image
+import pytest
+import tifffile
+
+from engine.image import Image, ImageError, load_image, save_image
+from engine.metadata import Metadata
+
+ROOT = Path(__file__).resolve().parents[1]
+COUNT = int(os.environ.get("PELLUCID_FUZZ", "2000"))
+LONGEST_S, MOST_BYTES = 10, 2 << 30
+
+
+def whole_files(folder: Path) -> dict[str, bytes]:
+    """Small sound files of every type and layout that anything here can write."""
+    rng = np.random.default_rng(0)
+    grey, colour = rng.integers(0, 256, (24, 31), np.uint8), rng.integers(0, 256, (24, 31, 3), np.uint8)
+    deep = colour.astype(np.uint16) * 257
+    picture = PIL.Image.fromarray(colour)
+    exif = PIL.Image.Exif()
+    exif[271], exif[274] = "Maker", 6
+    exif.get_ifd(0x8769)[34855] = 6400
+    exif.get_ifd(0x8825).update({1: "N", 2: (52.0, 30.0, 15.5)})
+    block = exif.tobytes().removeprefix(b"Exif\0\0")
+    metadata = Metadata(block, b"<x:xmpmeta/>", None, (300.0, 200.0), iptc=b"\x1c\x02\x78\0\x01A")
+    files: dict[str, bytes] = {}
+
+    for name, bits in ((".jpg", 8), (".png", 8), (".png", 16), (".tif", 8), (".tif", 32), (".webp", 8), (".bmp", 8)):
+        for samples in (grey[..., None], colour):
+            image = Image(samples / np.float32(255), opacity=grey, metadata=metadata)
+            save_image(image, folder / f"a{name}", bits=bits)
+            files[f"saved {bits} {samples.shape[2]}{name}"] = (folder / f"a{name}").read_bytes()
+
+    def pillow(kind: str, shown: PIL.Image.Image = picture, **options) -> None:
+        stream = io.BytesIO()
+        shown.save(stream, kind, **options)
+        files[f"{kind} {shown.mode} {sorted(options)}"] = stream.getvalue()
+
+    pillow("JPEG", progressive=True, exif=exif)
+    pillow("JPEG", picture.convert("CMYK"))
+    pillow("PNG", picture.convert("P"))
+    pillow("PNG", picture.convert("1"))
+    pillow("PNG", save_all=True, append_images=[picture.rotate(90)])
+    pillow("GIF", picture.convert("P"), save_all=True, append_images=[picture.convert("P").rotate(90)])
+    pillow("WEBP", quality=60)
+    pillow("WEBP", save_all=True, append_images=[picture.rotate(90)])
+    pillow("AVIF", exif=exif)
+    pillow("PPM")
+    pillow("PPM", picture.convert("1"))
+    pillow("JPEG2000", quality_mode="rates", quality_layers=[4])
+    pillow("BMP", picture.convert("P"))
+
+    for options in (
+        {"compression": "lzw", "predictor": True},
+        {"compression": "zlib", "tile": (16, 16)},
+        {"compression": "jpeg", "tile": (16, 16)},
+        {"compression": "zstd"},
+        {"compression": "packbits", "bigtiff": True},
+        {"compression": "jpegxl"},
+        {"compression": "jpeg2000"},
+        {"compression": "webp"},
+        {"planarconfig": "separate"},
+        {"rowsperstrip": 2, "byteorder": ">"},
+    ):
+        stream = io.BytesIO()
+        samples = np.moveaxis(colour, -1, 0) if "planarconfig" in options else colour
+        tifffile.imwrite(stream, samples, photometric="rgb", **options)
+        files[f"TIFF {options}"] = stream.getvalue()
+    for options in ({"imagej": True}, {"ome": True}):
+        stream = io.BytesIO()
+        tifffile.imwrite(stream, np.stack([grey] * 3), photometric="minisblack", **options)
+        files[f"TIFF {options}"] = stream.getvalue()
+
+    files["JPEG 12"] = imagecodecs.jpeg8_encode(deep // 16, bitspersample=12)
+    files["JP2 16"] = imagecodecs.jpeg2k_encode(deep, level=0, codecformat="jp2")
+    files["J2K 8"] = imagecodecs.jpeg2k_encode(grey, level=0, codecformat="j2k")
+    files["JXL 8"] = imagecodecs.jpegxl_encode(colour, lossless=True)
+    files["JXL lossy"] = imagecodecs.jpegxl_encode(np.dstack([colour, grey]), level=80)
+    files["JXL 16"] = imagecodecs.jpegxl_encode(deep, lossless=True)
+    files["AVIF 10"] = imagecodecs.avif_encode(deep // 64, bitspersample=10)
+    floats = colour.astype(np.float32)
+    files["PFM"] = cv2.imencode(".pfm", floats)[1].tobytes()
+    files["PGM 16"] = b"P5\n31 24\n65535\n" + deep[..., 0].astype(">u2").tobytes()
+    files["PGM text"] = b"P2\n31 24\n4095\n" + " ".join(map(str, (deep[..., 0] // 16).ravel())).encode()
+    stream = io.BytesIO()
+    np.save(stream, floats)
+    files["NPY"] = stream.getvalue()
+    cards = {"SIMPLE": "T", "BITPIX": -32, "NAXIS": 2, "NAXIS1": 31, "NAXIS2": 24}
+    head = "".join(f"{name:8}= {value:>20}".ljust(80) for name, value in cards.items()) + "END"
+    files["FITS"] = head.ljust(2880).encode() + floats[..., 0].astype(">f4").tobytes().ljust(5760, b"\0")
+    try:
+        import pillow_heif
+
+        stream = io.BytesIO()
+        pillow_heif.from_pillow(picture.resize((64, 64))).save(stream, quality=90, exif=b"Exif\0\0" + block)
+        files["HEIC"] = stream.getvalue()
+    except (ImportError, RuntimeError):
+        pass
+    return files
+
+
+NUMBERS = [0, 1, 255, 256, 32767, 32768, 60000, 65535, 1 << 24, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF]
+
+
+def damaged(data: bytes, others: list[bytes], rng: np.random.Generator) -> bytes:
+    """One to six changes, half of them among the first bytes, where the headers are."""
+    changed = bytearray(data)
+    for _ in range(rng.integers(1, 7)):
+        if not changed:
+            break
+        reach = min(len(changed), 300) if rng.random() < 0.5 else len(changed)
+        at, length = int(rng.integers(reach)), int(rng.integers(1, 40))
+        match int(rng.integers(8)):
+            case 0:
+                changed[at] = rng.integers(256)
+            case 1:
+                changed[at] ^= 1 << int(rng.integers(8))
+            case 2:
+                number = NUMBERS[rng.integers(len(NUMBERS))]
+                changed[at : at + 4] = struct.pack("<I" if rng.random() < 0.5 else ">I", number)
+            case 3:
+                number = NUMBERS[rng.integers(8)]
+                changed[at : at + 2] = struct.pack("<H" if rng.random() < 0.5 else ">H", number)
+            case 4:
+                del changed[at : at + length]
+            case 5:
+                changed[at:at] = changed[at : at + length]
+            case 6:
+                changed[at : at + length] = rng.bytes(length)
+            case 7:
+                if rng.random() < 0.5:
+                    del changed[at:]
+                else:
+                    other = others[rng.integers(len(others))]
+                    changed[at:] = other[int(rng.integers(len(other))) :]
+    if changed[:4] == b"\x89PNG" and rng.random() < 0.7:
+        mend_checksums(changed)
+    return bytes(changed)
+
+
+def mend_checksums(data: bytearray) -> None:
+    """Make the chunks of a PNG agree with their checksums, or no change would get beyond them."""
+    at = 8
+    while at + 12 <= len(data):
+        (length,) = struct.unpack_from(">I", data, at)
+        end = at + 8 + length
+        if end + 4 > len(data):
+            return
+        struct.pack_into(">I", data, end, zlib.crc32(data[at + 4 : end]))
+        at = end + 4
+
+
+def peak_bytes() -> int:
+    """The most memory that this process has held."""
+    try:
+        import resource
+    except ImportError:  # Windows
+        import psutil
+
+        return psutil.Process().memory_info().peak_wset
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+
+
+def open_damaged(folder: Path, first: int, count: int) -> None:
+    """Open so many damaged files and print what became of them as JSON; the one at work lies in the folder."""
+    if sys.platform == "linux":
+        import resource
+
+        # A file that would take all memory shall not take that of others; what it then says is found by its words.
+        taken = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+        resource.setrlimit(resource.RLIMIT_AS, (taken + (6 << 30),) * 2)
+    whole = whole_files(folder)
+    names, contents = list(whole), list(whole.values())
+    path = folder / "a.bin"
+    opened, wrong, slowest = 0, [], (0.0, "")
+    peak = peak_bytes()
+    for content in contents:
+        path.write_bytes(content)
+        load_image(path)
+    for index in range(first, first + count):
+        rng = np.random.default_rng(index)
+        which = int(rng.integers(len(names)))
+        path.write_bytes(damaged(contents[which], contents, rng))
+        faulthandler.dump_traceback_later(LONGEST_S, exit=True)
+        start = time.perf_counter()
+        said = ""
+        try:
+            load_image(path)
+            opened += 1
+        except ImageError as error:
+            said = str(error)
+            if "\n" in said or "a.bin" not in said or len(said) > 400 or "more memory" in said:
+                wrong.append(f"{index} {names[which]}: {said!r}")
+        except Exception as error:  # noqa: BLE001  # exactly what must not happen is looked for
+            wrong.append(f"{index} {names[which]}: {error!r}")
+        faulthandler.cancel_dump_traceback_later()
+        slowest = max(slowest, (time.perf_counter() - start, f"{index} {names[which]}"))
+        if peak_bytes() > peak + (256 << 20):
+            peak = peak_bytes()
+            sys.stderr.write(f"{index} {names[which]}: {peak >> 20} MB {said}\n")
+    sys.stdout.write(json.dumps({"opened": opened, "wrong": wrong, "slowest": slowest, "peak": peak_bytes()}))
+
+
+@pytest.mark.timeout(0 if COUNT > 5000 else 120)
+def test_no_damaged_file_crashes_hangs_or_fills_the_memory(tmp_path):
+    command = [sys.executable, "-W", "ignore", "-X", "faulthandler", "-m", "tests.test_fuzz", str(tmp_path), "0"]
+    child = subprocess.run([*command, str(COUNT)], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert child.returncode == 0, f"the file is {tmp_path / 'a.bin'}: {child.stderr[-3000:]}"
+    found = json.loads(child.stdout)
+    assert found["wrong"] == []
+    assert found["slowest"][0] < LONGEST_S
+    assert found["peak"] < MOST_BYTES, child.stderr[-3000:]
+    # Most must fail, or the damage does not reach what it is meant to; some must not, or it is too coarse.
+    assert 0.1 * COUNT < found["opened"] < 0.5 * COUNT
+
+
+if __name__ == "__main__":
+    open_damaged(Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]))
