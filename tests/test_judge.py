@@ -102,6 +102,15 @@ def test_psnr_is_estimated_with_a_band_that_holds_the_true_one():
     assert band < 1.5
 
 
+def test_the_band_of_a_psnr_says_how_well_the_noise_is_known():
+    _, windows = white()
+    known = [dataclasses.replace(window, report=report(3, SIGMA, uncertainty=0.1)) for window in windows]
+    sure, unsure = Judge(windows, 0), Judge(known, 0)
+    for width in (0.0, 1.0):
+        exact, wide = (judge.psnr(judge.judge(blur(width), {}))[1] for judge in (sure, unsure))
+        assert wide > exact + 0.1
+
+
 def test_the_better_of_two_is_found_and_its_gain_lies_in_the_band():
     clean, windows = white(8)
     judge = Judge(windows, 0)

@@ -159,11 +159,20 @@ class Judge:
         return Judgement([window.noisy for window in self.windows], ones, ones, 0.0)
 
     def psnr(self, judgement: Judgement) -> tuple[float | None, float | None]:
-        """Estimated PSNR in dB and the half-width of its 95 % band; None where the error cannot be told from none."""
-        gain = self.gain(judgement, self.untouched())
-        if gain.db is None or gain.band_db is None:
+        """Estimated PSNR in dB and the half-width of its 95 % band; None where the error cannot be told from none.
+
+        Mean over the windows, each by its own noise. The chance is that of the noise in them, as in
+        `engine.metrics.estimate_psnr`.
+        """
+        error = judgement.error
+        if error <= 0:
             return None, None
-        return self.noisy_psnr_db + gain.db, gain.band_db
+        kept = 1 / np.array([window.noisy.size / self._dependence(window) for window in self.windows])
+        shares = judgement.shares.clip(0, 1)
+        chance = math.sqrt(float((kept * (2 + 4 * judgement.errors.clip(0) + 8 * shares)).sum())) / len(kept)
+        # The noise's power is taken off once, and put on again twice as far as it is let through.
+        band = 1.96 * math.hypot(chance, self._doubt(2 * (2 * judgement.shares - 1)))
+        return self.noisy_psnr_db - 10 * math.log10(error), 10 * math.log10(1 + band / error)
 
     def gain(self, now: Judgement, before: Judgement) -> Gain:
         """How much less error there is now than before.
@@ -176,24 +185,35 @@ class Judge:
         within = []
         for index, window in enumerate(self.windows):
             moved = np.square(now.results[index] - before.results[index]).mean(dtype=np.float64)
-            depends = 1.0 if window.report is None else window.report.dependence
-            within.append(4 * depends * moved / self._powers[index] / window.noisy.size)
+            within.append(4 * self._dependence(window) * moved / self._powers[index] / window.noisy.size)
         chance = math.sqrt(sum(within)) / count
         if count > 1:
             chance = max(chance, _quantile(count) / 1.96 * float(gains.std(ddof=1)) / math.sqrt(count))
-        # An error of the noise's deviation by a part u makes one of 4 u in what is let through more. White noise is
-        # measured in each picture by itself; what is wrong with noise that correlates or grows is so in all of them.
-        reports = [window.report for window in self.windows]
-        unsure = np.array([0.0 if report is None else report.uncertainty for report in reports])
-        is_own = np.array([report is None or (report.is_white and not report.growth) for report in reports])
-        moved = 4 * unsure * (before.shares - now.shares)
-        own, shared = float(np.sqrt(np.square(moved[is_own]).sum())), abs(float(moved[~is_own].sum()))
-        level = math.hypot(own, shared) / count
+        level = self._doubt(4 * (before.shares - now.shares))
         band, gain = 1.96 * math.hypot(chance, level), float(gains.mean())
         left, was = now.error, before.error
         if left <= 0 or was <= 0:
             return Gain(gain, band, None, None)
         return Gain(gain, band, 10 * math.log10(was / left), 10 * math.log10(1 + band / left))
+
+    def _doubt(self, weights: np.ndarray) -> float:
+        """Standard error of a mean over the windows by what is not known of the noise's strength.
+
+        White noise is measured in each picture by itself; what is wrong with noise that correlates or grows is so in
+        all of them.
+
+        Args:
+            weights: by how much each window's number changes with the noise's deviation, for a part of it.
+        """
+        reports = [window.report for window in self.windows]
+        unsure = np.array([0.0 if report is None else report.uncertainty for report in reports])
+        is_own = np.array([report is None or (report.is_white and not report.growth) for report in reports])
+        moved = unsure * weights
+        return math.hypot(float(np.linalg.norm(moved[is_own])), float(moved[~is_own].sum())) / len(moved)
+
+    @staticmethod
+    def _dependence(window: Window) -> float:
+        return 1.0 if window.report is None else window.report.dependence
 
 
 def _covariance(window: Window, planes: torch.Tensor) -> Covariance:
