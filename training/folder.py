@@ -33,10 +33,19 @@ from training.job import TrainError
 TWIN = "a clean twin by its name: it is not learned from"
 """The problem of pictures that are left alone because a noisy one has them for its reference."""
 
-EXPERIENCE: Mapping[str, str] = {"white": "", "correlated": ""}
+EXPERIENCE: Mapping[str, str] = {
+    "white": (
+        "Where noise is white, tuning pays on pictures unlike photographs (0.3 dB on fluorescence microscopy in 300 "
+        "steps); on photographs the bundled models were not beaten in so few."
+    ),
+    "correlated": (
+        "On camera JPEGs no tuning has beaten the bundled model so far (PolyU, SIDD): expect to be told to keep it, or "
+        "give pictures that were developed without noise reduction."
+    ),
+}
 """What tuning was measured to give, one sentence for each kind of noise, which `check` then says as a note.
 
-"white": independent from pixel to pixel; "correlated": as in camera JPEGs. Empty where nothing was measured yet.
+"white": independent from pixel to pixel; "correlated": as in camera JPEGs. The numbers are in docs/training.md.
 """
 
 _SIDE = 96  # of a thumbnail
