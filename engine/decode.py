@@ -33,6 +33,7 @@ from engine import jpegxl
 from engine.metadata import (
     Metadata,
     box_metadata,
+    boxes,
     check_png,
     exif_orientation,
     exif_resolution,
@@ -282,6 +283,9 @@ def _deep_jpeg2000(file: BinaryIO, picture: PIL.Image.Image) -> _Samples | None:
     file.seek(0)
     data = file.read()
     at = data.find(b"\xff\x4f\xff\x51")  # the start of the codestream and its SIZ segment
+    right, bottom, left, top = struct.unpack_from(">4I", data, at + 8)
+    if (right - left, bottom - top) != picture.size:
+        raise ValueError("its headers contradict each other")
     (count,) = struct.unpack_from(">H", data, at + 40)
     depths = set(data[at + 42 : at + 42 + 3 * count : 3])
     # Luma and chroma, and inks, are left to Pillow.
@@ -400,7 +404,7 @@ def _pillow_metadata(picture: PIL.Image.Image, notes: list[str]) -> Metadata:
 
 def _read_jpeg(file: BinaryIO, path: Path) -> Decoded:
     """Read a JPEG; one of 12 bits is shown to Pillow as if it had 8, for its metadata, and decoded elsewhere."""
-    at, bits = _jpeg_precision(file)
+    at, bits, *_ = _jpeg_frame(file)
     file.seek(0)
     if bits != 12:
         return _read_common(file, path)
@@ -418,32 +422,35 @@ def _read_jpeg(file: BinaryIO, path: Path) -> Decoded:
     return Decoded(samples, metadata, 4095, exif_orientation(metadata.exif))
 
 
-def _jpeg_precision(file: BinaryIO) -> tuple[int, int]:
-    """Where the frame of a JPEG says its bits a sample, and how many; (0, 8) where none is found."""
+def _jpeg_frame(file: BinaryIO) -> tuple[int, int, int, int]:
+    """Where the frame of a JPEG says its bits a sample, how many, and its width and height; zeros where it has none."""
     at = 2
     while True:
         file.seek(at)
-        marker, code, length, bits = struct.unpack(">BBHB", file.read(5).ljust(5, b"\0"))
+        marker, code, length, bits, height, width = struct.unpack(">BBHBHH", file.read(9).ljust(9, b"\0"))
         if marker != 255 or code in (0xD9, 0xDA):
-            return 0, 8
+            return 0, 0, 0, 0
         if 0xC0 <= code <= 0xCF and code not in (0xC4, 0xC8, 0xCC):
-            return at + 4, bits
+            return at + 4, bits, width, height
         at += 1 if code == 255 else 2 + length
 
 
 def _read_webp(file: BinaryIO, path: Path) -> Decoded:
     """Read a WebP; its size is looked at before Pillow, which takes memory for it when it opens one."""
-    head = file.read(32).ljust(32, b"\0")
+    _check_size(path, *_webp_size(file), _file_size(file))
     file.seek(0)
-    if head[12:16] == b"VP8X":
-        size = [1 + int.from_bytes(head[at : at + 3], "little") for at in (24, 27)]
-    elif head[12:16] == b"VP8L":
-        both = int.from_bytes(head[21:25], "little")
-        size = [1 + (both & 0x3FFF), 1 + (both >> 14 & 0x3FFF)]
-    else:
-        size = [value & 0x3FFF for value in struct.unpack_from("<HH", head, 26)]
-    _check_size(path, *size, _file_size(file))
     return _read_common(file, path)
+
+
+def _webp_size(file: BinaryIO) -> tuple[int, int]:
+    head = file.read(32).ljust(32, b"\0")
+    if head[12:16] == b"VP8X":
+        return 1 + int.from_bytes(head[24:27], "little"), 1 + int.from_bytes(head[27:30], "little")
+    if head[12:16] == b"VP8L":
+        both = int.from_bytes(head[21:25], "little")
+        return 1 + (both & 0x3FFF), 1 + (both >> 14 & 0x3FFF)
+    width, height = struct.unpack_from("<HH", head, 26)
+    return width & 0x3FFF, height & 0x3FFF
 
 
 def _read_jpegxl(file: BinaryIO, path: Path) -> Decoded:
@@ -609,6 +616,10 @@ def _read_heif(file: BinaryIO, path: Path) -> Decoded:
 _RGB_FROM_CODEC = {6, 7, 33003, 33004, 33005, 33007, 34712, 34892, 50001, 50002, 52546}  # decoded YCbCr comes as RGB
 
 
+_PLAIN = {1, 2, 3, 4, 5, 8, 32773, 32946, 34925, 34926, 50000}  # that fill the memory they are given and no more
+_CODED = {6, 7, 33003, 33004, 33005, 33007, 34712, 34892, 34927, 50001, 50002, 52546}  # whole pictures inside
+
+
 def _read_tiff(file: BinaryIO, path: Path) -> Decoded:
     """Read the first page of a TIFF file."""
     import tifffile
@@ -621,6 +632,8 @@ def _read_tiff(file: BinaryIO, path: Path) -> Decoded:
     with tifffile.TiffFile(file, name=path.name) as tiff:
         page = tiff.pages.first
         check_tiff_page(page, path, _file_size(file))
+        if page.compression in _CODED:
+            _check_coded(page, path, file)
         samples = page.asarray()
         axes = page.axes
         with contextlib.suppress(Exception):  # a broken second page does not spoil the first
@@ -674,6 +687,9 @@ def check_tiff_page(page, path: Path, file_size: int) -> None:
     if photometric in (8, 9, 10, 32844, 32845) or (photometric == 6 and page.compression not in _RGB_FROM_CODEC):
         name = getattr(photometric, "name", photometric)
         raise ImageError(f"{path.name} stores its colours as {name}; convert it to grey or RGB first")
+    if page.compression not in _PLAIN | _CODED:
+        name = getattr(page.compression, "name", page.compression)
+        raise ImageError(f"{path.name} is compressed by {name}; save it with LZW, Deflate or no compression first")
     colours = {2: 3, 5: 4, 6: 3}.get(photometric, 1)
     extras = page.extrasamples
     # Two grey channels without a word on the second are more likely a microscope's than an opacity.
@@ -689,6 +705,34 @@ def check_tiff_page(page, path: Path, file_size: int) -> None:
     for offset, count in zip(page.dataoffsets, page.databytecounts, strict=False):
         if offset < 1 or count < 1 or offset + count > file_size:
             raise ImageError(f"{path.name} is damaged: part of the picture is missing")
+
+
+def _check_coded(page, path: Path, file: BinaryIO) -> None:
+    """Refuse a page if a picture inside claims to be larger than its tile: decoders take memory for what it claims."""
+    side = (page.tilewidth, page.tilelength) if page.is_tiled else (page.imagewidth, page.rowsperstrip)
+    for offset, count in [*zip(page.dataoffsets, page.databytecounts, strict=False), (0, 0)]:
+        file.seek(offset)
+        width, height = _coded_size(io.BytesIO(file.read(count) or page.jpegtables or b""))
+        if width * height > 2 * side[0] * side[1] + 65536:
+            raise ImageError(f"{path.name} is damaged: a part of it claims {width} x {height} pixels")
+
+
+def _coded_size(part: BinaryIO) -> tuple[int, int]:
+    """Width and height that the data of a tile claim themselves; (0, 0) where no decoder would know them."""
+    head = part.read(64)
+    part.seek(0)
+    if head.startswith(b"\xff\xd8"):
+        return _jpeg_frame(part)[2:]
+    if head.startswith(b"RIFF"):
+        return _webp_size(part)
+    if head.startswith((b"\xff\x0a", b"\0\0\0\x0cJXL ")):
+        header = jpegxl.read_header(part)
+        return header.width, header.height
+    if head.startswith(b"\0\0\0\x0cjP  "):
+        start = next((start for name, start, _ in boxes(part) if name == b"jp2c"), 0)
+        part.seek(start)
+        head = part.read(16)
+    return struct.unpack(">II", head[8:16]) if head.startswith(b"\xff\x4f\xff\x51") else (0, 0)
 
 
 def _white(samples: np.ndarray, bits: int, path: Path, notes: list[str]) -> tuple[np.ndarray, int]:

@@ -5,6 +5,7 @@ They are opened in a process of their own, so that the crash of a decoder is see
 
 from __future__ import annotations
 
+import contextlib
 import faulthandler
 import io
 import json
@@ -119,6 +120,93 @@ def whole_files(folder: Path) -> dict[str, bytes]:
     return files
 
 
+BIG = 60000
+
+
+def resized(data: bytes, after: bytes, skip: int, form: str, *sides: int) -> bytes:
+    """The data with other numbers behind the place where `after` ends and `skip` bytes more."""
+    changed = bytearray(data)
+    struct.pack_into(form, changed, data.index(after) + len(after) + skip, *(sides or (BIG, BIG)))
+    return bytes(changed)
+
+
+def bombs() -> dict[str, bytes]:
+    """Files of a few kilobytes that claim a size of gigabytes, by their own header or by one inside."""
+    small = np.zeros((64, 64, 3), np.uint8)
+    made: dict[str, bytes] = {}
+
+    def pillow(kind: str, **options) -> bytes:
+        stream = io.BytesIO()
+        PIL.Image.fromarray(small).save(stream, kind, **options)
+        return stream.getvalue()
+
+    def tiff(compression: str | None) -> bytes:
+        stream = io.BytesIO()
+        tifffile.imwrite(stream, small, photometric="rgb", compression=compression)
+        return stream.getvalue()
+
+    def codestream(data: bytes) -> bytes:  # the size of JPEG 2000, and that of its tiles
+        data = resized(data, b"\xff\x4f\xff\x51", 4, ">II")
+        return resized(data, b"\xff\x4f\xff\x51", 20, ">II")
+
+    # All is as usual, and both sides have 30 bits.
+    jxl = f"{BIG - 1:030b}", f"{BIG - 1:030b}"
+    bits = "0" + "11" + jxl[0][::-1] + "000" + "11" + jxl[1][::-1] + "1" + "0" * 400
+    made["JXL"] = jxl_bytes = b"\xff\x0a" + np.packbits([int(bit) for bit in bits], bitorder="little").tobytes()
+    made["PNG"] = resized(pillow("PNG"), b"IHDR", 0, ">II")
+    image = bytearray(made["PNG"])
+    mend_checksums(image)
+    made["PNG"] = bytes(image)
+    made["JPEG"] = resized(pillow("JPEG"), b"\xff\xc0", 3, ">HH")
+    made["JPEG 12"] = resized(
+        imagecodecs.jpeg8_encode(small.astype(np.uint16), bitspersample=12), b"\xff\xc1", 3, ">HH"
+    )
+    made["GIF"] = resized(pillow("GIF"), b"GIF87a", 0, "<HH")
+    made["GIF inside"] = resized(pillow("GIF"), b"\x2c", 4, "<HH")
+    made["BMP"] = resized(pillow("BMP"), b"BM", 16, "<ii")
+    # The largest that WebP can claim.
+    made["WEBP lossless"] = resized(pillow("WEBP", lossless=True), b"VP8L", 5, "<I", 16382 | 16382 << 14)
+    made["WEBP"] = resized(pillow("WEBP"), b"\x9d\x01\x2a", 0, "<HH", 16383, 16383)
+    several = pillow("WEBP", save_all=True, append_images=[PIL.Image.new("RGB", (64, 64), "red")])
+    made["WEBP canvas"] = resized(several, b"VP8X", 8, "<HHH", 0xFFFF, 0xFF00, 0xFFFF)
+    made["AVIF"] = resized(pillow("AVIF"), b"ispe", 4, ">II", 16000, 16000)
+    for kind in ("jp2", "j2k"):
+        made[kind] = codestream(imagecodecs.jpeg2k_encode(small, level=0, codecformat=kind))
+    made["jp2 16"] = codestream(imagecodecs.jpeg2k_encode(small.astype(np.uint16), level=0, codecformat="jp2"))
+    made["jp2 box"] = resized(imagecodecs.jpeg2k_encode(small, level=0, codecformat="jp2"), b"ihdr", 0, ">II")
+    for letter in ("P2", "P3", "P5", "P6", "Pf", "PF"):
+        last = "-1.0" if letter in ("Pf", "PF") else "65535"
+        made[letter] = f"{letter}\n{BIG} {BIG}\n{last}\n".encode() + bytes(3000)
+    stream = io.BytesIO()
+    np.lib.format.write_array_header_1_0(stream, {"descr": "<f4", "fortran_order": False, "shape": (BIG, BIG)})
+    made["NPY"] = stream.getvalue() + bytes(3000)
+    cards = {"SIMPLE": "T", "BITPIX": -32, "NAXIS": 2, "NAXIS1": BIG, "NAXIS2": BIG}
+    head = "".join(f"{name:8}= {value:>20}".ljust(80) for name, value in cards.items()) + "END"
+    made["FITS"] = head.ljust(2880).encode() + bytes(2880)
+    for compression in (None, "zlib", "zstd", "lzw", "packbits"):
+        data = bytearray(tiff(compression))
+        with tifffile.TiffFile(io.BytesIO(bytes(data))) as opened:
+            for tag in (256, 257, 278):
+                field = opened.pages.first.tags[tag]
+                struct.pack_into("<H" if field.dtype == 3 else "<I", data, field.valueoffset, BIG)
+        made[f"TIFF {compression}"] = bytes(data)
+    made["TIFF of JPEG"] = resized(tiff("jpeg"), b"\xff\xc0", 3, ">HH")
+    made["TIFF of JPEG 2000"] = codestream(tiff("jpeg2000"))
+    made["TIFF of JPEG XL"] = tiff("jpegxl")
+    at = made["TIFF of JPEG XL"].index(b"\xff\x0a")
+    made["TIFF of JPEG XL"] = made["TIFF of JPEG XL"][:at] + jxl_bytes + bytes(300)
+    made["TIFF of WEBP"] = resized(tiff("webp"), b"VP8L", 5, "<I", 16382 | 16382 << 14)
+    try:
+        import pillow_heif
+
+        stream = io.BytesIO()
+        pillow_heif.from_pillow(PIL.Image.fromarray(small)).save(stream, quality=90)
+        made["HEIC"] = resized(stream.getvalue(), b"ispe", 4, ">II")
+    except (ImportError, RuntimeError):
+        pass
+    return made
+
+
 NUMBERS = [0, 1, 255, 256, 32767, 32768, 60000, 65535, 1 << 24, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF]
 
 
@@ -181,6 +269,25 @@ def peak_bytes() -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 
+def open_bombs(folder: Path) -> None:
+    """Open all bombs, and print as JSON what was said, and how many bytes each took."""
+    path, found = folder / "a.bin", {}
+    made = bombs()
+    path.write_bytes(b"no picture")
+    with contextlib.suppress(ImageError):
+        load_image(path)
+    for name, data in made.items():
+        path.write_bytes(data)
+        before = peak_bytes()
+        try:
+            load_image(path)
+            said = "opened"
+        except ImageError as error:
+            said = str(error)
+        found[name] = said, peak_bytes() - before, len(data)
+    sys.stdout.write(json.dumps(found))
+
+
 def open_damaged(folder: Path, first: int, count: int) -> None:
     """Open so many damaged files and print what became of them as JSON; the one at work lies in the folder."""
     if sys.platform == "linux":
@@ -221,18 +328,36 @@ def open_damaged(folder: Path, first: int, count: int) -> None:
     sys.stdout.write(json.dumps({"opened": opened, "wrong": wrong, "slowest": slowest, "peak": peak_bytes()}))
 
 
+def in_a_child(folder: Path, *arguments: str) -> tuple[dict, str]:
+    """What a process of its own printed, and what it said on the way."""
+    command = [sys.executable, "-W", "ignore", "-X", "faulthandler", "-m", "tests.test_fuzz", str(folder), *arguments]
+    child = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert child.returncode == 0, f"the file is {folder / 'a.bin'}: {child.stderr[-3000:]}"
+    return json.loads(child.stdout), child.stderr[-3000:]
+
+
 @pytest.mark.timeout(0 if COUNT > 5000 else 120)
 def test_no_damaged_file_crashes_hangs_or_fills_the_memory(tmp_path):
-    command = [sys.executable, "-W", "ignore", "-X", "faulthandler", "-m", "tests.test_fuzz", str(tmp_path), "0"]
-    child = subprocess.run([*command, str(COUNT)], cwd=ROOT, capture_output=True, text=True, check=False)
-    assert child.returncode == 0, f"the file is {tmp_path / 'a.bin'}: {child.stderr[-3000:]}"
-    found = json.loads(child.stdout)
+    found, said = in_a_child(tmp_path, "0", str(COUNT))
     assert found["wrong"] == []
     assert found["slowest"][0] < LONGEST_S
-    assert found["peak"] < MOST_BYTES, child.stderr[-3000:]
+    assert found["peak"] < MOST_BYTES, said
     # Most must fail, or the damage does not reach what it is meant to; some must not, or it is too coarse.
     assert 0.1 * COUNT < found["opened"] < 0.5 * COUNT
 
 
+def test_a_few_kilobytes_that_claim_gigabytes_are_refused_before_memory_is_touched(tmp_path):
+    found, _ = in_a_child(tmp_path)
+    assert len(found) >= 30
+    for name, (said, taken, size) in found.items():
+        assert said.startswith("a.bin "), (name, said)
+        assert "more memory" not in said, (name, said)
+        assert taken < 64 << 20, (name, said, taken)
+        assert size < 20_000, name
+
+
 if __name__ == "__main__":
-    open_damaged(Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]))
+    if len(sys.argv) == 2:
+        open_bombs(Path(sys.argv[1]))
+    else:
+        open_damaged(Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]))
