@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import csv
+import errno
 import io
 import json
+import os
 import shutil
 import struct
 import subprocess
@@ -24,7 +26,7 @@ import pytest
 import tifffile
 from PIL.TiffImagePlugin import IFDRational
 
-from engine.image import Image, ImageError, denoised_path, load_image, save_image
+from engine.image import Image, ImageError, denoised_path, find_images, load_image, save_image
 from engine.jpegxl import read_header
 from engine.metadata import Metadata, exif_orientation
 
@@ -808,3 +810,129 @@ def test_the_header_of_jpeg_xl_tells_its_size_and_depth_before_it_is_decoded(siz
                 (channels + 1) % 2,
                 channels % 2 == 0,
             )
+
+
+# --- files that are no files, and names ---
+
+
+def refusal(path: Path) -> str:
+    with pytest.raises(ImageError) as caught:
+        load_image(path)
+    said = str(caught.value)
+    assert "\n" not in said
+    assert path.name in said
+    return said
+
+
+def test_devices_pipes_and_folders_are_refused_without_waiting_for_them(tmp_path):
+    (tmp_path / "folder.png").mkdir()
+    assert "is a folder" in refusal(tmp_path / "folder.png")
+    if not hasattr(os, "mkfifo"):
+        pytest.skip("there are no pipes with names here")
+    os.mkfifo(tmp_path / "pipe.png")
+    assert "not an ordinary file" in refusal(tmp_path / "pipe.png")
+    (tmp_path / "zeros.png").symlink_to("/dev/zero")
+    assert "not an ordinary file" in refusal(tmp_path / "zeros.png")
+
+
+def test_links_that_lead_nowhere_or_in_a_circle_are_refused_and_do_not_stop_a_search(tmp_path):
+    try:
+        (tmp_path / "a.png").symlink_to(tmp_path / "b.png")
+    except OSError:
+        pytest.skip("links cannot be made here")
+    (tmp_path / "b.png").symlink_to(tmp_path / "a.png")
+    (tmp_path / "gone.png").symlink_to(tmp_path / "nothing.png")
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in/around").symlink_to(tmp_path, target_is_directory=True)
+    for name in ("a.png", "gone.png"):
+        assert "leads nowhere or back to itself" in refusal(tmp_path / name)
+    found = find_images([tmp_path], recursive=True)
+    assert sorted(path.name for path in found) == ["a.png", "b.png", "gone.png"]
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (PermissionError(errno.EACCES, "Permission denied"), "Permission denied"),
+        (FileNotFoundError(errno.ENOENT, "No such file or directory"), "No such file"),
+        (OSError(errno.EIO, "Input/output error"), "Input/output error"),
+    ],
+)
+def test_a_file_that_cannot_be_read_or_vanishes_gives_the_systems_reason(tmp_path, monkeypatch, error, reason):
+    def fail(*_, **__):
+        raise error
+
+    (tmp_path / "a.png").write_bytes(png(8, 0, np.zeros((2, 2), int)))
+    monkeypatch.setattr(Path, "open", fail)
+    assert refusal(tmp_path / "a.png").startswith("a.png cannot be opened: ")
+    assert reason in refusal(tmp_path / "a.png")
+
+
+@pytest.mark.parametrize("suffix", ["png", "tif", "jxl", "npy", "pfm"])
+def test_a_file_that_is_cut_off_while_it_is_read_is_refused(tmp_path, monkeypatch, suffix):
+    samples = stored(8, 400, 300)
+    data = {
+        "png": lambda: cv2.imencode(".png", samples)[1].tobytes(),
+        "tif": lambda: tifffile_bytes(samples),
+        "jxl": lambda: imagecodecs.jpegxl_encode(samples, lossless=True),
+        "npy": lambda: npy(samples),
+        "pfm": lambda: b"Pf\n300 400\n-1.0\n" + samples.astype("<f4").tobytes(),
+    }[suffix]()
+    path = tmp_path / f"a.{suffix}"
+    path.write_bytes(data)
+    open_file = Path.open
+
+    def open_then_cut(self, *arguments, **options):
+        file = open_file(self, *arguments, **options)
+        os.truncate(self, len(data) // 2)
+        return file
+
+    monkeypatch.setattr(Path, "open", open_then_cut)
+    refusal(path)
+
+
+def tifffile_bytes(samples: np.ndarray, **options) -> bytes:
+    stream = io.BytesIO()
+    tifffile.imwrite(stream, samples, **options)
+    return stream.getvalue()
+
+
+NAMES = [
+    "図像.png",
+    "صورة.png",
+    "фото № 1.png",
+    "चित्र.png",
+    "🌌 🔭.png",
+    "e\u0301te\u0301.png",
+    "a\tb.png",
+    "-o.png",
+    "%(x)s {0} *?.png",
+    "n" * 246 + ".png",
+]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_name_in_any_script_is_opened_saved_and_found(tmp_path, name):
+    if os.name == "nt" and set(name) & set('\t*?"<>|:'):
+        pytest.skip("Windows has no such names")
+    image = picture_of(8, 3)
+    save_image(image, tmp_path / name)
+    np.testing.assert_array_equal(load_image(tmp_path / name).pixels, image.pixels)
+    assert len(find_images([tmp_path])) == 1
+
+
+def test_a_name_longer_than_the_system_allows_is_one_sentence(tmp_path):
+    refusal(tmp_path / ("n" * 300 + ".png"))
+    with pytest.raises(ImageError, match="cannot be saved"):
+        save_image(picture_of(8, 1), tmp_path / ("n" * 300 + ".png"))
+
+
+@pytest.mark.parametrize("wrong", ["a.jpg", "a.tif", "a.npy", "a.jxl", "a"])
+def test_a_renamed_file_is_opened_by_its_content(tmp_path, wrong):
+    for data in (
+        cv2.imencode(".png", stored(8, 9, 7))[1].tobytes(),
+        tifffile_bytes(stored(8, 9, 7)),
+        npy(stored(8, 9, 7)),
+        imagecodecs.jpegxl_encode(stored(8, 9, 7), lossless=True),
+    ):
+        np.testing.assert_array_equal(opened(tmp_path / wrong, data).pixels[..., 0] * 255, stored(8, 9, 7))
