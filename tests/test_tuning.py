@@ -347,6 +347,22 @@ def test_space_that_comes_back_is_used(job, tmp_path, monkeypatch):
     assert events[-1].reason == "finished"
 
 
+def test_space_that_comes_back_for_the_result_itself_is_enough(job, tmp_path, monkeypatch):
+    monkeypatch.setattr(training.loop, "_SAVE_EVERY_S", 0.0)
+    save, calls = torch.save, []
+
+    def full_until_the_last(*given, **named):
+        calls.append(1)
+        if len(calls) < job.steps + 1:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        save(*given, **named)
+
+    monkeypatch.setattr(training.loop.torch, "save", full_until_the_last)
+    events = list(train(job, tmp_path))
+    assert of(Warned, events)[-1].message == "Saving works again"
+    assert events[-1].reason == "finished"
+
+
 class Failing(type(method_of("r2r"))):
     """A method whose loss is not what it should be at certain calls."""
 

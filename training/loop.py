@@ -336,7 +336,7 @@ class _Training:
             yield self._verdict()
         events = list(self._saved())
         yield from events
-        if any(isinstance(event, Warned) for event in events) or self.has_told_disk:
+        if self.ranks.is_first and not any(isinstance(event, Saved) for event in events):
             last = "what was saved before is kept" if (self.folder / STATE).exists() else "nothing is kept"
             yield Ended(self.step, "failed", f"The result could not be saved; {last}. Free some space and resume it")
             return
