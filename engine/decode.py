@@ -470,13 +470,16 @@ def _read_jpegxl(file: BinaryIO, path: Path) -> Decoded:
     opacity = None
     if header.has_opacity:
         opacity, samples = samples[..., -1], samples[..., :-1]
+    found = box_metadata(file)
     metadata = Metadata(
-        **box_metadata(file) | {"icc": None},
+        exif=found.get("exif"),
+        xmp=found.get("xmp"),
+        dpi=exif_resolution(found.get("exif")),
         format="JPEGXL",
+        iptc=found.get("iptc"),
         premultiplied=header.is_premultiplied,
         notes=tuple(notes),
     )
-    metadata = dataclasses.replace(metadata, dpi=exif_resolution(metadata.exif))
     # The decoder has turned the picture upright.
     return Decoded(samples, metadata, 1 if samples.dtype.kind == "f" else (1 << header.bits) - 1, 1, opacity)
 

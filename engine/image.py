@@ -29,6 +29,7 @@ from engine.metadata import (
     upright_exif,
     upright_xmp,
     with_resolution,
+    without_place,
 )
 
 _log = logging.getLogger(__name__)
@@ -190,7 +191,9 @@ def derive_levels(pixels: np.ndarray, is_float: bool) -> tuple[float, float]:
     return 0.0, math.ldexp(1.0, exponent - (mantissa == 0.5))
 
 
-def save_image(image: Image, path: str | Path, *, bits: int | None = None, quality: int = 95) -> None:
+def save_image(
+    image: Image, path: str | Path, *, bits: int | None = None, quality: int = 95, keep_place: bool = True
+) -> None:
     """Save a picture as the type that the suffix names, with its metadata and opacity as far as that type holds them.
 
     Values are clipped and rounded, except in float TIFF. The file appears complete under its name, or not at all; an
@@ -201,6 +204,7 @@ def save_image(image: Image, path: str | Path, *, bits: int | None = None, quali
         path: ends in .jpg, .png, .tif, .webp (lossless) or .bmp.
         bits: 8, 16, or 32 for float; None takes the picture's own, or the nearest that the type can hold.
         quality: of JPEG, 1 to 100, with full colour resolution.
+        keep_place: whether GPS data are written, which say where the picture was taken.
 
     Raises:
         ImageError: the type is unknown or cannot hold the picture, or the file cannot be written.
@@ -212,8 +216,10 @@ def save_image(image: Image, path: str | Path, *, bits: int | None = None, quali
     if metadata.premultiplied and suffix not in _TIFF and suffix not in _JPEG:
         image = _unmultiplied(image)
     keeps_opacity = suffix in _TIFF | {".png", ".webp"}
-    if image.opacity is not None and not keeps_opacity:
-        _log.warning("%s cannot hold the opacity of the picture; it is left out", path.name)
+    if missing := left_out(image, path):
+        _log.warning("%s cannot hold the %s of the picture; left out", path.name, " and the ".join(missing))
+    if not keep_place:
+        metadata = without_place(metadata)
     write = {".png": _write_png, ".webp": _write_webp, ".bmp": _write_bmp}.get(suffix, _write_tiff)
     if suffix in _JPEG:
         write = functools.partial(_write_jpeg, quality=quality)
@@ -225,6 +231,22 @@ def save_image(image: Image, path: str | Path, *, bits: int | None = None, quali
         samples = _samples(image, bits, keeps_opacity)
         with replacing(path) as temporary, temporary.open("xb+") as file:
             write(file, samples, metadata)
+
+
+def left_out(image: Image, path: Path) -> list[str]:
+    """What a picture holds that `save_image` cannot write into a file of that name; for saying so beforehand."""
+    suffix = path.suffix.lower()
+    held = image.metadata
+    carried = {
+        "opacity": image.opacity,
+        "EXIF data": held.exif,
+        "XMP data": held.xmp,
+        "colour profile": held.icc,
+        "IPTC record": held.iptc,
+    }
+    no_room = set(carried) if suffix == ".bmp" else {"IPTC record"} if suffix == ".webp" else set()
+    no_room |= {"opacity"} if suffix in _JPEG else set()
+    return [what for what, value in carried.items() if value is not None and what in no_room]
 
 
 def _listed(choices: Iterable[object]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import re
 import struct
@@ -262,7 +263,7 @@ def _number(directory: Directory, tag: int) -> float:
 
 def _resolution(directory: Directory) -> tuple[float, float] | None:
     """Horizontal and vertical pixels per inch, where a directory says them in a unit of length."""
-    per_inch = {2: 1.0, 3: 2.54}.get(_number(directory, _RESOLUTION_UNIT) if _RESOLUTION_UNIT in directory else 2)
+    per_inch = {2: 1.0, 3: 2.54}.get(int(_number(directory, _RESOLUTION_UNIT)) if _RESOLUTION_UNIT in directory else 2)
     dpi = (_number(directory, _X_RESOLUTION), _number(directory, _Y_RESOLUTION))
     return (dpi[0] * per_inch, dpi[1] * per_inch) if per_inch and min(dpi) > 0 else None
 
@@ -412,7 +413,7 @@ def boxes(stream: BinaryIO, start: int = 0, end: int | None = None) -> Iterator[
 def box_metadata(stream: BinaryIO) -> dict[str, bytes]:
     """`exif`, `xmp`, `icc` and `iptc`, as far as they are there, of JPEG 2000 or JPEG XL."""
     found: dict[str, bytes] = {}
-    pending = [(0, None)]
+    pending: list[tuple[int, int | None]] = [(0, None)]
     while pending:
         for name, start, end in boxes(stream, *pending.pop()):
             if name == b"jp2h":
@@ -426,13 +427,13 @@ def box_metadata(stream: BinaryIO) -> dict[str, bytes]:
 
                 name, packed = data[:4], data[4:]
                 try:
-                    data = imagecodecs.brotli_decode(packed, out=bytearray(_LARGEST_FIELD >> 4))
+                    data = bytes(imagecodecs.brotli_decode(packed, out=bytearray(_LARGEST_FIELD >> 4)))
                 except imagecodecs.BrotliError:
                     continue
             if name == b"Exif":
-                found["exif"] = bytes(data[4 + int.from_bytes(data[:4], "big") :])
+                found["exif"] = data[4 + int.from_bytes(data[:4], "big") :]
             elif name == b"xml ":
-                found["xmp"] = bytes(data)
+                found["xmp"] = data
             elif name == b"colr" and data[:1] in (b"\2", b"\3"):
                 found["icc"] = data[3:]
             elif data[:16] in _BOX_IDENTITIES:
@@ -440,6 +441,46 @@ def box_metadata(stream: BinaryIO) -> dict[str, bytes]:
     if "exif" in found:
         found["exif"] = found["exif"].removeprefix(b"Exif\0\0")
     return {name: data for name, data in found.items() if data}
+
+
+def without_place(metadata: Metadata) -> Metadata:
+    """The metadata without GPS data, in EXIF or XMP; the places of all else stay, for the sake of maker notes."""
+    xmp = metadata.xmp
+    if xmp:
+        xmp = re.sub(rb"\s+exif:GPS\w+\s*=\s*(\"[^\"]*\"|'[^']*')", b"", xmp)
+        xmp = re.sub(rb"<exif:GPS(\w+)[^>]*?(/>|>.*?</exif:GPS\1\s*>)", b"", xmp, flags=re.DOTALL)
+    return dataclasses.replace(metadata, exif=_without_gps(metadata.exif), xmp=xmp)
+
+
+def _without_gps(exif: bytes | None) -> bytes | None:
+    """The block with its GPS directory blanked and the entry that leads to it gone; None if it is damaged."""
+    if not exif:
+        return None
+    try:
+        data, stream = bytearray(exif), io.BytesIO(exif)
+        layout, start = _header(stream)
+        entries = list(_entries(stream, start, layout))
+        gps = _read_directory(stream, start, layout).get(_GPS)
+        if not gps:
+            return exif
+        at = int(gps.numbers()[0])
+        for entry in _entries(stream, at, layout):
+            if entry.tag >= 0:
+                size = _SIZE[entry.kind] * entry.count
+                data[entry.position : entry.position + size] = bytes(size)
+        (inside,) = _unpack(stream, at, layout.order + "H")
+        data[at : at + 2 + 12 * inside + 4] = bytes(2 + 12 * inside + 4)
+        # The entries behind it, and the pointer to the next directory, move up.
+        place = next(entry.position for entry in entries if entry.tag == _GPS) - 8
+        end = entries[-1].position + 4
+        data[place:end] = data[place + 12 : end] + bytes(12)
+        (count,) = _unpack(stream, start, layout.order + "H")
+        struct.pack_into(layout.order + "H", data, start, count - 1)
+        blanked = bytes(data[: len(exif)])
+        # A second entry of the kind, or one in a structure that EXIF does not know, is not worth keeping the rest for.
+        return None if layout.big or _GPS in _read_directory(io.BytesIO(blanked), start, layout) else blanked
+    except (ValueError, IndexError, StopIteration, struct.error):
+        return None
 
 
 PNG_HEADER = 8 + 25

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import errno
 import io
 import json
@@ -26,9 +27,9 @@ import pytest
 import tifffile
 from PIL.TiffImagePlugin import IFDRational
 
-from engine.image import Image, ImageError, denoised_path, find_images, load_image, save_image
+from engine.image import Image, ImageError, denoised_path, find_images, left_out, load_image, save_image
 from engine.jpegxl import read_header
-from engine.metadata import Metadata, exif_orientation
+from engine.metadata import Metadata, exif_orientation, read_directories, without_place
 
 # --- the collected files: what each must do is listed beside them ---
 
@@ -416,6 +417,14 @@ def test_no_arrangement_of_tiff_changes_a_sample(tmp_path, options, dtype, chann
     np.testing.assert_array_equal(image.pixels, np.atleast_3d(samples).astype(np.float32) / np.float32(white))
 
 
+def test_a_palette_tiff_becomes_its_colours(tmp_path):
+    palette = np.random.default_rng(0).integers(0, 256, (3, 256), np.uint16) * 257
+    samples = stored(8, 20, 30)
+    tifffile.imwrite(tmp_path / "a.tif", samples, photometric="palette", colormap=palette)
+    image = load_image(tmp_path / "a.tif")
+    np.testing.assert_array_equal(image.pixels, (palette.T >> 8)[samples].astype(np.float32) / np.float32(255))
+
+
 @pytest.mark.parametrize("style", [{"imagej": True}, {"ome": True}, {}])
 def test_a_stack_says_how_many_pages_it_has(tmp_path, style):
     pages = stored(8, 6, 20, 30)
@@ -774,7 +783,7 @@ def test_what_jpeg_2000_carries_is_found(tmp_path):
     assert image.metadata.exif == exif
 
 
-def test_avif_and_heic_carry_exif_xmp_and_profile(tmp_path):
+def test_avif_carries_exif_xmp_and_profile(tmp_path):
     made = everything()
     picture = PIL.Image.fromarray(stored(8, 64, 96, 3))
     picture.save(tmp_path / "a.avif", exif=made.exif, xmp=XMP, icc_profile=ICC)
@@ -936,3 +945,76 @@ def test_a_renamed_file_is_opened_by_its_content(tmp_path, wrong):
         imagecodecs.jpegxl_encode(stored(8, 9, 7), lossless=True),
     ):
         np.testing.assert_array_equal(opened(tmp_path / wrong, data).pixels[..., 0] * 255, stored(8, 9, 7))
+
+
+# --- what is left out, by choice or for want of room ---
+
+
+@pytest.mark.parametrize("suffix", [".jpg", ".png", ".tif", ".webp"])
+def test_without_its_place_a_picture_keeps_all_else(tmp_path, suffix):
+    made = everything()
+    place = b' exif:GPSLatitude="52,30.2N"><exif:GPSLongitude>1,2.0W</exif:GPSLongitude>'
+    made = dataclasses.replace(made, xmp=XMP.replace(b'tiff:Orientation="1">', b'tiff:Orientation="1"' + place))
+    target = tmp_path / f"a{suffix}"
+    save_image(picture_of(8, 3, metadata=made), target, keep_place=False)
+
+    assert load_image(target).metadata.xmp == XMP
+    data = target.read_bytes()
+    assert struct.pack("<II", 15500, 1000) not in data
+    assert struct.pack("<II", 31, 2) not in data
+    found = found_by_pillow(target)
+    assert (found["maker"], found["iso"], found["time"], found["orientation"]) == ("Maker", 6400, 1 / 250, 1)
+    assert found["north"] == []
+    with PIL.Image.open(target) as shown:
+        assert 0x8825 not in shown.getexif()
+
+
+@pytest.mark.parametrize("suffix", [".jpg", ".tif"])
+def test_a_photographs_place_is_gone_from_its_copy_and_its_maker_notes_are_not(data, tmp_path, suffix):
+    save_image(load_image(data / "formats/metadata/DSCN0010.jpg"), tmp_path / f"a{suffix}", keep_place=False)
+    if not shutil.which("exiftool"):
+        pytest.skip("exiftool is not installed")
+
+    def tags(path: Path) -> dict[str, object]:
+        command = ["exiftool", "-json", "-G1", "-EXIF:all", "-XMP:all", str(path)]
+        return json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)[0]
+
+    before, after = tags(data / "formats/metadata/DSCN0010.jpg"), tags(tmp_path / f"a{suffix}")
+    assert [name for name in before if "GPS" in name]
+    assert [name for name in after if "GPS" in name] == []
+    kept = {name: value for name, value in before.items() if name.startswith("ExifIFD:")}
+    changed = {"ExifIFD:ExifImageWidth", "ExifIFD:ExifImageHeight"}
+    assert {name for name in kept if after.get(name) != kept[name]} <= changed
+
+
+def test_damaged_exif_never_keeps_a_place_from_being_left_out():
+    rng = np.random.default_rng(0)
+    block = everything().exif
+    for _ in range(500):
+        changed = bytearray(block)
+        for at in rng.integers(0, len(changed), 3):
+            changed[at] = rng.integers(256)
+        without = without_place(Metadata(exif=bytes(changed))).exif
+        if without is None:
+            continue
+        directories = read_directories(io.BytesIO(without))
+        assert directories.gps == {}
+
+
+@pytest.mark.parametrize(
+    ("suffix", "missing"),
+    [
+        (".bmp", ["opacity", "EXIF data", "XMP data", "colour profile", "IPTC record"]),
+        (".webp", ["IPTC record"]),
+        (".jpg", ["opacity"]),
+        (".png", []),
+        (".tif", []),
+    ],
+)
+def test_what_a_type_has_no_room_for_is_said(tmp_path, caplog, suffix, missing):
+    image = picture_of(8, 4, metadata=everything())
+    assert left_out(image, tmp_path / f"a{suffix}") == missing
+    save_image(image, tmp_path / f"a{suffix}")
+    assert bool(caplog.records) == bool(missing)
+    assert all(what in caplog.text for what in missing)
+    assert left_out(picture_of(8, 3), tmp_path / f"a{suffix}") == []
