@@ -224,13 +224,13 @@ def _read_common(file: BinaryIO, path: Path) -> Decoded:
             notes.append(f"{path.name} holds {count} pictures; only the first is used")
         picture.seek(0)
         position = file.tell()
-        if picture.format == "PNG":
-            check_png(file)
+        says_more = picture.format == "PNG" and check_png(file)
         deep = _DEEP[picture.format](file, picture) if picture.format in _DEEP else None
         file.seek(position)
-        if deep is None:
+        if deep is None or says_more:
             # The whole file is decoded here, which also finds the cut-off JPEG that OpenCV would fill with grey.
             picture.load()
+        if deep is None:
             deep = _pillow_samples(picture, path, notes)
         samples, white, opacity = deep
         metadata = _pillow_metadata(picture, notes)
@@ -245,10 +245,11 @@ _Samples = tuple[np.ndarray, int, np.ndarray | None]  # as stored, the number th
 
 
 def _deep_png(file: BinaryIO, picture: PIL.Image.Image) -> _Samples | None:
+    file.seek(24)
+    if file.read(1) != b"\x10":
+        return None
     file.seek(0)
     data = file.read()
-    if data[24] != 16:
-        return None
     decoded = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
     if decoded is None or decoded.dtype != np.uint16:
         raise ValueError("its data are damaged")

@@ -37,10 +37,24 @@ _log = logging.getLogger(__name__)
 _JPEG, _TIFF = {".jpg", ".jpeg", ".jpe", ".jfif"}, {".tif", ".tiff"}
 _HEIF = {".heic", ".heif", ".hif"} if HAS_HEIF else set()
 _WRITTEN = _JPEG | _TIFF | {".png", ".webp", ".bmp"}
-_SCIENCE = {".jp2", ".j2k", ".j2c", ".jpx", ".jpf", ".jxl", ".fits", ".fit", ".fts", ".npy", ".exr"}
-EXTENSIONS: frozenset[str] = frozenset(
-    _WRITTEN | _HEIF | {".dib", ".gif", ".pgm", ".ppm", ".pnm", ".pbm", ".pfm", ".avif"} | _SCIENCE
-)
+_READ = {
+    ".dib",
+    ".gif",
+    ".pgm",
+    ".ppm",
+    ".pnm",
+    ".pbm",
+    ".pfm",
+    ".avif",
+    ".jp2",
+    ".j2k",
+    ".j2c",
+    ".jpx",
+    ".jpf",
+    ".jxl",
+}
+_SCIENCE = {".fits", ".fit", ".fts", ".npy", ".exr"}
+EXTENSIONS: frozenset[str] = frozenset(_WRITTEN | _HEIF | _READ | _SCIENCE)
 """What folders and dialogs show, lower case with the dot. Single files are opened by content whatever their name."""
 
 _BAND = 1 << 22  # samples converted at a time when saving, so that no second whole picture is needed

@@ -509,9 +509,13 @@ def png_chunks(metadata: Metadata) -> bytes:
     return added
 
 
-def check_png(stream: BinaryIO) -> None:
-    """ValueError if a chunk that the picture needs is damaged, or the end is missing: decoders accept either."""
+def check_png(stream: BinaryIO) -> bool:
+    """ValueError if a chunk that the picture needs is damaged, or the end is missing: decoders accept either.
+
+    Tells whether metadata lie behind the pixels, where Pillow finds them only if it has decoded these.
+    """
     stream.seek(8)
+    is_behind = says_more = False
     while True:
         head = stream.read(8)
         if len(head) < 8:
@@ -528,4 +532,6 @@ def check_png(stream: BinaryIO) -> None:
         else:
             stream.seek(length + 4, io.SEEK_CUR)
         if name == b"IEND":
-            return
+            return says_more
+        is_behind |= name == b"IDAT"
+        says_more |= is_behind and name in (b"eXIf", b"iTXt", b"zTXt", b"tEXt")

@@ -29,7 +29,7 @@ from PIL.TiffImagePlugin import IFDRational
 
 from engine.image import Image, ImageError, denoised_path, find_images, left_out, load_image, save_image
 from engine.jpegxl import read_header
-from engine.metadata import Metadata, exif_orientation, read_directories, without_place
+from engine.metadata import Metadata, exif_orientation, png_chunks, read_directories, without_place
 
 # --- the collected files: what each must do is listed beside them ---
 
@@ -719,6 +719,23 @@ def test_exiftool_finds_in_the_copy_of_a_photograph_what_it_held(data, tmp_path,
         lost = {name for name in lost if not name.startswith("IPTC")}
     assert lost == set()
     assert after.get("IFD0:Orientation", 1) == 1
+
+
+@pytest.mark.parametrize("bits", [8, 16])
+def test_metadata_behind_the_pixels_of_a_png_are_found(tmp_path, bits):
+    rows = stored(bits, 9, 3 * 7)
+    head, pixels, end = png(bits, 2, rows), b"IDAT", b"IEND"
+    at = head.index(end) - 4
+    chunks = png_chunks(everything())
+    image = opened(tmp_path / "a.png", head[:at] + chunks[chunks.index(b"eXIf") - 4 :] + head[at:])
+    assert head.index(pixels) < at
+    np.testing.assert_array_equal(stored_rows(image), rows)
+    assert (image.metadata.xmp, image.metadata.iptc) == (XMP, IPTC)
+    assert image.metadata.exif == everything().exif
+
+
+def stored_rows(image: Image) -> np.ndarray:
+    return np.rint(image.pixels * ((1 << image.bits) - 1)).astype(int).reshape(image.height, -1)
 
 
 def test_a_failed_iptc_record_of_png_is_left_out(tmp_path):
