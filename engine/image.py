@@ -153,16 +153,16 @@ def _finish(decoded: Decoded, path: Path) -> Image:
         is_float,
         (0.0, 1.0) if bits == 8 else derive_levels(pixels, is_float),
         opacity,
-        _settle(decoded.metadata, decoded.orientation, pixels.shape),
+        _settle(decoded.metadata, decoded.orientation, pixels.shape, path),
     )
 
 
-def _settle(metadata: Metadata, orientation: int, shape: tuple[int, ...]) -> Metadata:
+def _settle(metadata: Metadata, orientation: int, shape: tuple[int, ...], path: Path) -> Metadata:
     """The metadata of the upright picture; a profile for another kind of colour is dropped."""
     height, width, channels = shape
     exif, notes = upright_exif(metadata.exif, width, height), metadata.notes
     if metadata.exif and not exif:
-        notes += ("its EXIF data are damaged and were left out",)
+        notes += (f"{path.name} has damaged EXIF data; they are left out",)
     icc, dpi = metadata.icc, metadata.dpi
     if icc and icc[16:20] in {b"RGB ", b"GRAY", b"CMYK", b"Lab "} - {b"GRAY" if channels == 1 else b"RGB "}:
         icc = None

@@ -349,11 +349,21 @@ def test_no_damaged_file_crashes_hangs_or_fills_the_memory(tmp_path):
 def test_a_few_kilobytes_that_claim_gigabytes_are_refused_before_memory_is_touched(tmp_path):
     found, _ = in_a_child(tmp_path)
     assert len(found) >= 30
+    # Not left to the decoder, which may take memory by either.
+    assert "contradict" in found["jp2 16"][0]
     for name, (said, taken, size) in found.items():
         assert said.startswith("a.bin "), (name, said)
         assert "more memory" not in said, (name, said)
         assert taken < 64 << 20, (name, said, taken)
         assert size < 20_000, name
+
+
+@pytest.mark.parametrize("kind", ["WEBP", "WEBP lossless", "WEBP canvas"])
+def test_pillow_which_takes_memory_when_it_opens_a_webp_never_sees_a_bomb(tmp_path, monkeypatch, kind):
+    (tmp_path / "a.webp").write_bytes(bombs()[kind])
+    monkeypatch.setattr("engine.decode.open_pillow", lambda _: pytest.fail("it was opened"))
+    with pytest.raises(ImageError, match="pixels"):
+        load_image(tmp_path / "a.webp")
 
 
 if __name__ == "__main__":
