@@ -124,6 +124,7 @@ def _parser() -> argparse.ArgumentParser:
     denoise.add_argument("--strength", type=float, default=1.0, help="0 leaves the picture, 1 denoises fully")
     denoise.add_argument("--reference", type=Path, help="clean picture to measure against")
     denoise.add_argument("--overwrite", action="store_true", help="replace files that exist")
+    denoise.add_argument("--no-gps", action="store_true", help="leave out where a picture was taken")
     denoise.add_argument("--sidecar", action="store_true", help="write how the result was made beside it")
 
     noise = command("noise", _noise, "Measure the noise of pictures.")
@@ -532,7 +533,7 @@ def _denoise_one(
     made = run.denoising.provenance(run.passes, run.strength, run.automatic, run.guard)
     del image, run
     target.parent.mkdir(parents=True, exist_ok=True)
-    save_image(result, target)
+    save_image(result, target, keep_place=not options.no_gps)
     if options.sidecar:
         write_sidecar(replace(made, input_sha256=input_hash(path), output=target.name), target)
     _say(record, options.json, _sentence(record))

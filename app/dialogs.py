@@ -35,7 +35,7 @@ from PySide6.QtWidgets import (
 from app import words
 from app.jobs import Target
 from app.settings import Settings
-from engine.image import Image
+from engine.image import Image, left_out
 
 if TYPE_CHECKING:
     from engine.checkpoint import Entry as CheckpointEntry
@@ -153,7 +153,9 @@ class TextDialog(QDialog):
 class SaveDialog(QDialog):
     """Where and how a result is saved; asks twice before the original is replaced."""
 
-    def __init__(self, image: Image, target: Path, sidecar: bool, parent: QWidget | None = None) -> None:
+    def __init__(
+        self, image: Image, target: Path, sidecar: bool, gps: bool = True, parent: QWidget | None = None
+    ) -> None:
         super().__init__(parent)
         self.setWindowTitle("Save the denoised picture")
         self.setMinimumWidth(560)
@@ -171,6 +173,8 @@ class SaveDialog(QDialog):
         self.quality.setValue(95)
         self.sidecar = QCheckBox("Write a sidecar: what was done, so that it can be repeated")
         self.sidecar.setChecked(sidecar)
+        self.gps = QCheckBox("Keep where it was taken (GPS), if the picture says so")
+        self.gps.setChecked(gps)
         self.note = QLabel()
         self.note.setObjectName("muted")
         self.note.setWordWrap(True)
@@ -188,6 +192,7 @@ class SaveDialog(QDialog):
         form.addRow("&Depth", self.bits)
         form.addRow("&Quality", self.quality)
         form.addRow(self.sidecar)
+        form.addRow(self.gps)
         layout = QVBoxLayout(self)
         layout.addLayout(form)
         layout.addWidget(self.note)
@@ -204,7 +209,8 @@ class SaveDialog(QDialog):
 
     def target(self) -> Target:
         """What was chosen."""
-        return Target(self._path(), self.bits.currentData(), self.quality.value(), self.sidecar.isChecked())
+        sidecar, gps = self.sidecar.isChecked(), self.gps.isChecked()
+        return Target(self._path(), self.bits.currentData(), self.quality.value(), sidecar, gps)
 
     def _path(self) -> Path:
         return Path(self.path.text().strip()).expanduser()
@@ -244,8 +250,8 @@ class SaveDialog(QDialog):
         chosen = self.bits.currentData() or min(self._image.bits, most)
         if chosen < self._image.bits:
             notes.append(f"The input has {self._image.bits} bits a sample; {chosen} are written.")
-        if self._image.opacity is not None and self.kind.currentText() in ("JPEG", "BMP"):
-            notes.append("This type cannot hold the picture's opacity.")
+        if missing := left_out(self._image, self._path()):
+            notes.append(f"This type cannot hold the picture's {' and '.join(missing)}.")
         if self._path().exists():
             notes.append("A file of this name exists.")
         self.note.setText(" ".join(notes))

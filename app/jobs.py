@@ -238,12 +238,13 @@ class Look:
 
 @dataclass(frozen=True)
 class Target:
-    """Where and how a result is saved; `bits` None as in the input."""
+    """Where and how a result is saved; `bits` None as in the input, `gps` whether it says where it was taken."""
 
     path: Path
     bits: int | None = None
     quality: int = 95
     sidecar: bool = False
+    gps: bool = True
 
 
 @dataclass(frozen=True, eq=False)
@@ -375,7 +376,7 @@ def export(model: Path, name: str, target: Path) -> Iterator[Any]:
 
 
 def _save(finished: Finished, target: Target) -> None:
-    save_image(finished.image, target.path, bits=target.bits, quality=target.quality)
+    save_image(finished.image, target.path, bits=target.bits, quality=target.quality, keep_place=target.gps)
     if target.sidecar and finished.provenance is not None:
         path = finished.image.path
         sha256 = input_hash(path) if path is not None and path.is_file() else ""

@@ -33,6 +33,7 @@ class Settings:
         strength: of the blend.
         guard: kappa of the detail guard, 0 is off.
         sidecar: whether saving writes one.
+        gps: whether what is saved says where it was taken, if the picture does.
         geometry, state: of the window, as Qt gives them, in hexadecimal.
         recent: files and folders, the last first.
         folder: where the last dialog was.
@@ -53,6 +54,7 @@ class Settings:
     strength: float = 1.0
     guard: float = 0.0
     sidecar: bool = False
+    gps: bool = True
     geometry: str = ""
     state: str = ""
     recent: tuple[str, ...] = ()

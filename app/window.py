@@ -401,10 +401,11 @@ class MainWindow(QMainWindow):
         if workspace.current is None or workspace.opened is None or not workspace.can_save:
             return
         target = workspace.default_target(workspace.current)
-        dialog = SaveDialog(workspace.opened.picture.image, target, workspace.settings.sidecar, self)
+        settings = workspace.settings
+        dialog = SaveDialog(workspace.opened.picture.image, target, settings.sidecar, settings.gps, self)
         if dialog.exec() == QDialog.DialogCode.Accepted:
             chosen = dialog.target()
-            workspace.change_settings(sidecar=chosen.sidecar)
+            workspace.change_settings(sidecar=chosen.sidecar, gps=chosen.gps)
             workspace.save(chosen, dialog.over_original)
 
     def save_all(self) -> None:

@@ -1148,7 +1148,7 @@ class Workspace(QObject):
             else:
                 self._set_state(entry, "queued")
                 taken.add(target)
-                how = Target(target, sidecar=self.settings.sidecar)
+                how = Target(target, sidecar=self.settings.sidecar, gps=self.settings.gps)
                 items.append(BatchItem(entry.id, entry.path, entry.values, how))
         if not items:
             self.failed.emit("Nothing was saved: all results exist already, or nothing is open.", "")

@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import PIL.Image
 import pytest
 import torch
 
@@ -75,6 +76,21 @@ def test_denoise_prints_the_agreed_keys_and_writes_the_file(capsys, noisy, tmp_p
     assert record["psnr_db"] is not None
     assert 0 < record["ssim"] < 1
     assert load_image(out).is_float
+
+
+def test_where_a_picture_was_taken_is_left_out_on_request(capsys, noisy, tmp_path):
+    exif = PIL.Image.Exif()
+    exif[271] = "Maker"
+    exif.get_ifd(34853).update({1: "N", 2: (52.0, 30.0, 15.5)})
+    placed = tmp_path / "placed.jpg"
+    with PIL.Image.new("RGB", (64, 64), "grey") as picture:
+        picture.save(placed, exif=exif)
+    found = []
+    for name, options in (("with.jpg", []), ("without.jpg", ["--no-gps"])):
+        assert run(capsys, "denoise", placed, "-o", tmp_path / name, "--sigma", 5, *options)[0] == 0
+        with PIL.Image.open(tmp_path / name) as saved:
+            found.append((saved.getexif()[271], bool(saved.getexif().get_ifd(34853))))
+    assert found == [("Maker", True), ("Maker", False)]
 
 
 def test_what_does_not_apply_is_null(capsys, noisy, tmp_path):

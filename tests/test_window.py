@@ -38,6 +38,7 @@ from engine import paths
 from engine.checkpoint import Card, Entry, load_checkpoint
 from engine.foreign import QUESTIONS
 from engine.image import Image, load_image
+from engine.metadata import Metadata
 from engine.method import Layout, method_of
 from engine.networks import DnCNN
 
@@ -484,6 +485,18 @@ def test_the_theme_changes_at_once(window, qtbot):
 
 
 # ---- Dialogs ----
+
+
+def test_the_save_dialog_keeps_gps_unless_told_and_says_what_a_type_has_no_room_for(qtbot, tmp_path):
+    image = Image(np.zeros((8, 8, 3), np.float32), metadata=Metadata(exif=b"II*\0\x08\0\0\0\0\0\0\0\0\0"))
+    dialog = SaveDialog(image, tmp_path / "a.png", sidecar=False)
+    qtbot.addWidget(dialog)
+    assert dialog.target().gps
+    dialog.gps.setChecked(False)
+    assert not dialog.target().gps
+    assert "EXIF" not in dialog.note.text()
+    dialog.kind.setCurrentText("BMP")
+    assert "cannot hold the picture's EXIF data" in dialog.note.text()
 
 
 def test_the_save_dialog_follows_the_suffix_and_keeps_the_depth(qtbot, tmp_path):
