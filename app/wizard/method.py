@@ -495,7 +495,7 @@ class MethodPage(Page):
         """Whether bright places hold more noise than dark ones, so that one level cannot stand for it.
 
         Told one level, R2R learns to leave in what bright places hold more: of Kodak's pictures with Poisson noise 30
-        it lost 1.8 dB in 300 steps, where told how the noise grows it won up to 0.2.
+        it lost 1.8 dB in 300 steps, told how the noise grows 0.1.
         """
         return self._report is not None and self._report.is_white and self._report.growth > 0
 
