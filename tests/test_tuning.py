@@ -623,3 +623,14 @@ def test_validation_pictures_are_reported_from_the_start_and_never_choose(job, f
     assert [event.step for event in of(Validated, events)] == [0, 4, 8]
     list(train(replace(job, judge_every=4), other))
     assert torch.equal(weights(run), weights(other))
+
+
+def test_the_start_is_judged_once_also_where_a_judgement_is_timed(job, tmp_path, monkeypatch):
+    judged = []
+    told = training.loop._Training._judged
+    monkeypatch.setattr(
+        training.loop._Training, "_judged", lambda run, stage: judged.append(run.step) or told(run, stage)
+    )
+    events = list(train(replace(job, steps=None, minutes=0.02), tmp_path))
+    assert judged.count(0) == 1
+    assert [event.step for event in of(Judged, events)] == judged

@@ -114,6 +114,7 @@ class _Training:
         self.last_psnr: float | None = None
         self.last: Judgement | None = None
         self.judged_at, self.judging_s = -1, 0.0  # the last judgement, and how long it took
+        self.first: list[Event] | None = None  # the judgement of the start, where it was made to see how long one takes
         self.has_told_disk = False
         self.has_entered = False  # a stage, in this process
         if (run / STATE).exists():
@@ -123,13 +124,13 @@ class _Training:
         self.job = self._settled(job)
         if setup.pool is not None:
             setup.pool.job = self.job
-        self._good = self._state()
+        self._good = copy.deepcopy(self._state())
 
     # What is kept
 
     def _state(self) -> dict[str, Any]:
-        """Everything that a resumed run needs, its own copy."""
-        state = {
+        """Everything that a resumed run needs; the tensors are those in use."""
+        return {
             "network": self.network.state_dict(),
             "average": self.average.state_dict(),
             "optimiser": self.optimiser.state_dict(),
@@ -144,7 +145,6 @@ class _Training:
             "scores": list(self.scores),
             "drops": self.drops,
         }
-        return copy.deepcopy(state)
 
     def _load(self) -> None:
         path = self.folder / STATE
@@ -223,10 +223,9 @@ class _Training:
             a_step = setup.seconds_a_step()
             steps = max(1, round(job.minutes * 60 / a_step))
             if judges and every is None:
+                # Of the start; `run` tells it.
                 began = time.perf_counter()
-                for _ in self._judged(setup.stages[0]):
-                    pass
-                self.last, self.judged_at, self.scores = None, -1, []
+                self.first = list(self._judged(setup.stages[0]))
                 judging = time.perf_counter() - began
                 every = max(1, math.ceil(judging / _JUDGED_SHARE / a_step), steps // 50)
                 steps = max(1, round(job.minutes * 60 / (a_step + judging / every)))
@@ -272,7 +271,7 @@ class _Training:
             yield Warned(self.step, f"Nothing can be judged: {setup.why_not}")
         yield from self._first_previews()
         if self.step == 0:
-            yield from self._judged(setup.stages[0])
+            yield from self._judged(setup.stages[0]) if self.first is None else self.first
         losses: list[float] = []
         clock = saved = reported = previewed = time.monotonic()
         since, reason = self.step, "finished"
@@ -308,7 +307,7 @@ class _Training:
             tick = time.monotonic()
             self.spent, clock = self.spent + tick - clock, tick
             if self.step % _GOOD_EVERY == 0:
-                self._good = self._state()
+                self._good = copy.deepcopy(self._state())
             due = self.step % job.report_every == 0 if job.report_every else tick - reported > _REPORT_EVERY_S
             if due:
                 speed = (self.step - since) / max(tick - reported, 1e-6)
@@ -404,7 +403,7 @@ class _Training:
         failed = self.step
         self._restore(self._good)
         self.slower, self.has_fallen = self.slower / 2, True
-        self._good = self._state()
+        self._good = copy.deepcopy(self._state())
         # Not the same patches again.
         self.rng.bit_generator.advance(failed + 1)  # pyright: ignore[reportAttributeAccessIssue]
         self.has_entered = False
