@@ -12,7 +12,7 @@ from typing import Any, ClassVar, NamedTuple, Protocol
 
 from torch import Generator, Tensor, nn
 
-from engine import networks
+from engine import networks, params
 from engine.noise import NoiseReport
 
 
@@ -217,6 +217,16 @@ class Method(ABC):
     def stages(self, training: Any) -> Sequence[Stage]:
         """The training, in order, by values of `Training`; empty where this method cannot be trained here."""
         return ()
+
+    def quiet(self, values: Mapping[str, Any], suggested: Mapping[str, Any] | None = None) -> Any:
+        """Parameters as `params.make` gives them, but that no PSNR is estimated: for results where nobody would see it.
+
+        Args:
+            values: by name.
+            suggested: a checkpoint's, in place of the defaults.
+        """
+        silent = {"estimate": "off"} if any(spec.name == "estimate" for spec in params.specs(self.Params)) else {}
+        return params.make(self.Params, {**values, **silent}, suggested or {})
 
     def synthesise(self, network: nn.Module, clean: Tensor, generator: Generator) -> Tensor | None:
         """Clean patches (B, C, H, W) with noise like that of the pictures it learned from; None if it learns none."""

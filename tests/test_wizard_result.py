@@ -311,7 +311,7 @@ def test_a_comparison_is_cancelled_on_leaving_and_gone_on_with_on_return(show, m
 
 
 def test_while_it_is_denoised_the_view_says_so_and_asks_for_no_drop(show, make_run, qtbot, monkeypatch):
-    monkeypatch.setattr(comparing, "load_image", lambda path: time.sleep(0.05) or load_image(path))
+    monkeypatch.setattr("training.patches.load_image", lambda path: time.sleep(0.05) or load_image(path))
     page = show(make_run())
     assert page.view._hints[1] == "Reading 0.png"
     hints = []

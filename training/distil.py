@@ -132,10 +132,8 @@ def load_teacher(job: TrainJob) -> Teacher:
     multiple: int = model.network.multiple_of  # pyright: ignore[reportAssignmentType]
     if job.patch % multiple:
         raise TrainError(f"{name} takes multiples of {multiple} pixels; give such a --patch, not {job.patch}")
-    values = dict(job.teacher_params)
-    if "estimate" in (spec.name for spec in params.specs(model.method.Params)):
-        values["estimate"] = "off"  # nobody would see it
-    teacher = Teacher(model, model.method.settled(params.make(model.method.Params, values, model.checkpoint.params)))
+    values = model.method.quiet(job.teacher_params, model.checkpoint.params)
+    teacher = Teacher(model, model.method.settled(values))
     if job.clean:
         patch = torch.full((1, channels, job.patch, job.patch), 0.5, device=model.device)
         generator = torch.Generator(model.device).manual_seed(job.seed)

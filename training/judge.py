@@ -5,14 +5,14 @@ For noise n of covariance Sigma and a denoiser f, |f(y) - y|^2 - tr(Sigma) + 2 t
 one more run on y + epsilon b, b of the same covariance (Ramani, Blu, Unser, TIP 2008). Between two denoisers the first
 trace cancels: which of them is better depends on the noise's strength only where one of them smooths more.
 
-It is right as far as the covariance is; see `engine.covariance`, and the README for how well it ranks.
+It is right as far as the covariance is; see `engine.covariance`, and docs/training.md for how well it ranks.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import NormalDist
 from typing import Any
 
@@ -135,16 +135,11 @@ class Judge:
             model: on its device.
             suggested: values for its method, as its checkpoint has them.
         """
-        specs = params.specs(model.method.Params)
-        silent = {"estimate": "off"} if any(spec.name == "estimate" for spec in specs) else {}
-        values = params.make(model.method.Params, {**suggested, **silent})
         results, errors, shares, structures = [], [], [], []
         for window, probe, power in zip(self.windows, self._probes, self._powers, strict=True):
-            sigma = window.sigma
-            if window.report is not None:
-                sigma = settled_sigma(window.report, specs, getattr(values, "sigma", None)) or sigma
-            result = _denoised(model, window.noisy, values, sigma, window.report)
-            moved = _denoised(model, window.noisy + np.float32(_EPSILON) * probe, values, sigma, window.report)
+            result = denoised(model, window, suggested)
+            probed = replace(window, noisy=window.noisy + np.float32(_EPSILON) * probe)
+            moved = denoised(model, probed, suggested)
             share = float((probe * (moved - result)).mean(dtype=np.float64)) / _EPSILON / power
             residual = window.noisy - result
             results.append(result)
@@ -226,10 +221,29 @@ def _covariance(window: Window, planes: torch.Tensor) -> Covariance:
     return measured(CORRELATED, planes, report.level, [report])
 
 
-def _denoised(model: Model, noisy: np.ndarray, values: Any, sigma: float, report: NoiseReport | None) -> np.ndarray:
-    """(h, w, C) by one group of passes, the same random numbers each time."""
-    group = model.method.group
-    work = Denoising(model, Image(noisy), values, sigma=sigma, report=report, tile=max(noisy.shape), keep=False)
+def denoised(model: Model, window: Window, suggested: Mapping[str, Any], seed: int = 0) -> np.ndarray:
+    """(h, w, C) by one group of passes, in one tile; the same random numbers for the same seed.
+
+    Args:
+        model: on its device.
+        window: whose level the model is told.
+        suggested: values for its method, as its checkpoint has them.
+        seed: of the passes.
+    """
+    values, sigma, group = model.method.quiet(suggested), window.sigma, model.method.group
+    if window.report is not None:
+        specs = params.specs(model.method.Params)
+        sigma = settled_sigma(window.report, specs, getattr(values, "sigma", None)) or sigma
+    work = Denoising(
+        model,
+        Image(window.noisy),
+        values,
+        sigma=sigma,
+        seed=seed,
+        tile=max(window.noisy.shape),
+        keep=False,
+        report=window.report,
+    )
     for _ in work.run(group):
         pass
     return work.mean(group)

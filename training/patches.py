@@ -472,6 +472,19 @@ def _load(path: Path, name: str, job: TrainJob, report: NoiseReport | None = Non
     return pictures
 
 
+def load_noisy(job: TrainJob, name: str) -> tuple[np.ndarray, float | None]:
+    """One picture of the job's folder as it is learned from, (H, W, C) in the trained range, whole.
+
+    And its noise level where the job put the noise on it, else None; ImageError if it cannot be read.
+    """
+    image = load_image(Path(job.data) / name)
+    black, white = image.levels
+    pixels = in_channels((image.pixels - black) / (white - black), job)
+    if not job.noise:
+        return pixels, None
+    return Corruption.parse(job.noise).apply(pixels, rng_for(job.seed, Path(name).stem))
+
+
 def _packed(picture: Picture) -> Picture:
     """With the samples of its file where those are integers: a quarter or half of the memory."""
     if picture.bits is None:

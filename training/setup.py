@@ -17,17 +17,16 @@ from torch import Tensor, nn
 from engine import params
 from engine.checkpoint import Checkpoint, find_checkpoint, load_checkpoint
 from engine.corruption import Corruption, rng_for
-from engine.denoise import Denoising, Model, load_model
+from engine.denoise import Model, load_model
 from engine.device import autocast_dtype, is_out_of_memory, pick_device
-from engine.image import Image, find_images, load_image
+from engine.image import find_images, load_image
 from engine.method import Batch, Method, MethodError, Stage, architectures, build, method_of, methods
 from engine.metrics import psnr
 from engine.noise import Line, estimate_noise, on_line, shared_line
 from engine.pairs import find_reference
-from engine.proposal import settled_sigma
 from training.distil import load_teacher
 from training.job import NETWORKS, TrainError, TrainJob
-from training.judge import SIDE, WINDOWS, Judge, Judgement, Window
+from training.judge import SIDE, WINDOWS, Judge, Judgement, Window, denoised
 from training.leaves import dead_leaves
 from training.patches import Picture, Pool, Sampler, in_channels, load_clean
 from training.ranks import ALONE, Ranks
@@ -227,29 +226,10 @@ class Setup:
         """Mean PSNR in dB of one group of passes on the validation pictures."""
         if self._validation is None:
             self._validation = _validation(self.job)
-        model = self.judged
-        specs = params.specs(model.method.Params)
-        # Nobody would see the estimate.
-        silent = {"estimate": "off"} if any(spec.name == "estimate" for spec in specs) else {}
-        values = params.make(model.method.Params, {**self.suggested, **silent})
-        group, results = model.method.group, []
-        for window, clean in self._validation:
-            sigma: float | None = window.sigma
-            if window.report is not None:
-                sigma = settled_sigma(window.report, specs, getattr(values, "sigma", None))
-            work = Denoising(
-                model,
-                Image(window.noisy),
-                values,
-                sigma=sigma or 0.0,
-                seed=self.job.seed,
-                tile=_VALIDATED_SIDE,
-                keep=False,
-                report=window.report,
-            )
-            for _ in work.run(group):
-                pass
-            results.append(psnr(work.mean(group), clean))
+        results = [
+            psnr(denoised(self.judged, window, self.suggested, self.job.seed), clean)
+            for window, clean in self._validation
+        ]
         return float(np.mean(results))
 
     def seconds_a_step(self) -> float:

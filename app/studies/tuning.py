@@ -152,9 +152,8 @@ def _measure(report: Report, pairs: Sequence[Pair], file: str, what: str, choice
     """Denoise the held-out pictures as a user would, and add the scores."""
     model = load_model(file, channels=3, device=choices.device)
     specs = params.specs(model.method.Params)
+    values = model.method.quiet({}, model.checkpoint.params)
     for pair in pairs:
-        silent = {"estimate": "off"} if any(spec.name == "estimate" for spec in specs) else {}
-        values = params.make(model.method.Params, silent, model.checkpoint.params)
         sigma = settled_sigma(pair.report, specs, getattr(values, "sigma", None)) or 0.0
         work = Denoising(model, pair.noisy, values, sigma=sigma, seed=choices.seed, report=pair.report, keep=False)
         passes = model.method.count(values)

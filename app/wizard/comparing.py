@@ -12,8 +12,7 @@ import numpy as np
 
 from app.jobs import Stage, to_screen
 from engine import params
-from engine.color import to_grey, to_rgb
-from engine.image import Image, load_image
+from engine.image import Image
 from engine.noise import NoiseError, measure_noise
 from engine.proposal import settled_sigma
 from engine.tiles import Rect
@@ -128,15 +127,9 @@ class Comparing:
         """
         yield Stage(f"Reading {name}")
         job = self._result.job
-        image = load_image(Path(job.data) / name)
-        black, white = image.levels
-        pixels = (image.pixels - np.float32(black)) / np.float32(white - black)
-        pixels = to_grey(pixels) if job.grey else to_rgb(pixels)
-        sigma = None
-        if job.noise:
-            from engine.corruption import Corruption, rng_for
+        from training.patches import load_noisy
 
-            pixels, sigma = Corruption.parse(job.noise).apply(pixels, rng_for(job.seed, Path(name).stem))
+        pixels, sigma = load_noisy(job, name)
         # Of the whole picture, as when it is denoised later: a part may have too little that is flat.
         report = measure_noise(Image(pixels)) if sigma is None else None
         part = Image(np.ascontiguousarray(pixels[_middle(pixels).slices], dtype=np.float32))
@@ -155,8 +148,7 @@ class Comparing:
         from engine.denoise import Denoising
 
         specs = params.specs(model.method.Params)
-        silent = {"estimate": "off"} if any(spec.name == "estimate" for spec in specs) else {}
-        values = params.make(model.method.Params, silent, model.checkpoint.params)
+        values = model.method.quiet({}, model.checkpoint.params)
         if report is not None:
             sigma = settled_sigma(report, specs, getattr(values, "sigma", None))
         if sigma is None:
