@@ -23,9 +23,10 @@ from engine.color import to_grey
 from engine.corruption import Corruption, CorruptionError, rng_for
 from engine.denoise import DenoiseError, Denoising, Model, load_model
 from engine.device import DeviceError
+from engine.encode import Encoding, check_target, denoised_path, save_image
 from engine.foreign import QUESTIONS, Convention, ForeignError, import_checkpoint, read_any
 from engine.guard import STRONGEST
-from engine.image import Image, ImageError, check_target, denoised_path, find_images, input_hash, load_image, save_image
+from engine.image import Image, ImageError, find_images, input_hash, load_image
 from engine.method import Method, MethodError, method_of, methods
 from engine.metrics import ReferenceMismatch, check_reference, psnr, ssim
 from engine.noise import NoiseError, NoiseReport, measure_noise
@@ -533,7 +534,7 @@ def _denoise_one(
     made = run.denoising.provenance(run.passes, run.strength, run.automatic, run.guard)
     del image, run
     target.parent.mkdir(parents=True, exist_ok=True)
-    save_image(result, target, keep_place=not options.no_gps)
+    save_image(result, target, Encoding(keep_place=not options.no_gps))
     if options.sidecar:
         write_sidecar(replace(made, input_sha256=input_hash(path), output=target.name), target)
     _say(record, options.json, _sentence(record))

@@ -35,7 +35,8 @@ from PySide6.QtWidgets import (
 from app import words
 from app.jobs import Target
 from app.settings import Settings
-from engine.image import Image, left_out
+from engine.encode import Encoding, left_out
+from engine.image import Image
 
 if TYPE_CHECKING:
     from engine.checkpoint import Entry as CheckpointEntry
@@ -209,8 +210,8 @@ class SaveDialog(QDialog):
 
     def target(self) -> Target:
         """What was chosen."""
-        sidecar, gps = self.sidecar.isChecked(), self.gps.isChecked()
-        return Target(self._path(), self.bits.currentData(), self.quality.value(), sidecar, gps)
+        bits, quality, gps = self.bits.currentData(), self.quality.value(), self.gps.isChecked()
+        return Target(self._path(), Encoding(bits=bits, quality=quality, keep_place=gps), self.sidecar.isChecked())
 
     def _path(self) -> Path:
         return Path(self.path.text().strip()).expanduser()

@@ -6,8 +6,7 @@ import logging
 import math
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,8 +15,10 @@ import cv2
 import numpy as np
 
 from app.pyramid import Pyramid
+from app.values import Values
 from engine import params
-from engine.image import Image, find_images, input_hash, load_image, save_image, thumbnail
+from engine.encode import AS_INPUT, Encoding, save_image
+from engine.image import Image, find_images, input_hash, load_image, thumbnail
 from engine.metrics import Estimate, check_reference, psnr, ssim
 from engine.noise import NoiseError, NoiseReport
 from engine.pairs import find_reference, is_reference
@@ -45,34 +46,6 @@ _BAND = 512
 NOTHING_FOUND = "No noise worth removing was found; the picture is left as it is. Set sigma by hand to denoise anyway."
 
 SEEMS_CLEAN = "No noise worth removing was found. {} has no noise level to set: it denoises every picture."
-
-
-@dataclass(frozen=True)
-class Values:
-    """What a user sets for one picture.
-
-    Attributes:
-        method: its id, "" for the one that is proposed for the picture's noise.
-        model: name or path of a checkpoint, "" for the one that leads.
-        params: by method, only what was set by hand; the rest comes from the checkpoint or the method.
-        strength: 0 leaves the picture, 1 denoises fully.
-        guard: kappa of the detail guard, 0 is off.
-    """
-
-    method: str = ""
-    model: str = ""
-    params: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-    strength: float = 1.0
-    guard: float = 0.0
-
-    def by_hand(self, method: str, specs: Iterable[params.Spec]) -> dict[str, Any]:
-        """What was set for a method, without what its parameters do not allow: settings may be of another version."""
-        given, found = self.params.get(method, {}), {}
-        for spec in specs:
-            if spec.name in given:
-                with suppress(params.ParamError):
-                    found[spec.name] = spec.check(given[spec.name])
-        return found
 
 
 @dataclass(frozen=True)
@@ -238,13 +211,11 @@ class Look:
 
 @dataclass(frozen=True)
 class Target:
-    """Where and how a result is saved; `bits` None as in the input, `gps` whether it says where it was taken."""
+    """Where and how a result is saved, and whether how it was made is written beside it."""
 
     path: Path
-    bits: int | None = None
-    quality: int = 95
+    how: Encoding = AS_INPUT
     sidecar: bool = False
-    gps: bool = True
 
 
 @dataclass(frozen=True, eq=False)
@@ -376,7 +347,7 @@ def export(model: Path, name: str, target: Path) -> Iterator[Any]:
 
 
 def _save(finished: Finished, target: Target) -> None:
-    save_image(finished.image, target.path, bits=target.bits, quality=target.quality, keep_place=target.gps)
+    save_image(finished.image, target.path, target.how)
     if target.sidecar and finished.provenance is not None:
         path = finished.image.path
         sha256 = input_hash(path) if path is not None and path.is_file() else ""

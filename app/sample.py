@@ -13,7 +13,8 @@ from pathlib import Path
 import numpy as np
 
 from engine import paths
-from engine.image import Image, load_image, save_image
+from engine.encode import save_image
+from engine.image import Image, load_image
 
 # Width in pixels of the white line between the two halves of the comparison.
 _GAP = 8

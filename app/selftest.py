@@ -18,6 +18,7 @@ from app.window import MainWindow
 from app.wizard.training_run import TrainingRun
 from app.workspace import Workspace
 from engine import paths
+from engine.encode import Encoding
 from engine.image import load_image
 from training.job import TrainJob
 from training.run import begin
@@ -73,7 +74,7 @@ def _run(app: QApplication, window: MainWindow, sample: Path, target: Path, fail
         raise SelfTestError("the window cannot be drawn")
     saved: list[Path] = []
     workspace.saved.connect(saved.append)
-    workspace.save(Target(target, bits=8, sidecar=True))
+    workspace.save(Target(target, Encoding(bits=8), sidecar=True))
     _wait(app, lambda: bool(saved), "it is saved", failures)
     if load_image(target).pixels.shape != load_image(sample).pixels.shape:
         raise SelfTestError("the saved picture has another size")

@@ -405,7 +405,7 @@ class MainWindow(QMainWindow):
         dialog = SaveDialog(workspace.opened.picture.image, target, settings.sidecar, settings.gps, self)
         if dialog.exec() == QDialog.DialogCode.Accepted:
             chosen = dialog.target()
-            workspace.change_settings(sidecar=chosen.sidecar, gps=chosen.gps)
+            workspace.change_settings(sidecar=chosen.sidecar, gps=chosen.how.keep_place)
             workspace.save(chosen, dialog.over_original)
 
     def save_all(self) -> None:

@@ -30,11 +30,12 @@ from app.jobs import (
     Stage,
     Target,
     Update,
-    Values,
 )
 from app.settings import Settings, save_settings
+from app.values import Values
 from engine import paths
-from engine.image import Image, denoised_path
+from engine.encode import Encoding, denoised_path
+from engine.image import Image
 from engine.noise import NoiseReport
 from engine.params import Spec
 from engine.proposal import Proposal, leading, propose, settled_sigma
@@ -1148,7 +1149,7 @@ class Workspace(QObject):
             else:
                 self._set_state(entry, "queued")
                 taken.add(target)
-                how = Target(target, sidecar=self.settings.sidecar, gps=self.settings.gps)
+                how = Target(target, Encoding(keep_place=self.settings.gps), self.settings.sidecar)
                 items.append(BatchItem(entry.id, entry.path, entry.values, how))
         if not items:
             self.failed.emit("Nothing was saved: all results exist already, or nothing is open.", "")

@@ -10,7 +10,8 @@ import numpy as np
 from conftest import picture
 from engine import params
 from engine.denoise import Denoising, load_model
-from engine.image import Image, save_image
+from engine.encode import save_image
+from engine.image import Image
 from engine.metrics import psnr
 from training.job import TrainJob
 from training.loop import train

@@ -10,7 +10,8 @@ import numpy as np
 from conftest import picture
 from engine import paths
 from engine.checkpoint import save_checkpoint
-from engine.image import Image, save_image
+from engine.encode import save_image
+from engine.image import Image
 from models import checkpoint
 
 

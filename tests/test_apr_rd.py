@@ -15,8 +15,9 @@ from conftest import picture
 from engine import params
 from engine.checkpoint import Checkpoint, load_checkpoint
 from engine.denoise import Denoising, load_model_from
+from engine.encode import save_image
 from engine.foreign import Convention, ConventionNeeded, read_foreign
-from engine.image import Image, save_image
+from engine.image import Image
 from engine.method import Batch, MethodError, build
 from engine.methods import apr_rd
 from engine.methods.apr_rd import METHOD, AprRd, AprRdNetwork, AprRdParams, AprRdTraining

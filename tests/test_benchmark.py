@@ -17,7 +17,8 @@ from app.benchmark import BenchmarkError
 from conftest import picture
 from engine import paths
 from engine.checkpoint import save_checkpoint
-from engine.image import Image, ImageError, save_image
+from engine.encode import save_image
+from engine.image import Image, ImageError
 from engine.mat import cells, read_mat, write_mat
 from engine.metrics import psnr, ssim
 from engine.pairs import find_reference, is_reference

@@ -17,7 +17,8 @@ from app import cli
 from conftest import ROOT, picture
 from engine import paths
 from engine.checkpoint import save_checkpoint
-from engine.image import Image, load_image, save_image
+from engine.encode import save_image
+from engine.image import Image, load_image
 from models import checkpoint
 from training.card import written
 from training.distil import load_teacher

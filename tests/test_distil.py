@@ -13,7 +13,8 @@ from conftest import picture
 from engine import params, paths
 from engine.checkpoint import load_checkpoint, save_checkpoint
 from engine.denoise import Denoising, load_model
-from engine.image import Image, load_image, save_image
+from engine.encode import save_image
+from engine.image import Image, load_image
 from engine.method import Batch, method_of
 from engine.methods.plain import distance
 from engine.metrics import psnr

@@ -18,7 +18,8 @@ from opened import noisy_file, noisy_pixels
 from reports import correlated, report
 
 from conftest import picture
-from engine.image import Image, load_image, save_image
+from engine.encode import save_image
+from engine.image import Image, load_image
 from training import folder as preflight
 from training.folder import TWIN, Finding, Found, check, grouped, hold_out, look, scenes
 from training.job import TrainError

@@ -27,7 +27,8 @@ import pytest
 import tifffile
 from PIL.TiffImagePlugin import IFDRational
 
-from engine.image import Image, ImageError, denoised_path, find_images, left_out, load_image, save_image
+from engine.encode import Encoding, denoised_path, left_out, save_image
+from engine.image import Image, ImageError, find_images, load_image
 from engine.jpegxl import read_header
 from engine.metadata import Metadata, exif_orientation, png_chunks, read_directories, without_place
 
@@ -641,7 +642,7 @@ def found_by_pillow(path: Path) -> dict[str, object]:
 @pytest.mark.parametrize("first", [".jpg", ".png", ".tif", ".webp"])
 def test_everything_known_survives_from_any_type_to_any_other(tmp_path, first, second, bits):
     save_image(picture_of(8, 3, metadata=everything()), tmp_path / f"a{first}")
-    save_image(load_image(tmp_path / f"a{first}"), tmp_path / f"b{second}", bits=bits)
+    save_image(load_image(tmp_path / f"a{first}"), tmp_path / f"b{second}", Encoding(bits=bits))
 
     expected = {
         "maker": "Maker",
@@ -670,7 +671,7 @@ def test_exiftool_finds_everything_where_it_is_installed(tmp_path, suffix, bits)
     if not shutil.which("exiftool"):
         pytest.skip("exiftool is not installed")
     target = tmp_path / f"a{suffix}"
-    save_image(picture_of(8, 3, metadata=everything()), target, bits=bits)
+    save_image(picture_of(8, 3, metadata=everything()), target, Encoding(bits=bits))
     said = subprocess.run(
         ["exiftool", "-json", "-n", "-G0", "-a", str(target)], capture_output=True, text=True, check=True
     )
@@ -973,7 +974,7 @@ def test_without_its_place_a_picture_keeps_all_else(tmp_path, suffix):
     place = b' exif:GPSLatitude="52,30.2N"><exif:GPSLongitude>1,2.0W</exif:GPSLongitude>'
     made = dataclasses.replace(made, xmp=XMP.replace(b'tiff:Orientation="1">', b'tiff:Orientation="1"' + place))
     target = tmp_path / f"a{suffix}"
-    save_image(picture_of(8, 3, metadata=made), target, keep_place=False)
+    save_image(picture_of(8, 3, metadata=made), target, Encoding(keep_place=False))
 
     assert load_image(target).metadata.xmp == XMP
     data = target.read_bytes()
@@ -988,7 +989,7 @@ def test_without_its_place_a_picture_keeps_all_else(tmp_path, suffix):
 
 @pytest.mark.parametrize("suffix", [".jpg", ".tif"])
 def test_a_photographs_place_is_gone_from_its_copy_and_its_maker_notes_are_not(data, tmp_path, suffix):
-    save_image(load_image(data / "formats/metadata/DSCN0010.jpg"), tmp_path / f"a{suffix}", keep_place=False)
+    save_image(load_image(data / "formats/metadata/DSCN0010.jpg"), tmp_path / f"a{suffix}", Encoding(keep_place=False))
     if not shutil.which("exiftool"):
         pytest.skip("exiftool is not installed")
 

@@ -24,7 +24,8 @@ import PIL.Image
 import pytest
 import tifffile
 
-from engine.image import Image, ImageError, load_image, save_image
+from engine.encode import Encoding, save_image
+from engine.image import Image, ImageError, load_image
 from engine.metadata import Metadata
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -49,7 +50,7 @@ def whole_files(folder: Path) -> dict[str, bytes]:
     for name, bits in ((".jpg", 8), (".png", 8), (".png", 16), (".tif", 8), (".tif", 32), (".webp", 8), (".bmp", 8)):
         for samples in (grey[..., None], colour):
             image = Image(samples / np.float32(255), opacity=grey, metadata=metadata)
-            save_image(image, folder / f"a{name}", bits=bits)
+            save_image(image, folder / f"a{name}", Encoding(bits=bits))
             files[f"saved {bits} {samples.shape[2]}{name}"] = (folder / f"a{name}").read_bytes()
 
     def pillow(kind: str, shown: PIL.Image.Image = picture, **options) -> None:

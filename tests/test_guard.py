@@ -11,8 +11,9 @@ from conftest import picture
 from engine import guard, params, paths
 from engine.checkpoint import save_checkpoint
 from engine.denoise import Denoising
+from engine.encode import save_image
 from engine.guard import Usual, give_back, survey
-from engine.image import Image, save_image
+from engine.image import Image
 from engine.metrics import psnr
 from engine.tiles import Rect
 from models import checkpoint, model

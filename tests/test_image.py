@@ -15,18 +15,8 @@ import pytest
 import tifffile
 from PIL.TiffImagePlugin import IFDRational
 
-from engine.image import (
-    EXTENSIONS,
-    Image,
-    ImageError,
-    denoised_path,
-    derive_levels,
-    find_images,
-    input_hash,
-    load_image,
-    save_image,
-    thumbnail,
-)
+from engine.encode import Encoding, denoised_path, save_image
+from engine.image import EXTENSIONS, Image, ImageError, derive_levels, find_images, input_hash, load_image, thumbnail
 from engine.metadata import Metadata, append_exif, exif_orientation, upright_exif
 
 ISO, EXIF, GPS, ORIENTATION = 34855, 34665, 34853, 274
@@ -531,7 +521,7 @@ def test_samples_that_are_no_numbers_are_counted_and_refused(tmp_path):
 )
 def test_what_a_type_cannot_hold_is_one_clear_error(tmp_path, name, options, reason):
     with pytest.raises(ImageError, match=reason):
-        save_image(as_image(samples(4, 4, 3)), tmp_path / name, **options)
+        save_image(as_image(samples(4, 4, 3)), tmp_path / name, Encoding(**options))
     assert list(tmp_path.glob("**/*.*")) == []
 
 
@@ -572,11 +562,11 @@ def test_awkward_names_work(tmp_path, name):
 
 def test_bits_can_be_chosen_and_the_opacity_follows(tmp_path):
     stored = samples(4, 4, 4)
-    save_image(as_image(stored), tmp_path / "a.tif", bits=16)
+    save_image(as_image(stored), tmp_path / "a.tif", Encoding(bits=16))
     image = load_image(tmp_path / "a.tif")
     assert image.opacity.dtype == np.uint16
     np.testing.assert_array_equal(image.opacity, stored[..., 3].astype(int) * 257)
-    save_image(image, tmp_path / "b.png", bits=8)
+    save_image(image, tmp_path / "b.png", Encoding(bits=8))
     np.testing.assert_array_equal(load_image(tmp_path / "b.png").opacity, stored[..., 3])
 
 

@@ -21,7 +21,8 @@ import torch
 import torch.distributed as dist
 
 from conftest import picture
-from engine.image import Image, save_image
+from engine.encode import save_image
+from engine.image import Image
 from engine.method import Stage
 from engine.methods.r2r import R2R, loss
 from training import events

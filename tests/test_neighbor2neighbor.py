@@ -15,8 +15,9 @@ from conftest import picture
 from engine import paths
 from engine.checkpoint import load_checkpoint, save_checkpoint
 from engine.denoise import Denoising, load_model_from
+from engine.encode import save_image
 from engine.foreign import read_foreign
-from engine.image import Image, save_image
+from engine.image import Image
 from engine.method import Batch, MethodError, build
 from engine.methods.neighbor2neighbor import METHOD, NeighborUNet, draw_neighbours, loss, sub_sample
 from engine.mosaic import pack

@@ -10,7 +10,8 @@ import torch
 from app import cli
 from conftest import picture
 from engine.checkpoint import load_checkpoint
-from engine.image import Image, save_image
+from engine.encode import save_image
+from engine.image import Image
 from engine.method import method_of, methods
 from training.events import Validated
 from training.job import TrainError, TrainJob

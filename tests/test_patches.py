@@ -8,7 +8,8 @@ import tifffile
 
 from conftest import picture
 from engine.corruption import Corruption, rng_for
-from engine.image import Image, load_image, save_image
+from engine.encode import Encoding, save_image
+from engine.image import Image, load_image
 from training.job import TrainError, TrainJob
 from training.patches import Pool, Sampler, load_pictures
 
@@ -39,7 +40,7 @@ def trained_range(path):
 )
 def test_pictures_are_held_as_their_files_hold_them_and_cut_in_the_trained_range(job, folder, name, bits, kind):
     # A quarter of white, so that the levels of 16 bits and floats are not those of the file.
-    save_image(Image((NOISY / 4).astype(np.float32)), folder / name, bits=bits)
+    save_image(Image((NOISY / 4).astype(np.float32)), folder / name, Encoding(bits=bits))
     (held,) = load_pictures(job)
     assert held.pixels.dtype == kind
     expected = trained_range(folder / name)
@@ -91,7 +92,7 @@ def test_synthetic_noise_is_the_seeds_and_the_names_and_is_not_rounded(job, fold
 
 def test_a_pool_gives_the_batches_that_a_list_of_its_pictures_gives(job, folder):
     for index in range(3):
-        save_image(Image(NOISY.astype(np.float32)), folder / f"{index}.png", bits=8 * (index % 2 + 1))
+        save_image(Image(NOISY.astype(np.float32)), folder / f"{index}.png", Encoding(bits=8 * (index % 2 + 1)))
     pool = Pool(job)
     by_pool = Sampler(pool, job).batch(np.random.default_rng(5))
     by_list = Sampler(load_pictures(job), job).batch(np.random.default_rng(5))

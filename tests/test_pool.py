@@ -10,7 +10,8 @@ import psutil
 import pytest
 
 from conftest import picture
-from engine.image import Image, load_image, save_image
+from engine.encode import save_image
+from engine.image import Image, load_image
 from engine.noise import estimate_noise
 from training import patches
 from training.job import TrainError, TrainJob

@@ -16,7 +16,8 @@ from torch.nn import functional as F
 from engine import params, splits
 from engine.covariance import CORRELATED, PER_CHANNEL, RADIUS, SIGNAL_DEPENDENT, Covariance, measured
 from engine.denoise import Denoising, load_model
-from engine.image import Image, save_image
+from engine.encode import save_image
+from engine.image import Image
 from engine.method import Batch, MethodError, Task
 from engine.methods.r2r import METHOD, R2RParams, R2RTraining, automatic_alpha, loss
 from engine.metrics import Sums, estimate_psnr, psnr

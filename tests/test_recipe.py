@@ -12,7 +12,8 @@ import torch
 from app import cli
 from conftest import picture
 from engine.checkpoint import load_checkpoint
-from engine.image import Image, save_image
+from engine.encode import save_image
+from engine.image import Image
 from engine.method import Stage, build
 from engine.methods.r2r import R2R
 from training.events import HeldOut, Step

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from app import sample
-from engine.image import Image, load_image, save_image
+from engine.encode import save_image
+from engine.image import Image, load_image
 
 ANSWER = {"psnr_db": 30.0, "noisy_psnr_db": 20.0}
 

@@ -15,7 +15,8 @@ from app.studies.report import Choices, StudyError, score
 from conftest import picture
 from engine import paths
 from engine.checkpoint import save_checkpoint
-from engine.image import Image, load_image, save_image
+from engine.encode import save_image
+from engine.image import Image, load_image
 from engine.methods.r2r import R2R
 from engine.noise import chen_as_published
 from models import checkpoint

@@ -18,7 +18,8 @@ import torch
 
 from conftest import ROOT, picture
 from engine.checkpoint import load_checkpoint
-from engine.image import Image, save_image
+from engine.encode import save_image
+from engine.image import Image
 from training.events import Judged, Reader, Saved, Started, Step, Warned
 from training.job import TrainError, TrainJob, write_job
 from training.run import CHECKPOINT, STATE, Run, begin

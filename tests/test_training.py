@@ -10,7 +10,8 @@ import torch
 
 from conftest import picture
 from engine.checkpoint import load_checkpoint
-from engine.image import Image, save_image
+from engine.encode import save_image
+from engine.image import Image
 from training.events import Ended, Saved, Started, Validated
 from training.job import Preview, TrainError, TrainJob, read_job, write_job
 from training.launch import follow

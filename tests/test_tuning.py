@@ -17,7 +17,8 @@ import training.loop
 import training.setup
 from conftest import picture
 from engine.checkpoint import load_checkpoint, save_checkpoint
-from engine.image import Image, load_image, save_image
+from engine.encode import save_image
+from engine.image import Image, load_image
 from engine.method import method_of
 from models import checkpoint
 from training.events import Ended, Judged, Paused, Previewed, Saved, Started, Step, Validated, Verdict, Warned

@@ -315,7 +315,7 @@ def test_a_clean_picture_says_that_it_is_left_alone(window, qtbot, tmp_path, mon
 
 
 def test_sigma_is_shown_in_the_files_own_unit(window, qtbot, tmp_path):
-    from engine.image import save_image
+    from engine.encode import save_image
 
     pixels = load_image(noisy_file(tmp_path / "a.tif")).pixels
     save_image(Image(np.clip(pixels, 0, 1) / 20, bits=16), tmp_path / "twelve.png")
@@ -491,9 +491,9 @@ def test_the_save_dialog_keeps_gps_unless_told_and_says_what_a_type_has_no_room_
     image = Image(np.zeros((8, 8, 3), np.float32), metadata=Metadata(exif=b"II*\0\x08\0\0\0\0\0\0\0\0\0"))
     dialog = SaveDialog(image, tmp_path / "a.png", sidecar=False)
     qtbot.addWidget(dialog)
-    assert dialog.target().gps
+    assert dialog.target().how.keep_place
     dialog.gps.setChecked(False)
-    assert not dialog.target().gps
+    assert not dialog.target().how.keep_place
     assert "EXIF" not in dialog.note.text()
     dialog.kind.setCurrentText("BMP")
     assert "cannot hold the picture's EXIF data" in dialog.note.text()
@@ -503,7 +503,7 @@ def test_the_save_dialog_follows_the_suffix_and_keeps_the_depth(qtbot, tmp_path)
     image = Image(np.zeros((8, 8, 3), np.float32), tmp_path / "a.png", bits=16)
     dialog = SaveDialog(image, tmp_path / "a_denoised.png", sidecar=True)
     qtbot.addWidget(dialog)
-    assert dialog.target().bits is None
+    assert dialog.target().how.bits is None
     assert dialog.target().sidecar
     dialog.kind.setCurrentText("JPEG")
     assert dialog.target().path == tmp_path / "a_denoised.jpg"
@@ -512,7 +512,7 @@ def test_the_save_dialog_follows_the_suffix_and_keeps_the_depth(qtbot, tmp_path)
     dialog.path.setText(str(tmp_path / "b.tif"))
     assert dialog.kind.currentText() == "TIFF"
     dialog.bits.setCurrentIndex(dialog.bits.findData(32))
-    assert dialog.target().bits == 32
+    assert dialog.target().how.bits == 32
 
 
 def test_the_save_dialog_asks_in_other_words_before_the_original_is_replaced(qtbot, tmp_path, monkeypatch):

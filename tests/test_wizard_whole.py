@@ -13,7 +13,8 @@ from test_wizard import make_main, wait  # noqa: F401 - a fixture
 from app.wizard.window import METHOD, RESULT, TRAINING
 from conftest import picture
 from engine import paths
-from engine.image import Image, save_image
+from engine.encode import save_image
+from engine.image import Image
 from engine.metrics import psnr
 from training.events import Judged, Previewed, Verdict
 from training.run import PREVIEWS, STATE

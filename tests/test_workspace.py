@@ -16,7 +16,8 @@ from app.settings import Settings
 from app.workspace import Workspace
 from engine import paths
 from engine.denoise import Denoising
-from engine.image import Image, load_image, save_image
+from engine.encode import save_image
+from engine.image import Image, load_image
 from engine.noise import NoiseReport
 from engine.worker import Kind
 

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from engine.denoise import Model
-from engine.image import Image, save_image
+from engine.encode import Encoding, save_image
+from engine.image import Image
 from engine.noise import estimate_noise
 from training.job import TrainError, TrainJob
 from training.judge import Window, denoised
@@ -43,4 +44,4 @@ class PreviewWriter:
         self._save(denoised(model, self._window, suggested, self._seed), index)
 
     def _save(self, pixels: np.ndarray, index: int) -> None:
-        save_image(Image(pixels), self._run / PREVIEWS[index], bits=8)
+        save_image(Image(pixels), self._run / PREVIEWS[index], Encoding(bits=8))

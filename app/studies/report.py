@@ -12,8 +12,9 @@ from typing import Any
 import numpy as np
 
 import engine
+from engine.encode import save_image
 from engine.files import replacing, write_text
-from engine.image import Image, save_image
+from engine.image import Image
 from engine.metrics import psnr, ssim
 
 NOT_PRINTED = "–"
