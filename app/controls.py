@@ -29,39 +29,13 @@ from PySide6.QtWidgets import (
 
 from app import theme
 from app.jobs import NOTHING_FOUND, SEEMS_CLEAN, MethodInfo
+from app.values import GUARD, STRENGTH
 from app.words import breakable, wrapped
 from app.workspace import Workspace
 from engine.metrics import Estimate
 from engine.noise import NoiseReport
 from engine.params import Spec
 from engine.proposal import settled_sigma
-
-STRENGTH = Spec(
-    "strength",
-    1.0,
-    0.0,
-    1.2,
-    "Strength",
-    unit=" %",
-    scale=100.0,
-    step=0.01,
-    help="How much of the denoising is applied: 0 % is the noisy picture, 100 % the denoised one, more goes beyond. "
-    "Nothing is computed anew.",
-)
-
-GUARD = Spec(
-    "guard",
-    None,
-    0.5,
-    4.0,
-    "Detail guard (kappa)",
-    step=0.1,
-    automatic=True,
-    usual=2.0,
-    help="Gives back what was taken away where it varies more than the noise does: structure. Smaller gives back more, "
-    "and some noise with it. Nothing is computed anew, but no PSNR can be estimated.",
-)
-"""None is off."""
 
 _NOISE_WORDS = (
     "White noise is independent from pixel to pixel, as where a raw file was developed without smoothing. Correlated "

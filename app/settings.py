@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from app.values import GUARD, STRENGTH
 from engine.files import write_text
 
 log = logging.getLogger(__name__)
@@ -79,7 +80,7 @@ _ALLOWED = {
 }
 
 
-_MOST = {"strength": 1.2, "guard": 4.0}
+_MOST = {"strength": STRENGTH.maximum, "guard": GUARD.maximum}
 
 
 def load_settings(path: Path) -> Settings:

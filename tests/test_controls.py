@@ -11,9 +11,10 @@ from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QApplication, QStyleOptionViewItem
 from test_workspace import white_noise
 
-from app.controls import GUARD, STRENGTH, ChoiceControl, Controls, ParamControl
+from app.controls import ChoiceControl, Controls, ParamControl
 from app.jobs import NOTHING_FOUND, Catalog, MethodInfo
 from app.settings import Settings
+from app.values import GUARD, STRENGTH
 from app.workspace import Workspace
 from engine.method import method_of
 from engine.params import choice, param, specs
