@@ -50,6 +50,11 @@ def runs() -> Path:
     return _place("data") / "runs"
 
 
+def presets() -> Path:
+    """Settings saved by name."""
+    return _place("data") / "presets"
+
+
 def cache() -> Path:
     """Files that may be deleted at any time."""
     return _place("cache")
