@@ -14,8 +14,11 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from engine.color import Convert, flaw
 from engine.decode import HAS_HEIF, Decoded, ImageError, decode, foreign_errors
+from engine.develop import Develop
 from engine.metadata import Metadata, upright_exif, upright_xmp
+from engine.mosaic import Mosaic
 
 _OPENED = (
     ".jpg .jpeg .jpe .jfif .tif .tiff .png .webp .bmp .dib .gif .pgm .ppm .pnm .pbm .pfm .avif .jp2 .j2k .j2c .jpx "
@@ -39,6 +42,8 @@ class Image:
         opacity: (H, W) in the file's type, carried along untouched.
         metadata: what else the file held.
         page, pages: which of the pictures of a stack this is, from 0, and how many the file holds.
+        mosaic: what the sensor recorded, upright; None where the file is not RAW or cannot be denoised there.
+        develop: how a RAW file was developed.
     """
 
     pixels: np.ndarray
@@ -50,6 +55,8 @@ class Image:
     metadata: Metadata = field(default_factory=Metadata)
     page: int = 0
     pages: int = 1
+    mosaic: Mosaic | None = None
+    develop: Develop = Develop()
 
     @property
     def height(self) -> int:
@@ -134,6 +141,8 @@ def _settle(metadata: Metadata, orientation: int, shape: tuple[int, ...], path: 
     icc, dpi = metadata.icc, metadata.dpi
     if icc and icc[16:20] in {b"RGB ", b"GRAY", b"CMYK", b"Lab "} - {b"GRAY" if channels == 1 else b"RGB "}:
         icc = None
+    if icc and (reason := flaw(icc, channels)):
+        notes += (f"The colour profile of {path.name} cannot be used, {reason}; its colours are shown as sRGB",)
     return dataclasses.replace(
         metadata,
         exif=exif,
@@ -201,13 +210,23 @@ def _natural(path: Path) -> list[list[tuple[int, str]]]:
     ]
 
 
-def thumbnail(image: Image, side: int) -> np.ndarray:
-    """(h, w, 3) uint8, area-averaged, its longer side at most `side`; `levels` become black and white."""
+def thumbnail(image: Image, side: int, convert: Convert | None = None) -> np.ndarray:
+    """(h, w, 3) uint8, area-averaged, its longer side at most `side`; `levels` become black and white.
+
+    Args:
+        image: the picture.
+        side: in pixels.
+        convert: what brings its colours to the screen's.
+    """
     scale = min(1.0, side / max(image.height, image.width))
     size = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
     small = cv2.resize(image.pixels, size, interpolation=cv2.INTER_AREA).reshape(size[1], size[0], image.channels)
     low, high = image.levels
-    small = np.rint(np.clip((small - low) / (high - low), 0, 1) * 255).astype(np.uint8)
+    small = np.clip((small - low) / (high - low), 0, 1)
+    if convert is None:
+        small = np.rint(small * 255).astype(np.uint8)
+    else:
+        small = convert(np.rint(small * 65535).astype(np.uint16))
     return np.ascontiguousarray(np.broadcast_to(small, (*small.shape[:2], 3)))
 
 
