@@ -3,38 +3,47 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import math
+import os
 import shlex
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from app import presets
+from app.batch.journal import FOLDER, Journal
+from app.batch.plan import FIELDS, BatchError, Filter, Item, Naming, Planner, find
+from app.batch.progress import Tally
+from app.batch.run import Batch
+from app.batch.watch import watched
 from app.benchmark import BENCHMARKS
+from app.single import Machine, Models, Single, compared, measured
+from app.values import Values
 from engine import params, paths
-from engine.checkpoint import CheckpointError, Entry, export_checkpoint, find_checkpoint, list_checkpoints
+from engine.checkpoint import CheckpointError, export_checkpoint, find_checkpoint, list_checkpoints
 from engine.color import to_grey
 from engine.corruption import Corruption, CorruptionError, rng_for
-from engine.denoise import DenoiseError, Denoising, Model, load_model
-from engine.device import DeviceError
-from engine.encode import Encoding, check_target, denoised_path, save_image
+from engine.denoise import DenoiseError
+from engine.device import DeviceError, available_devices
+from engine.encode import WRITTEN, Encoding
 from engine.foreign import QUESTIONS, Convention, ForeignError, import_checkpoint, read_any
 from engine.guard import STRONGEST
-from engine.image import Image, ImageError, find_images, input_hash, load_image
+from engine.image import Image, ImageError, find_images, load_image
 from engine.method import Method, MethodError, method_of, methods
-from engine.metrics import ReferenceMismatch, check_reference, psnr, ssim
-from engine.noise import NoiseError, NoiseReport, measure_noise
+from engine.metrics import ReferenceMismatch
+from engine.noise import NoiseError, measure_noise
 from engine.pairs import by_stem, find_reference
-from engine.proposal import propose, settled_sigma
-from engine.provenance import write_sidecar
 from training.events import Started, Verdict
 from training.job import MEMORY_MB
+from training.ranks import ALONE, Ranks, join, leave
 
 FAULTS = (ImageError, CheckpointError, CorruptionError, DenoiseError, DeviceError, ForeignError, MethodError)
 FAULTS += (NoiseError, ReferenceMismatch, params.ParamError, OSError)
@@ -48,13 +57,18 @@ class UsageError(ValueError):
     """The command line itself is wrong: exit status 2."""
 
 
+MISTAKES = (UsageError, BatchError, CheckpointError, CorruptionError, DeviceError, MethodError, params.ParamError)
+MISTAKES += (presets.PresetError,)
+"""What would go wrong with every picture: exit status 2."""
+
+
 def main(arguments: Sequence[str]) -> int:
     """Run one command and return the exit status: 0 all done, 1 some failed, 2 wrong usage."""
     parser = _parser()
     options = parser.parse_args(arguments)
     try:
         return options.run(options)
-    except (UsageError, params.ParamError, CheckpointError, CorruptionError, DeviceError, MethodError) as error:
+    except MISTAKES as error:
         return _complain(error, 2)
     except FAULTS as error:
         return _complain(error, 1)
@@ -122,11 +136,31 @@ def _parser() -> argparse.ArgumentParser:
     denoise.add_argument("inputs", nargs="+", type=Path, metavar="IN", help="pictures or folders of them")
     denoise.add_argument("-o", dest="out", required=True, type=Path, help="a file for one input, else a folder")
     shared(denoise)
-    denoise.add_argument("--strength", type=float, default=1.0, help="0 leaves the picture, 1 denoises fully")
+    denoise.add_argument("--strength", type=float, help="0 leaves the picture, 1 denoises fully (1)")
+    denoise.add_argument("--preset", metavar="NAME", help="settings saved in the window, or a file of them")
     denoise.add_argument("--reference", type=Path, help="clean picture to measure against")
-    denoise.add_argument("--overwrite", action="store_true", help="replace files that exist")
-    denoise.add_argument("--no-gps", action="store_true", help="leave out where a picture was taken")
-    denoise.add_argument("--sidecar", action="store_true", help="write how the result was made beside it")
+    denoise.add_argument("--huge", action="store_true", help="open also pictures of more than 1000 megapixels")
+    group = denoise.add_argument_group("which files of a folder")
+    group.add_argument("--recursive", action="store_true", help="also those of the folders in it, mirrored in OUT")
+    group.add_argument("--include", action="append", default=[], metavar="PATTERN", help="only such: '*.jpg', '2024/*'")
+    group.add_argument("--exclude", action="append", default=[], metavar="PATTERN", help="no such")
+    group.add_argument("--watch", action="store_true", help="go on with what arrives there, until Ctrl-C")
+    group = denoise.add_argument_group("what is written")
+    group.add_argument("--format", metavar="TYPE", help="tif, png, jpg and others; by default that of the input")
+    group.add_argument("--bits", type=int, choices=(8, 16, 32), help="a sample; by default as in the input")
+    group.add_argument("--quality", type=_whole(1), metavar="1..100", help="of types that lose a little (95)")
+    fields = ", ".join(f"{{{name}}}" for name in FIELDS)
+    group.add_argument(
+        "--name", dest="pattern", metavar="PATTERN", help=f"of the results ({{name}}_denoised); {fields}"
+    )
+    group.add_argument("--overwrite", action="store_true", help="replace files that exist")
+    about = "where a result of that name exists: skip it, or give the new one a number; by default it is an error"
+    group.add_argument("--conflict", choices=("skip", "number"), default="", help=about)
+    group.add_argument("--resume", action="store_true", help="go on with a batch that was stopped; do nothing twice")
+    about = f"note nothing in OUT/{FOLDER}: the batch cannot be resumed"
+    group.add_argument("--no-journal", dest="journal", action="store_false", help=about)
+    group.add_argument("--no-gps", action="store_true", help="leave out where a picture was taken")
+    group.add_argument("--sidecar", action="store_true", help="write how the result was made beside it")
 
     noise = command("noise", _noise, "Measure the noise of pictures.")
     noise.add_argument("inputs", nargs="+", type=Path, metavar="IN")
@@ -337,114 +371,29 @@ def _sigma(text: str | None) -> float | None:
         raise UsageError(f"--sigma must be auto or a number from 0 to 255, not {text!r}") from None
 
 
-class _Models:
-    """The model that was asked for or is proposed for a picture, each loaded once for a whole command."""
-
-    def __init__(self, options: argparse.Namespace) -> None:
-        self._options = options
-        self._loaded: dict[tuple[str | None, str | None, int], Model] = {}
-        self._entries = [] if options.model or options.method else self._suited(list_checkpoints())
-
-    def _suited(self, entries: list[Entry]) -> list[Entry]:
-        """Those whose method has the parameters that were given; all where none has."""
-        options = vars(self._options)
-        given = {key.removeprefix("set_") for key, text in options.items() if text and key.startswith("set_")}
-        suited = {m.id for m in methods().values() if given <= {spec.name for spec in params.specs(m.Params)}}
-        return [entry for entry in entries if entry.method in suited] or entries
-
-    def get(self, channels: int, report: NoiseReport | None) -> tuple[Model, Any, str | None]:
-        """The model, the parameters, and why it was proposed; None where one was asked for.
-
-        The command line's parameters count before those that are proposed, the checkpoint's and the method's.
-        """
-        options = self._options
-        name, method, reason, values = options.model, options.method, None, {}
-        if proposal := propose(report, self._entries, channels):
-            name, method, reason, values = proposal.model, proposal.method, proposal.reason, proposal.params
-        key = name, method, channels
-        if key not in self._loaded:
-            self._loaded[key] = load_model(
-                name,
-                channels=channels,
-                method=method,
-                device=options.device,
-                precision=options.precision,
-                convention=_stated(options),
-            )
-        model = self._loaded[key]
-        given = {**values, **_given(options, model.method, "Params")}
-        return model, params.make(model.method.Params, given, model.checkpoint.params), reason
+def _values(options: argparse.Namespace) -> Values:
+    """What the command line says for every picture, on top of a preset."""
+    values = presets.find(options.preset).values if getattr(options, "preset", None) else Values()
+    changes: dict[str, Any] = {"guard": options.guard, "strength": getattr(options, "strength", None)}
+    if options.method or options.model:
+        changes |= {"method": options.method or "", "model": options.model or ""}
+    return replace(values, **{name: value for name, value in changes.items() if value is not None})
 
 
-class _Run:
-    """One picture, denoised: what `denoise` and `evaluate` both report."""
-
-    def __init__(self, image: Image, models: _Models, options: argparse.Namespace, sigma: float | None) -> None:
-        began = time.monotonic()
-        self.image = image
-        self.warnings: list[str] = []
-        # Also measured where sigma is given: the estimate's assumptions are checked against it.
-        self.report, unknown = None, None
-        try:
-            self.report = measure_noise(image)
-        except NoiseError as error:
-            unknown = error
-        model, values, self.reason = models.get(image.channels, self.report)
-        self.model, self.values = model, values
-        sigma = getattr(values, "sigma", None) if sigma is None else sigma
-        self.automatic = sigma is None
-        settled = settled_sigma(self.report, params.specs(model.method.Params), sigma)
-        if settled is None:
-            assert unknown is not None
-            raise unknown
-        self.sigma = settled
-        if self.automatic and self.report is not None:
-            if self.report.is_clean and not self.sigma:
-                self.warnings.append("No noise worth removing was found; the picture is left as it is")
-            elif self.report.is_clean:
-                what = f"{model.method.label} has no noise level to set and has denoised the picture all the same"
-                self.warnings.append(f"No noise worth removing was found; {what}")
-            elif not self.report.is_white and not model.method.allows_correlation(values):
-                treated = f"it measures {self.report.sigma * 255:.1f} and is treated as white of {self.sigma * 255:.1f}"
-                self.warnings.append(f"{self.report.reason} The noise is not white: {treated}.")
-        self.passes = model.method.count(values)
-        self.denoising = Denoising(
-            model, image, values, sigma=self.sigma, seed=options.seed, tile=options.tile, keep=False, report=self.report
-        )
-        for step in self.denoising.run(self.passes):
-            _progress(step.done, step.total, step.seconds)
-        self.strength = getattr(options, "strength", 1.0)
-        self.guard = options.guard
-        self.estimate = self.denoising.estimate(self.passes, self.strength, self.report, self.guard)
-        if self.estimate.reason and self.sigma and getattr(values, "estimate", "on") == "on":
-            self.warnings.append(f"No PSNR is estimated: {self.estimate.reason}")
-        self.pixels = self.denoising.finish(self.passes, self.strength, self.guard)
-        self.seconds = time.monotonic() - began
-
-    def record(self) -> dict[str, Any]:
-        """The keys that every line has."""
-        return {
-            "input": str(self.image.path),
-            "output": None,
-            "method": self.model.method.id,
-            "model": self.model.checkpoint.name,
-            "passes": self.passes,
-            "alpha": getattr(self.denoising.params, "alpha", None),
-            "sigma": round(self.sigma * 255, 4),
-            "psnr_db": None,
-            "ssim": None,
-            "noisy_psnr_db": None,
-            "estimated_psnr_db": _rounded(self.estimate.psnr_db),
-            "estimated_psnr_band_db": _rounded(self.estimate.band_db),
-            "reason": self.reason,
-            "warnings": self.warnings,
-            "seconds": round(self.seconds, 3),
-            "device": str(self.model.device),
-        }
+def _models_for(options: argparse.Namespace) -> Models:
+    """Where the networks come from, and what is given for whichever method is in force."""
+    given = {key.removeprefix("set_"): text for key, text in vars(options).items() if key.startswith("set_") and text}
+    machine = Machine(options.seed, options.device, options.precision, options.tile, _stated(options))
+    return Models(machine, given)
 
 
-def _rounded(value: float | None) -> float | None:
-    return None if value is None else round(value, 4)
+def _run(image: Image, models: Models, options: argparse.Namespace, sigma: float | None = None) -> tuple[Single, Image]:
+    """One picture, denoised."""
+    single = Single(image, models, _values(options), measured(image), sigma)
+    for step in single.run():
+        _progress(step.done, step.total, step.seconds)
+    result, _ = single.finish()
+    return single, result
 
 
 def _progress(done: int, total: int, seconds: float) -> None:
@@ -455,54 +404,190 @@ def _progress(done: int, total: int, seconds: float) -> None:
         print(f"\r{done}/{total}, {left:.0f} s left   ", end=end, file=sys.stderr, flush=True)
 
 
-def _compare(
-    record: dict[str, Any], run: _Run, reference: Image, options: argparse.Namespace, pixels: np.ndarray
-) -> None:
-    """Put PSNR and SSIM against the reference into the record."""
-    name = reference.path.name if reference.path else "picture"
-    check_reference(run.image.pixels.shape, reference.pixels.shape, name)
-    free, peak = getattr(options, "shift_free", False), reference.peak
-    record["psnr_db"] = psnr(pixels, reference.pixels, peak, shift_free=free)
-    record["noisy_psnr_db"] = psnr(run.image.pixels, reference.pixels, peak, shift_free=free)
-    if min(pixels.shape[:2]) >= 11:
-        record["ssim"] = round(ssim(pixels, reference.pixels, peak), 5)
-
-
 def _check_strength(options: argparse.Namespace) -> None:
-    if not 0 <= options.strength <= 1.2:
+    if options.strength is not None and not 0 <= options.strength <= 1.2:
         raise UsageError(f"--strength must be 0 to 1.2, not {options.strength:g}")
 
 
 def _denoise(options: argparse.Namespace) -> int:
     _check_strength(options)
-    paths, failed = _inputs(options.inputs)
-    total = len(paths) + len(failed)
-    many = len(options.inputs) > 1 or options.inputs[0].is_dir()
+    how = _encoding(options)
+    which = Filter(options.recursive, tuple(options.include), tuple(options.exclude))
+    many = len(options.inputs) > 1 or options.inputs[0].is_dir() or options.watch
+    is_folder = many or options.out.is_dir() or not options.out.suffix
     if many and options.out.is_file():
         raise UsageError(f"{options.out} is a file; several pictures need a folder")
     if many and options.reference:
         raise UsageError("--reference goes with one picture; pairs are found by name in `evaluate`")
-    folder = options.out if many or options.out.is_dir() or not options.out.suffix else None
-    taken: set[Path] = set()
-    models = _Models(options)
-    reference = load_image(options.reference) if options.reference else None
-    for path in paths:
-        target = denoised_path(path, folder) if folder else options.out
-        try:
-            if target in taken:
-                raise ImageError(f"{path} was left out: another input is saved as {target}; give it an OUT of its own")
-            _denoise_one(path, target, reference, models, options)
-            taken.add(target)
-        except (UsageError, params.ParamError, CheckpointError, DeviceError, MethodError):
-            raise
-        except FAULTS as error:
-            failed.append(path)
-            _complain(error, 1)
-            if options.json:
-                _say({"input": str(path), "output": None, "error": str(error)}, True, "")
-    if failed and total > 1:
-        _complain(f"{len(failed)} of {total} failed", 1)
-    return 1 if failed else 0
+    if not is_folder and (options.format or options.pattern or options.resume):
+        raise UsageError(f"--format, --name and --resume need a folder for the results; {options.out} is a file")
+    if options.watch and not all(path.is_dir() for path in options.inputs):
+        raise UsageError("--watch needs folders that it can look into")
+    naming = Naming(options.out if is_folder else options.out.parent, options.pattern or "{name}_denoised")
+    with _ranks() as ranks:
+        return _denoise_all(options, how, which, naming, None if is_folder else options.out, ranks)
+
+
+def _encoding(options: argparse.Namespace) -> Encoding:
+    suffix = f".{options.format.lower().removeprefix('.')}" if options.format else ""
+    if suffix and suffix not in WRITTEN:
+        raise UsageError(f"--format {options.format} cannot be written; choose from {_names(WRITTEN)}")
+    given = {"bits": options.bits, "quality": options.quality}
+    given = {name: value for name, value in given.items() if value is not None}
+    return Encoding(suffix, keep_place=not options.no_gps, **given)
+
+
+def _names(suffixes: Iterable[str]) -> str:
+    return ", ".join(sorted(suffix.removeprefix(".") for suffix in suffixes))
+
+
+@contextlib.contextmanager
+def _ranks() -> Iterator[Ranks]:
+    """This process among those that torchrun started for one list of pictures."""
+    count = int(os.environ.get("WORLD_SIZE", "1"))
+    if count == 1:
+        yield ALONE
+        return
+    gpu = int(os.environ.get("LOCAL_RANK", "0")) if "cuda" in available_devices() else None
+    try:
+        yield join(int(os.environ["RANK"]), count, None, gpu)
+    finally:
+        leave()
+
+
+def _denoise_all(
+    options: argparse.Namespace, how: Encoding, which: Filter, naming: Naming, target: Path | None, ranks: Ranks
+) -> int:
+    out = naming.folder
+    assert out is not None
+    conflict = "replace" if options.overwrite else options.conflict
+    is_many = len(options.inputs) > 1 or options.inputs[0].is_dir()
+    is_noted = target is None and (options.resume or (options.journal and is_many))
+    journal = Journal(out / FOLDER, ranks.number) if is_noted else None
+    missing: list[Path] = []
+    with contextlib.ExitStack() as stack:
+        if ranks.is_first:
+            missing = [path for path in options.inputs if not path.exists()]
+            for path in missing:
+                _lost(path, f"There is no file or folder {path}", options.json)
+            if journal is not None:
+                stack.enter_context(journal.locked())
+        items = _planned(options, which, naming, how, conflict, target, journal) if ranks.is_first else []
+        items = ranks.agree(items)
+        if not items and not missing and not options.watch:
+            raise UsageError("There is no picture in what was given")
+        if journal is not None:
+            journal.load()
+        tally = _work(options, items[ranks.number :: ranks.count], naming, how, which, conflict, journal, ranks)
+        counts = {name: tally.counts[name] for name in ("done", "failed", "skipped")}
+        counts["failed"] += len(missing)
+        counts = dict(zip(counts, ranks.total(list(counts.values())), strict=True))
+    if ranks.is_first and sum(counts.values()) > 1:
+        summary = {"summary": True, **counts, "seconds": round(tally.seconds, 1), "waited": round(tally.waited_s, 1)}
+        told = ", ".join(f"{count} {name}" for name, count in counts.items() if count)
+        if options.json:
+            _say(summary, True, "")
+        else:
+            print(f"pellucid: {told} in {_duration(tally.seconds)}", file=sys.stderr)
+    return 1 if counts["failed"] else 0
+
+
+def _planned(
+    options: argparse.Namespace,
+    which: Filter,
+    naming: Naming,
+    how: Encoding,
+    conflict: str,
+    target: Path | None,
+    journal: Journal | None,
+) -> list[Item]:
+    found = find([path for path in options.inputs if path.exists()], which, naming.folder if target is None else None)
+    values = _values(options)
+    if target is not None:
+        exists = target.exists() and not options.overwrite
+        problem = ""
+        if exists and found:
+            what = "is the input itself" if target.resolve() == found[0].path.resolve() else "exists already"
+            problem = f"{target} {what}; give another name or --overwrite"
+        items = [Item(1, one.path, target, values, problem, replaces=options.overwrite) for one in found]
+        return [replace(item, reference=options.reference) for item in items]
+    if journal is not None:
+        journal.load()
+    known = journal.targets() if journal is not None and options.resume else None
+    items = Planner(naming, how, conflict, known).plan(found, values)
+    if journal is not None:
+        journal.tidy(items, time.time() - _SURELY_LEFT_S)
+    return [replace(item, reference=options.reference) for item in items]
+
+
+_SURELY_LEFT_S = 60.0
+"""A temporary file that nobody has written to for so long was left by a process that was killed."""
+
+
+def _work(
+    options: argparse.Namespace,
+    items: list[Item],
+    naming: Naming,
+    how: Encoding,
+    which: Filter,
+    conflict: str,
+    journal: Journal | None,
+    ranks: Ranks,
+) -> Tally:
+    """Denoise this process's share of a list, and what arrives later where that is wanted."""
+    models = _models_for(options)
+    batch = Batch(models, how, sidecar=options.sidecar, journal=journal, huge=options.huge, fatal=MISTAKES)
+    tally = Tally(items)
+    source: Iterable[Item | None] = items
+    if options.watch:
+        known = journal.targets() if journal is not None else None
+        planner = Planner(naming, how, conflict, known)
+        source = watched(options.inputs, which, planner, _values(options), naming.folder, items)
+    began = time.time()
+    for step in batch.run(source):
+        if step is None:
+            continue
+        tally.add(step)
+        if step.state == "running":
+            _show_progress(tally)
+            continue
+        _clear_progress()
+        if step.state == "failed":
+            _lost(step.item.path, step.text, options.json)
+        elif step.state == "done":
+            _say(dict(step.record), options.json, _sentence(dict(step.record)))
+        elif options.json:
+            _say({"input": str(step.item.path), "output": None, "skipped": step.text}, True, "")
+    if journal is not None:
+        journal.tidy(items, began)
+    return tally
+
+
+def _lost(path: Path, reason: str, as_json: bool) -> None:
+    """Name a picture that could not be denoised."""
+    _complain(reason if str(path.name) in reason else f"{path.name}: {reason}", 1)
+    if as_json:
+        _say({"input": str(path), "output": None, "error": reason}, True, "")
+
+
+def _show_progress(tally: Tally) -> None:
+    if sys.stderr.isatty():
+        left = tally.seconds_left
+        when = f", {_duration(left)} left" if left is not None else ""
+        text = f"{tally.ended + 1} of {tally.total}, {tally.share:.0%}{when}"
+        print(f"\r{text:60}", end="", file=sys.stderr, flush=True)
+
+
+def _clear_progress() -> None:
+    if sys.stderr.isatty():
+        print("\r" + " " * 60 + "\r", end="", file=sys.stderr, flush=True)
+
+
+def _duration(seconds: float) -> str:
+    hours, rest = divmod(round(seconds), 3600)
+    if hours:
+        return f"{hours} h {rest // 60} min"
+    return f"{rest // 60} min {rest % 60} s" if rest >= 60 else f"{rest} s"
 
 
 def _inputs(given: Sequence[Path]) -> tuple[list[Path], list[Path]]:
@@ -514,30 +599,6 @@ def _inputs(given: Sequence[Path]) -> tuple[list[Path], list[Path]]:
     if not paths and not missing:
         raise UsageError("There is no picture in what was given")
     return paths, missing
-
-
-def _denoise_one(
-    path: Path, target: Path, reference: Image | None, models: _Models, options: argparse.Namespace
-) -> None:
-    if target.exists() and not options.overwrite:
-        same = target.resolve() == path.resolve()
-        what = "is the input itself" if same else "exists already"
-        raise ImageError(f"{target} {what}; give another name or --overwrite")
-    image = load_image(path)
-    check_target(image, target)
-    run = _Run(image, models, options, _sigma(options.set_sigma))
-    record = {**run.record(), "output": str(target)}
-    if reference is not None:
-        _compare(record, run, reference, options, run.pixels)
-    result = replace(image, pixels=run.pixels)
-    # Nothing needs the noisy pixels any more; of 100 megapixels they are more than a gigabyte.
-    made = run.denoising.provenance(run.passes, run.strength, run.automatic, run.guard)
-    del image, run
-    target.parent.mkdir(parents=True, exist_ok=True)
-    save_image(result, target, Encoding(keep_place=not options.no_gps))
-    if options.sidecar:
-        write_sidecar(replace(made, input_sha256=input_hash(path), output=target.name), target)
-    _say(record, options.json, _sentence(record))
 
 
 def _sentence(record: dict[str, Any]) -> str:
@@ -629,15 +690,14 @@ def _evaluate(options: argparse.Namespace) -> int:
     if options.draws > 1 and corruption is None:
         raise UsageError("--draws repeats the noise that --noise puts on clean pictures: give --noise, too")
     records = []
-    models = _Models(options)
+    models = _models_for(options)
     for noisy, reference, level in _pairs(options, corruption):
         sigma = _sigma(options.set_sigma)
         if sigma is None and options.set_sigma != "auto":
             sigma = level  # as the papers do: the noise that was added is known
-        run = _Run(noisy, models, options, sigma)
-        pixels = np.rint(run.pixels.clip(0, 1) * 255) / 255 if options.round8 else run.pixels
-        record = run.record()
-        _compare(record, run, reference, options, pixels)
+        single, result = _run(noisy, models, options, sigma)
+        pixels = np.rint(result.pixels.clip(0, 1) * 255) / 255 if options.round8 else result.pixels
+        record = single.record() | compared(noisy, pixels, reference, options.shift_free)
         records.append(record)
         _say(record, options.json, _sentence(record))
     if not records:
@@ -704,10 +764,10 @@ def _grey(image: Image) -> Image:
 
 def _benchmark(options: argparse.Namespace) -> int:
     _check_strength(options)
-    models = _Models(options)
+    models = _models_for(options)
 
     def denoise(image: Image) -> np.ndarray:
-        return _Run(image, models, options, _sigma(options.set_sigma)).pixels
+        return _run(image, models, options, _sigma(options.set_sigma))[1].pixels
 
     for record, line in BENCHMARKS[options.set](options.folder, options.out, denoise):
         _say(record, options.json, line)

@@ -11,7 +11,7 @@ import contextlib
 import os
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -73,6 +73,15 @@ class Ranks:
         with _hearing():
             dist.broadcast_object_list(said, 0, device=torch.device("cpu"))
         return said[0]
+
+    def total(self, numbers: Sequence[int]) -> list[int]:
+        """The sums over all ranks; each gives as many numbers."""
+        if self.count == 1:
+            return list(numbers)
+        said = torch.tensor(numbers, dtype=torch.int64)
+        with _hearing():
+            dist.all_reduce(said)
+        return said.tolist()
 
     def average(self, network: nn.Module) -> None:
         """Make each gradient the mean over all ranks; those that are None have to be so on each of them."""

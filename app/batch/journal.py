@@ -1,0 +1,175 @@
+"""What a batch has done, so that one that was stopped at any moment goes on and does nothing twice."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import logging
+import os
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import filelock
+
+from app.batch.plan import BatchError, Item
+from app.values import Values
+from engine.encode import Encoding
+from engine.image import input_hash
+
+log = logging.getLogger(__name__)
+
+FOLDER = ".pellucid-batch"
+"""The journal's place in a folder of results, where other machines and a later start find it."""
+
+_LEFT_OVER = re.compile(r"\.[0-9a-f]{16}\.tmp")
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A result that was complete on the disk when this was written, about to get its name.
+
+    Attributes:
+        input, output: absolute, or below the folder that the journal lies in: that may be moved as a whole.
+        input_size, input_time: of the noisy picture, bytes and nanoseconds.
+        settings: a hash of all that decides the result.
+        size, time, sha256: of the result.
+    """
+
+    input: str
+    input_size: int
+    input_time: int
+    output: str
+    settings: str
+    size: int
+    time: int
+    sha256: str
+
+
+def settings_hash(values: Values, how: Encoding, rest: Mapping[str, Any]) -> str:
+    """Equal for equal results, as far as the user decides them; `rest` is what JSON knows."""
+    text = json.dumps([values.as_json(), asdict(how), dict(rest)], sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+class Journal:
+    """A folder with a file of JSON lines for each process of a batch.
+
+    A line is written when a result is complete under a temporary name, before that is renamed: a result whose line is
+    there and whose bytes fit is done, and without its line no result ever got its name.
+
+    Args:
+        folder: the journal's own.
+        rank: of this process among those that share the batch.
+    """
+
+    def __init__(self, folder: Path, rank: int = 0) -> None:
+        self.folder = folder.absolute()
+        self._own = self.folder / f"done-{rank}.jsonl"
+        self._entries: dict[str, Entry] = {}
+
+    def load(self) -> None:
+        """Read what all processes of earlier runs wrote; a line cut off by a power cut counts as not written."""
+        self._entries.clear()
+        for path in sorted(self.folder.glob("done-*.jsonl")):
+            for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
+                try:
+                    entry = Entry(**json.loads(line))
+                except (ValueError, TypeError):
+                    log.warning("A line of %s cannot be read; its picture is done again", path)
+                    continue
+                self._entries[entry.input] = entry
+
+    @contextlib.contextmanager
+    def locked(self) -> Iterator[None]:
+        """Make the folder and keep a second batch out of it; BatchError if one is at work there."""
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise BatchError(f"Nothing can be written to {self.folder.parent}: {error.strerror}") from None
+        lock = filelock.FileLock(self.folder / "lock", timeout=0)
+        try:
+            lock.acquire()
+        except filelock.Timeout:
+            raise BatchError(f"Another batch is writing to {self.folder.parent}; wait for its end or stop it") from None
+        except OSError as error:
+            raise BatchError(f"Nothing can be written to {self.folder.parent}: {error.strerror}") from None
+        try:
+            yield
+        finally:
+            lock.release()
+
+    def targets(self) -> dict[Path, Path]:
+        """What earlier runs made of which picture."""
+        return {self._path(entry.input): self._path(entry.output) for entry in self._entries.values()}
+
+    def is_done(self, item: Item, settings: str) -> bool:
+        """Whether the result is there as it was written, of this very picture and with these settings."""
+        entry = self._entries.get(self._name(item.path))
+        if entry is None or entry.settings != settings or entry.output != self._name(item.target):
+            return False
+        try:
+            source = item.path.stat()
+        except OSError:
+            return False
+        if (entry.input_size, entry.input_time) != (source.st_size, source.st_mtime_ns):
+            return False
+        return self._is_intact(entry)
+
+    def owns(self, item: Item) -> bool:
+        """Whether the file at the item's target is one that a run of this batch wrote, untouched since."""
+        entry = self._entries.get(self._name(item.path))
+        return entry is not None and entry.output == self._name(item.target) and self._is_intact(entry)
+
+    def _is_intact(self, entry: Entry) -> bool:
+        path = self._path(entry.output)
+        try:
+            there = path.stat()
+            if there.st_size != entry.size:
+                return False
+            # A copied folder has other times.
+            return there.st_mtime_ns == entry.time or input_hash(path) == entry.sha256
+        except OSError:
+            return False
+
+    def write(self, item: Item, settings: str, source: os.stat_result, temporary: Path) -> None:
+        """Note a result that is complete under its temporary name; on the disk when this returns."""
+        made = temporary.stat()
+        entry = Entry(
+            self._name(item.path),
+            source.st_size,
+            source.st_mtime_ns,
+            self._name(item.target),
+            settings,
+            made.st_size,
+            made.st_mtime_ns,
+            input_hash(temporary),
+        )
+        self._entries[entry.input] = entry
+        line = json.dumps(asdict(entry), ensure_ascii=True)
+        # A line that was cut off must not swallow this one.
+        with self._own.open("a", encoding="utf-8") as file:
+            if file.tell():
+                file.write("\n")
+            file.write(line)
+            file.flush()
+            os.fsync(file.fileno())
+
+    def tidy(self, items: Iterable[Item], before: float) -> None:
+        """Remove what killed runs left half-written in the folders of the results, untouched since `before`."""
+        for folder in {item.target.parent for item in items}:
+            with contextlib.suppress(OSError):
+                for path in folder.iterdir():
+                    if _LEFT_OVER.fullmatch(path.name) and path.stat().st_mtime < before:
+                        log.info("Removing %s, which a stopped batch left", path)
+                        path.unlink(missing_ok=True)
+
+    def _name(self, path: Path) -> str:
+        path, base = path.absolute(), self.folder.parent
+        return path.relative_to(base).as_posix() if path.is_relative_to(base) else str(path)
+
+    def _path(self, name: str) -> Path:
+        return self.folder.parent / name

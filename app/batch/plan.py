@@ -1,0 +1,273 @@
+"""Which pictures a batch denoises, and into which files."""
+
+from __future__ import annotations
+
+import fnmatch
+import os
+import re
+import shutil
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+
+from app.values import Values
+from engine.decode import ImageError
+from engine.encode import AS_INPUT, Encoding, own_suffix
+from engine.image import find_images
+
+FIELDS = {
+    "name": "the file's name without its type",
+    "number": "its number in the batch, with as many digits as the last one",
+    "folder": "the name of the folder that it lies in",
+    "date": "today, as 2025-12-31",
+}
+"""What a name pattern may hold in braces, and what it stands for."""
+
+CONFLICTS = {
+    "skip": "Leave the file that is there",
+    "number": "Give the new file a number",
+    "replace": "Replace the file that is there",
+}
+"""What to do where a file of the result's name exists."""
+
+_COMPRESSED = {".jpg": 0.35, ".avif": 0.2, ".webp": 1.2, ".jxl": 0.9, ".jp2": 1.0}
+"""Bytes a sample of 8 bits, on the safe side; other types hold what is stored."""
+
+
+AUTOMATIC = Values()
+
+
+class BatchError(ValueError):
+    """A batch cannot be made as asked; the message is meant for the user."""
+
+
+@dataclass(frozen=True)
+class Naming:
+    """Where results go and what they are called.
+
+    Attributes:
+        folder: None beside the originals.
+        pattern: of the name without its type, see `FIELDS`.
+        mirrors: whether the folders below the one that was given are made in `folder`, too.
+    """
+
+    folder: Path | None = None
+    pattern: str = "{name}_denoised"
+    mirrors: bool = True
+
+    def __post_init__(self) -> None:
+        for name in re.findall(r"{([^{}]*)}", self.pattern):
+            if name not in FIELDS:
+                raise BatchError(f"The name pattern has {{{name}}}; it may have {', '.join(map(_braced, FIELDS))}")
+        plain = re.sub(r"{[^{}]*}", "", self.pattern)
+        if bad := set(plain) & set('{}/\\:*?"<>|\0'):
+            raise BatchError(f"The name pattern has {' '.join(sorted(bad))}, which file names cannot have everywhere")
+        if not self.pattern.strip(" ."):
+            raise BatchError("The name pattern is empty; {name} stands for the file's name")
+
+    def target(self, path: Path, root: Path, number: int, count: int, how: Encoding = AS_INPUT) -> Path:
+        """The file that becomes of a picture.
+
+        Args:
+            path: of the picture.
+            root: the folder that was given and in which it was found, or the one it lies in.
+            number, count: its place in the batch, from 1, and how many there are.
+            how: for the type of file.
+        """
+        fields = {
+            "name": path.stem,
+            "number": str(number).zfill(len(str(count))),
+            "folder": path.parent.name,
+            "date": date.today().isoformat(),
+        }
+        stem = re.sub(r"{([^{}]*)}", lambda found: fields[found[1]], self.pattern)
+        folder = path.parent
+        if self.folder is not None:
+            below = path.parent.relative_to(root) if self.mirrors and path.parent.is_relative_to(root) else Path()
+            folder = self.folder / below
+        return folder / f"{stem}{how.suffix or own_suffix(path)}"
+
+
+def _braced(name: str) -> str:
+    return f"{{{name}}}"
+
+
+@dataclass(frozen=True)
+class Found:
+    """A picture and the folder that was searched for it."""
+
+    path: Path
+    root: Path
+
+
+@dataclass(frozen=True)
+class Filter:
+    """Which files of a folder are taken.
+
+    Attributes:
+        recursive: also those of the folders in it.
+        include: patterns of names (`*.jpg`, `2024/*`), of which one has to fit; none is all.
+        exclude: patterns of which none may fit.
+    """
+
+    recursive: bool = False
+    include: tuple[str, ...] = ()
+    exclude: tuple[str, ...] = ()
+
+    def takes(self, found: Found) -> bool:
+        """Whether a picture fits the patterns; a pattern with a slash is held against the path below the root."""
+        below = found.path.relative_to(found.root).as_posix() if found.path.is_relative_to(found.root) else ""
+
+        def fits(pattern: str) -> bool:
+            name = below if "/" in pattern else found.path.name
+            return fnmatch.fnmatch(name.casefold(), pattern.casefold())
+
+        return (not self.include or any(map(fits, self.include))) and not any(map(fits, self.exclude))
+
+
+def find(given: Iterable[Path], which: Filter, out: Path | None = None) -> list[Found]:
+    """The pictures in files and folders, in natural order, each once; those below `out` are results, not inputs.
+
+    A file that was given is taken whatever its name.
+    """
+    found: dict[Path, Found] = {}
+    for path in given:
+        if not path.is_dir():
+            found.setdefault(path, Found(path, path.parent))
+            continue
+        inside = [Found(one, path) for one in find_images([path], recursive=which.recursive)]
+        if out is not None and out != path:
+            inside = [one for one in inside if not one.path.is_relative_to(out)]
+        for one in inside:
+            if which.takes(one):
+                found.setdefault(one.path, one)
+    return list(found.values())
+
+
+@dataclass(frozen=True)
+class Item:
+    """One picture of a batch.
+
+    Attributes:
+        number: of the picture; whoever plans gives it.
+        path: of the noisy picture.
+        target: of the result.
+        values: what is set for it.
+        problem: why it is not denoised; "" where it is.
+        is_wanted: whether a problem is what the user chose: leave what is there.
+        replaces: whether a file at `target` may be replaced.
+        reference: its clean twin, to be compared with.
+    """
+
+    number: int
+    path: Path
+    target: Path
+    values: Values = AUTOMATIC
+    problem: str = ""
+    is_wanted: bool = False
+    replaces: bool = False
+    reference: Path | None = None
+
+
+class Planner:
+    """Gives each picture a file of its own.
+
+    Args:
+        naming: how results are called.
+        how: the type of file.
+        conflict: one of `CONFLICTS`, or "" for a problem that is told.
+        known: what earlier runs of this batch made of which picture; they keep their names.
+    """
+
+    def __init__(
+        self,
+        naming: Naming,
+        how: Encoding = AS_INPUT,
+        conflict: str = "",
+        known: Mapping[Path, Path] | None = None,
+    ) -> None:
+        self._naming, self._how, self._conflict = naming, how, conflict
+        self._known = dict(known or {})
+        self._taken = {_key(path) for path in self._known.values()}
+
+    def plan(self, found: Sequence[Found], values: Sequence[Values] | Values = AUTOMATIC, first: int = 1) -> list[Item]:
+        """An item for each picture, with numbers from `first` on."""
+        items = []
+        last = first + len(found) - 1
+        for number, one in enumerate(found, first):
+            own = values if isinstance(values, Values) else values[number - first]
+            items.append(self._item(number, last, one, own))
+        return items
+
+    def _item(self, number: int, last: int, one: Found, values: Values) -> Item:
+        known = self._known.get(one.path)
+        if known is not None:
+            return Item(number, one.path, known, values, replaces=self._conflict == "replace")
+        target = self._naming.target(one.path, one.root, number, last, self._how)
+        if _key(target) == _key(one.path) and self._conflict != "number":
+            return Item(number, one.path, target, values, f"{target} is the input itself; give the results other names")
+        problem, exists = "", target.exists()
+        if _key(target) in self._taken or (exists and self._conflict == "number") or _key(target) == _key(one.path):
+            # Two pictures of one name and two types, as cameras write them, both get a file.
+            target = self._numbered(target)
+        elif exists and self._conflict != "replace":
+            problem = f"{target} exists already"
+            problem += "" if self._conflict == "skip" else "; give another name or --overwrite"
+        self._taken.add(_key(target))
+        is_wanted, replaces = self._conflict == "skip", self._conflict == "replace"
+        return Item(number, one.path, target, values, problem, is_wanted, replaces)
+
+    def _numbered(self, target: Path) -> Path:
+        number = 2
+        while True:
+            other = target.with_name(f"{target.stem}-{number}{target.suffix}")
+            if _key(other) not in self._taken and (self._conflict == "replace" or not other.exists()):
+                return other
+            number += 1
+
+
+def _key(path: Path) -> str:
+    """Equal for names that some file system takes for the same."""
+    return os.path.abspath(path).casefold()
+
+
+def estimate_bytes(items: Sequence[Item], how: Encoding, most: int = 50) -> int:
+    """About how much the results take on the disk; at most `most` files are looked into, the rest go by their size."""
+    todo = [item for item in items if not item.problem]
+    step = max(1, -(-len(todo) // most))
+    looked = [(size, item.path.stat().st_size) for item in todo[::step] if (size := _result_bytes(item, how))]
+    if not looked:
+        return 0
+    ratio = sum(result for result, _ in looked) / max(1, sum(own for _, own in looked))
+    total = 0
+    for item in todo:
+        try:
+            total += item.path.stat().st_size
+        except OSError:
+            continue
+    return round(ratio * total)
+
+
+def _result_bytes(item: Item, how: Encoding) -> int:
+    from engine.decode import peek
+
+    try:
+        header = peek(item.path)
+    except (ImageError, OSError):
+        return 0
+    bits = how.bits or header.bits
+    suffix = item.target.suffix.lower()
+    samples = header.width * header.height * header.channels * header.pages
+    return round(samples * (_COMPRESSED[suffix] if suffix in _COMPRESSED else bits / 8))
+
+
+def free_bytes(items: Sequence[Item]) -> int | None:
+    """What is free on the disk of the first result; None where that cannot be known."""
+    folder = items[0].target.parent if items else Path()
+    while not folder.exists() and folder != folder.parent:
+        folder = folder.parent
+    try:
+        return shutil.disk_usage(folder).free
+    except OSError:
+        return None
