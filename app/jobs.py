@@ -11,14 +11,16 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import cv2
 import numpy as np
 
+from app import screen
 from app.pyramid import Pyramid
+from app.screen import to_screen
 from app.values import Values
 from engine import params
+from engine.color import conversion
 from engine.encode import AS_INPUT, Encoding, save_image
-from engine.image import Image, find_images, input_hash, load_image, thumbnail
+from engine.image import Image, find_images, input_hash, load_image
 from engine.metrics import Estimate, check_reference, psnr, ssim
 from engine.noise import NoiseError, NoiseReport
 from engine.pairs import find_reference, is_reference
@@ -246,26 +248,6 @@ class BatchStep:
     share: float = 0.0
 
 
-# ---- For the screen ----
-
-
-def to_screen(pixels: np.ndarray, levels: tuple[float, float]) -> np.ndarray:
-    """(H, W, C) float32 in the picture's units as uint8: `levels` become black and white, clipped and rounded."""
-    black, white = levels
-    height, width, channels = pixels.shape
-    out = np.empty((height, width * channels), np.uint8)
-    rows = max(1, (1 << 20) // max(1, width * channels))
-    # As one channel: OpenCV applies a plain number to the first channel only.
-    flat = np.ascontiguousarray(pixels).reshape(height, width * channels)
-    for top in range(0, height, rows):
-        band = flat[top : top + rows]
-        if black:
-            band = band - np.float32(black)
-        factor = 255.0 / (white - black)
-        cv2.multiply(band, factor, dst=out[top : top + rows], dtype=cv2.CV_8U)  # pyright: ignore
-    return out.reshape(height, width, channels)
-
-
 # ---- Reading and saving ----
 
 
@@ -283,7 +265,7 @@ def find(paths: Sequence[Path]) -> Iterator[Any]:
 def read_thumbnail(path: Path) -> Iterator[Any]:
     """Return (h, w, 3) uint8."""
     yield Stage(f"Reading {path.name}")
-    return thumbnail(load_image(path), THUMBNAIL_SIDE)
+    return screen.thumbnail(load_image(path), THUMBNAIL_SIDE)
 
 
 def read(path: Path | None, image: Image | None, reference: Path | None, find_twin: bool) -> Iterator[Any]:
@@ -299,10 +281,10 @@ def read(path: Path | None, image: Image | None, reference: Path | None, find_tw
         assert path is not None
         yield Stage(f"Reading {path.name}")
         image = load_image(path)
-    shown = Pyramid(to_screen(image.pixels, image.levels))
+    shown = Pyramid(screen.shown(image))
     shown.make_all()
     yield Picture(image, shown)
-    yield thumbnail(image, THUMBNAIL_SIDE)
+    yield screen.thumbnail(image, THUMBNAIL_SIDE)
     if reference is None and find_twin and path is not None:
         reference = find_reference(path)
     if reference is not None:
@@ -445,7 +427,8 @@ class Live:
                 noise_db = psnr(inside, twin.pixels[rect.slices], twin.peak)
                 self._errors[cell] = inside.size * twin.peak**2 * 10 ** (-noise_db / 10)
         self._stale.difference_update(cells)
-        return area.left, area.top, to_screen(pixels, self.denoising.image.levels)
+        image = self.denoising.image
+        return area.left, area.top, to_screen(pixels, image.levels, screen.conversion_of(image))
 
     def numbers(self, report: NoiseReport | None) -> Numbers:
         """How good it is, as far as that is known."""
@@ -600,12 +583,13 @@ class Computing:
         return Finished(replace(request.image, pixels=pixels), made)
 
     def copy(self, request: Request, look: Look) -> Iterator[Any]:
-        """Return the whole result as it is, (H, W, C) uint8."""
+        """Return the whole result as it is, (H, W, C) uint8 in sRGB, which is what others take from a clipboard."""
         yield Stage("Copying")
         model = self._model(request.model, request.method, request.image.channels, request.device)
         denoising = self._live(request, model).denoising
         pixels = denoising.blended(_passes(model, request, look), look.strength, guard=look.guard)
-        return to_screen(pixels, request.image.levels)
+        image = request.image
+        return to_screen(pixels, image.levels, conversion(image.metadata.icc, image.channels))
 
     def batch(self, items: Sequence[BatchItem], seed: int, device: str) -> Iterator[Any]:
         """Denoise and save one picture after the other; one that fails is reported and the next starts."""

@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 from opened import install, install_models, noisy_file, noisy_pixels
 
-from app.jobs import Target, to_screen
+from app.jobs import Target
+from app.screen import to_screen
 from app.settings import Settings
 from app.workspace import Workspace
 from engine import paths

@@ -23,8 +23,9 @@ import PIL.ExifTags
 import PIL.Image
 import psutil
 
+from engine.color import conversion
 from engine.decode import HAS_HEIF, check_tiff_page, foreign_errors, open_pillow
-from engine.image import ImageError, find_images, load_image, thumbnail
+from engine.image import Image, ImageError, find_images, load_image, thumbnail
 from engine.metadata import Directories, exif_orientation, read_directories, tiff_metadata
 from engine.noise import MIN_SIDE, NoiseError, NoiseReport, estimate_noise
 from engine.pairs import is_reference
@@ -229,7 +230,7 @@ def _at_a_glance(path: Path, name: str) -> Found:
         camera,
         iso,
         taken,
-        thumbnail=thumbnail(image, _SIDE),
+        thumbnail=_thumbnail(image),
     )
 
 
@@ -317,6 +318,10 @@ def _small(picture: PIL.Image.Image, exif: bytes | None) -> np.ndarray:
     return np.array(picture if turn is None else picture.transpose(turn))
 
 
+def _thumbnail(image: Image) -> np.ndarray:
+    return thumbnail(image, _SIDE, conversion(image.metadata.icc, image.channels))
+
+
 def _with_thumbnail(path: Path, found: Found) -> Found:
     """JPEG is decoded at an eighth of its size, all others whole."""
     try:
@@ -326,7 +331,7 @@ def _with_thumbnail(path: Path, found: Found) -> Found:
                 with open_pillow(file) as picture:
                     picture.draft("RGB", (_SIDE, _SIDE))
                     return replace(found, thumbnail=_small(picture, picture.info.get("exif")))
-        return replace(found, thumbnail=thumbnail(load_image(path), _SIDE))
+        return replace(found, thumbnail=_thumbnail(load_image(path)))
     except ImageError as error:
         return Found(found.name, str(error))
 

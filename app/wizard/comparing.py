@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from app.jobs import Stage, to_screen
+from app.jobs import Stage
+from app.screen import to_screen
 from engine import params
 from engine.image import Image
 from engine.noise import NoiseError, measure_noise

@@ -35,7 +35,7 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
-from app.jobs import to_screen
+from app import screen
 from app.wizard.background import Background
 from app.wizard.crop import SIDE, CropView, pixmap_of
 from app.wizard.findings import FindingRow
@@ -123,7 +123,7 @@ def _reading(path: Path) -> Iterator[Any]:
     """Return the picture for the screen, (H, W, C) uint8, and the same with sides of at most `_OVERVIEW` pixels."""
     yield None
     image = load_image(path)
-    pixels = to_screen(image.pixels, image.levels)
+    pixels = screen.shown(image)
     scale = min(1.0, _OVERVIEW / max(image.height, image.width))
     size = max(1, round(image.width * scale)), max(1, round(image.height * scale))
     overview = cv2.resize(pixels, size, interpolation=cv2.INTER_AREA).reshape(size[1], size[0], -1)
