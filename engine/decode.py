@@ -77,7 +77,8 @@ _RAW = frozenset(
         ".x3f",
     ]
 )
-_RAW_SIGNATURES = (b"FUJIFILMCCD-RAW", b"IIRO", b"IIRS", b"MMOR", b"IIU\0", b"FOVb", b"\0MRM")
+"""Suffixes of cameras' RAW files, lower case with the dot."""
+_RAW_SIGNATURES = (b"FUJIFILMCCD-RAW", b"IIRO", b"IIRS", b"MMOR", b"IIU\0", b"FOVb", b"\0MRM", b"II\x1a\0\0\0HEAPCCDR")
 # No EPS, WMF, TGA and the like: they start other programs, have no signature, or are cut to 8 bits unsaid.
 _PILLOW_FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "DIB", "GIF", "PPM", "AVIF", "JPEG2000")
 
@@ -97,6 +98,10 @@ _DENSEST, _HARMLESS = 1100, 1 << 24
 
 class ImageError(ValueError):
     """A picture cannot be opened or saved; the message is meant for the user."""
+
+
+class CameraRaw(ImageError):
+    """The file is no picture yet but a camera's RAW file, for `engine.raw`."""
 
 
 @dataclass
@@ -156,13 +161,13 @@ def _reader(head: bytes, path: Path) -> Callable[[BinaryIO, Path], Decoded]:
     """Which reader the first bytes of a file ask for."""
     is_tiff = head[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
     raw_content = head.startswith(_RAW_SIGNATURES) or head[4:12] == b"ftypcrx " or (is_tiff and head[8:10] == b"CR")
-    if raw_content or (is_tiff and path.suffix.lower() in _RAW):
+    if raw_content or (is_tiff and path.suffix.lower() in RAW):
         raise _raw_error(path)
     return next(reader for signature, reader in _READERS if re.match(signature, head, re.DOTALL))
 
 
-def _raw_error(path: Path) -> ImageError:
-    return ImageError(f"{path.name} is a camera RAW file, which is not supported yet; export it as a 16-bit TIFF first")
+def _raw_error(path: Path) -> CameraRaw:
+    return CameraRaw(f"{path.name} is a camera RAW file, which has to be developed")
 
 
 def _check_size(path: Path, width: int, height: int, file_size: int) -> None:
@@ -207,7 +212,7 @@ def _read_common(file: BinaryIO, path: Path) -> Decoded:
     try:
         picture = open_pillow(file)
     except PIL.UnidentifiedImageError:
-        if path.suffix.lower() in _RAW:
+        if path.suffix.lower() in RAW:
             raise _raw_error(path) from None
         for signature, name in _OTHER_TYPES.items():
             if head.startswith(signature):

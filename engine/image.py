@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 
 from engine.color import Convert, flaw
-from engine.decode import HAS_HEIF, Decoded, ImageError, decode, foreign_errors
+from engine.decode import HAS_HEIF, RAW, CameraRaw, Decoded, ImageError, decode, foreign_errors
 from engine.develop import Develop
 from engine.metadata import Metadata, upright_exif, upright_xmp
 from engine.mosaic import Mosaic
@@ -24,7 +24,7 @@ _OPENED = (
     ".jpg .jpeg .jpe .jfif .tif .tiff .png .webp .bmp .dib .gif .pgm .ppm .pnm .pbm .pfm .avif .jp2 .j2k .j2c .jpx "
     ".jpf .jxl .fits .fit .fts .npy .exr"
 )
-EXTENSIONS: frozenset[str] = frozenset((_OPENED + (" .heic .heif .hif" if HAS_HEIF else "")).split())
+EXTENSIONS: frozenset[str] = frozenset((_OPENED + (" .heic .heif .hif" if HAS_HEIF else "")).split()) | RAW
 """What folders and dialogs show, lower case with the dot. Single files are opened by content whatever their name."""
 
 
@@ -82,15 +82,26 @@ class Image:
         return high - low
 
 
-def load_image(path: str | Path) -> Image:
+def load_image(path: str | Path, *, develop: Develop = Develop()) -> Image:
     """Open a picture by its content, upright; ImageError if it is missing, unreadable, damaged, too large or unknown.
+
+    Args:
+        path: of the file.
+        develop: how, where it is a camera's RAW file.
 
     16-bit and float pictures get their levels from their data. For a picture of n samples the memory needed is 4n bytes
     for the pixels plus one copy in the file's type.
     """
     path = Path(path)
     with foreign_errors(path, "cannot be opened"):
-        return _finish(decode(path), path)
+        try:
+            decoded = decode(path)
+        except CameraRaw:
+            from engine.raw import read_raw
+
+            raw = read_raw(path, develop)
+            return Image(raw.pixels, path, 16, metadata=raw.metadata, mosaic=raw.mosaic, develop=develop)
+        return _finish(decoded, path)
 
 
 def _turn(samples: np.ndarray, orientation: int) -> np.ndarray:

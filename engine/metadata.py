@@ -219,6 +219,13 @@ def _pack_directories(parts: Directories, start: int, big: bool) -> bytes:
     return first + exif + gps + interop
 
 
+def pack_exif(first: Directory, exif: Directory, gps: Directory) -> bytes:
+    """An EXIF block of an upright picture with these directories; what belongs to a file's storage is left out."""
+    kept = _describing(Directories(first, exif, gps, {}))
+    upright = kept.first | {_ORIENTATION: Field(3, 1, b"\1\0")}
+    return b"II*\0\x08\0\0\0" + _pack_directories(Directories(upright, exif, gps, {}), 8, big=False)
+
+
 def _describing(parts: Directories) -> Directories:
     """Without what belongs to the storage of the file it came from."""
     first = {tag: field for tag, field in parts.first.items() if tag in _DESCRIPTIVE and field.kind <= 13}

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import dataclass
+
 import numpy as np
 
 PATTERNS = ("RGGB", "BGGR", "GRBG", "GBRG")
@@ -10,6 +13,41 @@ PATTERNS = ("RGGB", "BGGR", "GRBG", "GBRG")
 
 class MosaicError(ValueError):
     """A mosaic cannot be taken apart; the message is meant for the user."""
+
+
+@dataclass(frozen=True, eq=False)
+class Mosaic:
+    """What a sensor with a 2x2 colour filter recorded.
+
+    Attributes:
+        pixels: (H, W) float32, both even; 0 black and 1 white, noise may lie outside.
+        pattern: colours of the top left cell, row by row, one of `PATTERNS`.
+        neutral: what the camera records of a white surface, (3,) for red, green and blue (AsShotNeutral).
+        matrix: XYZ to camera (3, 3) (ColorMatrix2).
+        noise: variance = slope x value + offset, rows (slope, offset) for red, green and blue; None where unknown.
+    """
+
+    pixels: np.ndarray
+    pattern: str
+    neutral: np.ndarray
+    matrix: np.ndarray
+    noise: np.ndarray | None = None
+
+    def variance(self, pixels: np.ndarray) -> np.ndarray:
+        """Of the noise at each pixel of a mosaic (H, W) of this camera; the noisy value stands for the clean one."""
+        assert self.noise is not None
+        out = np.empty_like(pixels)
+        for (row, column), colour in sites(self.pattern):
+            slope, offset = self.noise[colour]
+            out[row::2, column::2] = slope * pixels[row::2, column::2] + offset
+        # A line through dark noisy values may fall below zero, where there is no deviation.
+        return np.maximum(out, 1e-10)
+
+
+def sites(pattern: str) -> Iterator[tuple[tuple[int, int], int]]:
+    """Each ((row, column), colour) of the 2x2 cell; 0 red, 1 green, 2 blue."""
+    for index, colour in enumerate(pattern):
+        yield divmod(index, 2), "RGB".index(colour)
 
 
 def pack(mosaic: np.ndarray, pattern: str) -> np.ndarray:

@@ -1,119 +1,308 @@
-"""Camera mosaics: read from a file, and developed by one simple pipeline that treats every copy alike."""
+"""Camera RAW files: what the sensor recorded, developed to a picture; mosaics of SIDD for training."""
 
 from __future__ import annotations
 
+import dataclasses
+import io
+import os
 import re
+import struct
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
-import cv2
 import numpy as np
 import rawpy
 
-from engine.image import ImageError
+from engine.decode import ImageError
+from engine.develop import XYZ_TO_SRGB, Develop, settle, to_srgb
 from engine.mat import read_mat
-from engine.mosaic import PATTERNS
-
-_XYZ_TO_SRGB = np.array(
-    [
-        [3.2404542, -1.5371385, -0.4985314],
-        [-0.9692660, 1.8760108, 0.0415560],
-        [0.0556434, -0.2040259, 1.0572252],
-    ]
+from engine.metadata import (
+    Directories,
+    Field,
+    Metadata,
+    pack_exif,
+    read_directories,
+    tiff_metadata,
+    upright_exif,
+    upright_xmp,
 )
-"""IEC 61966-2-1, D65."""
+from engine.mosaic import PATTERNS, Mosaic
+from engine.profile import LINEAR_SRGB, SRGB
+
+if TYPE_CHECKING:
+    from rawpy import RawPy
 
 _CFA_PATTERN = 33422  # the TIFF tag CFAPattern
 
 DNG = (".dng",)
 
+_LARGEST = 1_000_000_000  # pixels
+# Noise of a sensor cannot be stored in less than a bit a pixel, not even by lossy DNG; what claims more is cut off.
+_DENSEST = 64
+_DEAD_ROWS = 0.05
 
-@dataclass(frozen=True, eq=False)
-class Mosaic:
-    """What a sensor with a 2x2 colour filter recorded.
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Developed:
+    """What a RAW file gave.
 
     Attributes:
-        pixels: (H, W) float32, both even; 0 black and 1 white, noise may lie outside.
-        pattern: colours of the top left cell, row by row, one of `mosaic.PATTERNS`.
-        neutral: what the camera records of a white surface, (3,) for red, green and blue (AsShotNeutral).
-        matrix: XYZ to camera (3, 3) (ColorMatrix2).
-        noise: variance = slope x value + offset, rows (slope, offset) for red, green and blue; None where unknown.
+        pixels: (H, W, 3) float32, upright; 1 is white, noise may lie outside [0, 1].
+        mosaic: what the sensor recorded, upright; None where it cannot be denoised there.
+        metadata: of the camera, with what was special among its notes.
     """
 
     pixels: np.ndarray
-    pattern: str
-    neutral: np.ndarray
-    matrix: np.ndarray
-    noise: np.ndarray | None = None
-
-    def variance(self, pixels: np.ndarray) -> np.ndarray:
-        """Of the noise at each pixel of a mosaic (H, W) of this camera; the noisy value stands for the clean one."""
-        assert self.noise is not None
-        out = np.empty_like(pixels)
-        for (row, column), colour in self.sites():
-            slope, offset = self.noise[colour]
-            out[row::2, column::2] = slope * pixels[row::2, column::2] + offset
-        # A line through dark noisy values may fall below zero, where there is no deviation.
-        return np.maximum(out, 1e-10)
-
-    def sites(self) -> Iterator[tuple[tuple[int, int], int]]:
-        """Each ((row, column), colour) of the 2x2 cell; 0 red, 1 green, 2 blue."""
-        for index, colour in enumerate(self.pattern):
-            yield divmod(index, 2), "RGB".index(colour)
+    mosaic: Mosaic | None
+    metadata: Metadata
 
 
-def develop(mosaic: np.ndarray, camera: Mosaic) -> np.ndarray:
-    """A mosaic (H, W) of that camera as sRGB (H, W, 3) float32 in [0, 1].
+def read_raw(path: Path, how: Develop = Develop()) -> Developed:
+    """Read and develop a camera's RAW file; ImageError in one sentence if it is damaged, cut off or unknown.
 
-    White balance, demosaicing (Malvar, He, Cutler: High-quality linear interpolation for demosaicing, ICASSP 2004),
-    camera to XYZ to sRGB with both matrices' rows scaled to keep white white, the sRGB curve; clipped after each. This
-    is the pipeline of R2R's camera pictures but for its rounding to 16 bits; it has no tone curve.
+    Sensors with a 2x2 filter of red, green and blue are developed by `develop.Pipeline`. All others (X-Trans, Foveon,
+    four colours, linear DNG) by LibRaw, without noise reduction or automatic brightness; these have no mosaic.
     """
-    balanced = mosaic.astype(np.float32)
-    for (row, column), colour in camera.sites():
-        balanced[row::2, column::2] /= np.float32(camera.neutral[colour])
-    linear = demosaic(np.clip(balanced, 0, 1), camera)
-    to_xyz = np.linalg.inv(_keep_white(camera.matrix))
-    xyz = np.clip(linear @ to_xyz.T.astype(np.float32), 0, 1)
-    rgb = np.clip(xyz @ _keep_white(_XYZ_TO_SRGB).T.astype(np.float32), 0, 1)
-    return np.where(rgb <= 0.0031308, 12.92 * rgb, 1.055 * np.maximum(rgb, 1e-8) ** (1 / 2.4) - 0.055).astype(
-        np.float32
+    with path.open("rb") as file:
+        raw, size = _opened(file, path), os.fstat(file.fileno()).st_size
+        with raw:
+            _check_claims(raw, path, size)
+            notes: tuple[str, ...] = ()
+            mosaic = None
+            try:
+                if reason := _why_no_mosaic(raw):
+                    pixels = _by_libraw(raw, path, how)
+                    notes += (f"{path.name} cannot be denoised on the mosaic: {reason}; LibRaw has developed it",)
+                else:
+                    mosaic, noted = _mosaic(raw, path)
+                    notes += noted
+            except rawpy.LibRawError as error:
+                raise _refusal(path, error) from None
+            if mosaic is not None:
+                if not _has_matrix(raw):
+                    notes += (f"{path.name} does not tell its camera's colours; they are taken for sRGB's",)
+                pixels = settle(mosaic, how).develop(mosaic.pixels)
+            metadata = _metadata(file, raw, *pixels.shape[1::-1])
+    icc = SRGB if how.curve == "srgb" else LINEAR_SRGB
+    return Developed(pixels, mosaic, dataclasses.replace(metadata, icc=icc, notes=notes))
+
+
+def _opened(file: BinaryIO, path: Path) -> RawPy:
+    try:
+        return rawpy.imread(file)
+    except rawpy.LibRawError as error:
+        raise _refusal(path, error) from None
+
+
+def _refusal(path: Path, error: rawpy.LibRawError) -> ImageError:
+    if isinstance(error, rawpy.LibRawFileUnsupportedError):
+        return ImageError(
+            f"{path.name} holds no RAW picture of a known camera, or is damaged; export it as a 16-bit TIFF first"
+        )
+    said = error.args[0] if error.args else ""
+    said = said.decode("utf-8", "replace") if isinstance(said, bytes) else str(said)
+    return ImageError(f"{path.name} is a damaged or cut off RAW file ({said or type(error).__name__})")
+
+
+def _check_claims(raw: RawPy, path: Path, size: int) -> None:
+    """Refuse what is too large or claims more than the file can hold, before anything is decoded."""
+    width, height = raw.sizes.raw_width, raw.sizes.raw_height
+    if min(raw.sizes.width, raw.sizes.height) < 2:
+        raise ImageError(f"{path.name} is damaged: it claims a size of {width} x {height}")
+    if width * height > _LARGEST:
+        raise ImageError(f"{path.name} has {width} x {height} pixels; at most 1000 megapixels can be opened")
+    if width * height > _DENSEST * size:
+        raise ImageError(f"{path.name} is damaged or cut off: it claims {width} x {height} pixels in {size} bytes")
+
+
+def _why_no_mosaic(raw: RawPy) -> str:
+    """Why the file's pixels are not those of a plain Bayer sensor, as a clause; "" where they are."""
+    sizes, cells = raw.sizes, raw.raw_pattern
+    if raw.raw_type == rawpy.RawType.Stack:
+        return "it holds all colours of each pixel, as linear DNG and Foveon do"
+    if raw.num_colors == 1:
+        return "its sensor has no colour filter"
+    if cells is not None and cells.shape == (6, 6):
+        return "its sensor has the X-Trans filter"
+    if cells is None or cells.shape != (2, 2) or _names(raw, cells) not in PATTERNS:
+        return "its sensor has no 2x2 filter of red, green and blue"
+    if sizes.pixel_aspect != 1 or (sizes.iheight, sizes.iwidth) != (sizes.height, sizes.width):
+        return "its sensor's pixels are not square or lie on a turned grid"
+    return ""
+
+
+def _names(raw: RawPy, cells: np.ndarray) -> str:
+    described = raw.color_desc.decode("latin-1")
+    return "".join(described[index] for index in cells.ravel())
+
+
+def _mosaic(raw: RawPy, path: Path) -> tuple[Mosaic, tuple[str, ...]]:
+    """The upright mosaic and what was special about it."""
+    recorded = raw.raw_image_visible
+    notes = _check_pixels(recorded, path)
+    height, width = (side // 2 * 2 for side in recorded.shape)
+    cells = raw.raw_pattern
+    black = np.array(raw.black_level_per_channel, np.float32)[cells]
+    white = _white_level(recorded, float(raw.white_level))
+    if white <= black.max():
+        raise ImageError(
+            f"{path.name} is damaged: its white level {white:.0f} is not above its black {black.max():.0f}"
+        )
+    pixels = np.empty((height, width), np.float32)
+    for row, column in np.ndindex(2, 2):
+        site = np.s_[row:height:2, column:width:2]
+        pixels[site] = recorded[site]
+        pixels[site] -= black[row, column]
+        pixels[site] /= np.float32(white - black[row, column])
+    matrix = np.array(raw.rgb_xyz_matrix[:3], np.float64) if _has_matrix(raw) else XYZ_TO_SRGB
+    balance = np.array(raw.camera_whitebalance[:3], np.float64)
+    if np.isfinite(balance).all() and (balance > 0).all():
+        neutral = balance[1] / balance
+    else:
+        neutral = np.ones(3)
+        notes += (f"{path.name} does not tell the camera's white balance; its colours are left as they were recorded",)
+    turn = _TURNS.get(raw.sizes.flip, lambda samples: samples)
+    names = np.array(list(_names(raw, cells))).reshape(2, 2)
+    return Mosaic(np.ascontiguousarray(turn(pixels)), "".join(turn(names).ravel()), neutral, matrix), notes
+
+
+_TURNS = {3: lambda samples: samples[::-1, ::-1], 5: np.rot90, 6: lambda samples: np.rot90(samples, -1)}
+"""By LibRaw's flip: upside down, 90 degrees against the clock, and with it."""
+
+
+def _has_matrix(raw: RawPy) -> bool:
+    matrix = np.array(raw.rgb_xyz_matrix[:3], np.float64)
+    if not (np.isfinite(matrix).all() and matrix.any()):
+        return False
+    to_camera = matrix @ np.linalg.inv(XYZ_TO_SRGB)
+    return bool((to_camera.sum(1) > 0).all() and np.linalg.cond(to_camera) < 1e3)
+
+
+def _white_level(recorded: np.ndarray, white: float) -> float:
+    """The value at which the sensor is saturated: where very many samples share the largest, that, if it is near white.
+
+    Many cameras saturate below the level that is known of them, and their highlights would turn magenta.
+    """
+    top = int(recorded.max())
+    saturated = 0.75 * white < top < white and np.count_nonzero(recorded == top) > 1e-3 * recorded.size
+    return float(top) if saturated else white
+
+
+def _check_pixels(recorded: np.ndarray, path: Path) -> tuple[str, ...]:
+    """ImageError where LibRaw made a frame out of nothing, which it does without a word; else what is to be noted."""
+    low, high = int(recorded.min()), int(recorded.max())
+    if low == high:
+        raise ImageError(f"{path.name} is damaged or cut off: all of its pixels have the value {low}")
+    rows = recorded.reshape(len(recorded), -1)
+    dead = int(np.count_nonzero(rows.max(1) == 0))
+    if dead > _DEAD_ROWS * len(rows):
+        raise ImageError(f"{path.name} is damaged or cut off: {dead} of its {len(rows)} rows hold nothing")
+    return (f"{dead} rows of {path.name} hold nothing; the file may be damaged",) if dead else ()
+
+
+def _by_libraw(raw: RawPy, path: Path, how: Develop) -> np.ndarray:
+    """(H, W, 3) float32 as LibRaw develops it; its integers hold no noise below black."""
+    if raw.raw_type != rawpy.RawType.Stack:
+        _check_pixels(raw.raw_image_visible, path)
+    camera = np.array(raw.camera_whitebalance[:3])
+    options: dict[str, Any] = {}
+    if how.multipliers:
+        red, green, blue = how.multipliers
+        options["user_wb"] = [red, green, blue, green]
+    elif how.white == "auto":
+        options["use_auto_wb"] = True
+    elif how.white == "camera" and (camera > 0).all():
+        options["use_camera_wb"] = True
+    samples = raw.postprocess(
+        output_bps=16,
+        gamma=(1, 1),
+        no_auto_bright=True,
+        output_color=rawpy.ColorSpace.sRGB,
+        fbdd_noise_reduction=rawpy.FBDDNoiseReductionMode.Off,
+        median_filter_passes=0,
+        **options,
+    )
+    _check_pixels(samples, path)
+    pixels = np.empty(samples.shape, np.float32)
+    np.divide(samples, np.float32(65535 / 2.0**how.exposure), out=pixels)
+    pixels = pixels if pixels.shape[2] == 3 else np.repeat(pixels, 3, axis=2)
+    if how.curve == "srgb":
+        for top in range(0, len(pixels), 256):
+            pixels[top : top + 256] = to_srgb(pixels[top : top + 256])
+    return pixels
+
+
+# ---- What the camera noted ----
+
+
+_MAKER_NOTE, _MAKE = 37500, 271
+_OTHER_MAGIC = {b"IIU\0": b"II*\0", b"IIRO": b"II*\0", b"IIRS": b"II*\0", b"MMOR": b"MM\0*"}
+"""Panasonic and Olympus begin their TIFF structures with numbers of their own."""
+
+
+def _metadata(file: BinaryIO, raw: RawPy, width: int, height: int) -> Metadata:
+    """EXIF, XMP and IPTC as the file's own TIFF structure holds them, else the EXIF of its preview, else LibRaw's.
+
+    Maker notes are left out: their positions are those of the RAW file.
+    """
+    stream = _as_tiff(file)
+    found, _ = tiff_metadata(stream)
+    parts = _directories(found.exif)
+    if _MAKE not in parts.first:
+        parts = _directories(_preview_exif(raw)) or parts
+    other = raw.other
+    known = {
+        33434: _rational(other.shutter_speed),
+        33437: _rational(other.aperture),
+        34855: Field(3, 1, struct.pack("<H", int(other.iso_speed))) if 0 < other.iso_speed < 65536 else None,
+        36867: _text(f"{other.timestamp:%Y:%m:%d %H:%M:%S}") if other.timestamp.year > 1970 else None,
+        37386: _rational(other.focal_length),
+    }
+    exif = {tag: field for tag, field in known.items() if field} | parts.exif
+    exif.pop(_MAKER_NOTE, None)
+    block = pack_exif(parts.first, exif, parts.gps) if exif or parts.first else None
+    return dataclasses.replace(
+        found, exif=upright_exif(block, width, height), xmp=upright_xmp(found.xmp), format="RAW", dpi=None
     )
 
 
-def _keep_white(matrix: np.ndarray) -> np.ndarray:
-    return matrix / matrix.sum(1, keepdims=True)
+def _as_tiff(file: BinaryIO) -> BinaryIO:
+    file.seek(0)
+    magic = file.read(4)
+    return io.BytesIO(_OTHER_MAGIC[magic] + file.read()) if magic in _OTHER_MAGIC else file
 
 
-def demosaic(mosaic: np.ndarray, camera: Mosaic) -> np.ndarray:
-    """(H, W) to (H, W, 3): bilinear interpolation corrected by the Laplacian of the colour that was recorded."""
-    green = _filter(mosaic, [[0, 0, -1, 0, 0], [0, 0, 2, 0, 0], [-1, 2, 4, 2, -1], [0, 0, 2, 0, 0], [0, 0, -1, 0, 0]])
-    along = [[0, 0, 0.5, 0, 0], [0, -1, 0, -1, 0], [-1, 4, 5, 4, -1], [0, -1, 0, -1, 0], [0, 0, 0.5, 0, 0]]
-    in_row, in_column = _filter(mosaic, along), _filter(mosaic, np.transpose(along))
-    across = [[0, 0, -1.5, 0, 0], [0, 2, 0, 2, 0], [-1.5, 0, 6, 0, -1.5], [0, 2, 0, 2, 0], [0, 0, -1.5, 0, 0]]
-    diagonal = _filter(mosaic, across)
-    out = np.empty((*mosaic.shape, 3), np.float32)
-    rows = camera.pattern[:2], camera.pattern[2:]
-    for (row, column), colour in camera.sites():
-        site = np.s_[row::2, column::2]
-        for wanted in range(3):
-            if wanted == colour:
-                source = mosaic
-            elif wanted == 1:
-                source = green
-            elif colour == 1:
-                source = in_row if "RGB"[wanted] in rows[row] else in_column
-            else:
-                source = diagonal
-            out[(*site, wanted)] = source[site]
-    return np.clip(out, 0, 1)
+def _directories(exif: bytes | None) -> Directories:
+    try:
+        return read_directories(io.BytesIO(exif or b""))
+    except ValueError:
+        return Directories({}, {}, {}, {})
 
 
-def _filter(mosaic: np.ndarray, eighths: Any) -> np.ndarray:
-    # Mirrored without the edge, so that colours stay in their places.
-    return cv2.filter2D(mosaic, -1, np.array(eighths, np.float32) / 8, borderType=cv2.BORDER_REFLECT_101)
+def _preview_exif(raw: RawPy) -> bytes | None:
+    """The EXIF block of the JPEG that the camera put beside the RAW picture."""
+    try:
+        preview = raw.extract_thumb()
+    except rawpy.LibRawError:
+        return None
+    if preview.format != rawpy.ThumbFormat.JPEG:
+        return None
+    start = bytes(preview.data[:65600])
+    at = start.find(b"Exif\0\0")
+    return start[at + 6 :] if 0 <= at < 64 else None
+
+
+def _rational(value: float) -> Field | None:
+    return Field(5, 1, struct.pack("<II", round(value * 100000), 100000)) if 0 < value < 40000 else None
+
+
+def _text(value: str) -> Field:
+    data = value.encode("ascii", "replace") + b"\0"
+    return Field(2, len(data), data)
+
+
+# ---- Mosaics for training ----
 
 
 def find_mosaics(folder: Path) -> list[Path]:
@@ -129,27 +318,13 @@ def read_mosaic(path: Path) -> Mosaic:
 
 
 def _read_dng(path: Path) -> Mosaic:
-    try:
-        with rawpy.imread(str(path)) as raw:
-            cells = raw.raw_pattern
-            if cells is None or cells.shape != (2, 2):
-                raise ImageError(f"{path.name} has no 2x2 colour filter; such sensors cannot be read yet")
-            names = raw.color_desc.decode()
-            pattern = "".join(names[index] for index in cells.ravel())
-            recorded = raw.raw_image_visible.astype(np.float32)
-            black = np.array(raw.black_level_per_channel, np.float32)[cells]
-            white = raw.white_level
-            balance = np.array(raw.camera_whitebalance[:3], np.float64)
-            matrix = np.array(raw.rgb_xyz_matrix[:3], np.float64)
-    except rawpy.LibRawError as error:
-        raise ImageError(f"{path.name} cannot be read ({error})") from None
-    height, width = (side // 2 * 2 for side in recorded.shape)
-    levels = np.tile(black, (height // 2, width // 2))
-    pixels = (recorded[:height, :width] - levels) / (white - levels)
-    if not matrix.any():
-        matrix = _XYZ_TO_SRGB  # a file without a colour matrix: its primaries are taken for those of sRGB
-    neutral = balance[1] / balance if (balance > 0).all() else np.ones(3)
-    return Mosaic(pixels, pattern, neutral, matrix)
+    with path.open("rb") as file, _opened(file, path) as raw:
+        if reason := _why_no_mosaic(raw):
+            raise ImageError(f"{path.name} has no mosaic to learn from: {reason}")
+        try:
+            return _mosaic(raw, path)[0]
+        except rawpy.LibRawError as error:
+            raise _refusal(path, error) from None
 
 
 def _read_sidd(path: Path) -> Mosaic:

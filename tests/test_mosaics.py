@@ -9,9 +9,11 @@ import scipy.io
 
 from conftest import picture
 from engine.checkpoint import load_checkpoint
+from engine.develop import XYZ_TO_SRGB, demosaic
+from engine.develop import develop_as_published as develop
 from engine.image import ImageError
-from engine.mosaic import PATTERNS
-from engine.raw import _XYZ_TO_SRGB, Mosaic, demosaic, develop, find_mosaics, read_mosaic
+from engine.mosaic import PATTERNS, Mosaic, sites
+from engine.raw import find_mosaics, read_mosaic
 from training.events import Ended
 from training.job import TrainError, TrainJob
 from training.loop import train
@@ -22,8 +24,8 @@ from training.run import CHECKPOINT
 def mosaic_of(rgb: np.ndarray, pattern="RGGB", noise=None, neutral=(1, 1, 1)) -> Mosaic:
     """What a camera with sRGB's primaries records of a linear picture."""
     out = np.empty(rgb.shape[:2], np.float32)
-    camera = Mosaic(out, pattern, np.array(neutral, float), _XYZ_TO_SRGB, noise)
-    for (row, column), colour in camera.sites():
+    camera = Mosaic(out, pattern, np.array(neutral, float), XYZ_TO_SRGB, noise)
+    for (row, column), colour in sites(camera.pattern):
         out[row::2, column::2] = rgb[row::2, column::2, colour] * neutral[colour]
     return camera
 
@@ -40,8 +42,8 @@ def test_a_flat_colour_is_developed_to_itself_whatever_the_filter(pattern):
 def test_demosaicing_keeps_what_was_recorded_and_comes_close_elsewhere(pattern):
     scene = picture(64, 80)
     camera = mosaic_of(scene, pattern)
-    guessed = demosaic(camera.pixels, camera)
-    for (row, column), colour in camera.sites():
+    guessed = demosaic(camera.pixels, camera.pattern)
+    for (row, column), colour in sites(camera.pattern):
         assert np.array_equal(guessed[row::2, column::2, colour], camera.pixels[row::2, column::2])
     assert np.sqrt(np.mean((guessed - scene) ** 2)) < 0.03
 
@@ -50,7 +52,7 @@ def test_a_ramp_is_demosaiced_exactly():
     y, x = np.mgrid[0:32, 0:32]
     ramp = np.stack([0.2 + 0.01 * x, 0.3 + 0.008 * y, 0.5 - 0.005 * x], -1)
     camera = mosaic_of(ramp)
-    assert np.allclose(demosaic(camera.pixels, camera)[4:-4, 4:-4], ramp[4:-4, 4:-4], atol=1e-5)
+    assert np.allclose(demosaic(camera.pixels, camera.pattern)[4:-4, 4:-4], ramp[4:-4, 4:-4], atol=1e-5)
 
 
 def test_the_variance_follows_the_colour_of_the_site_and_never_falls_to_zero():
@@ -71,7 +73,7 @@ def write_sidd(folder, mosaic, pattern=(0, 1, 1, 2), scene="0007_001_S6_00100_00
         file["x"] = mosaic.T
     with (place / "0007_NOISY_RAW_010.MAT").open("r+b") as file:
         file.write(b"MATLAB 7.3 MAT-file".ljust(512))
-    metadata = {"AsShotNeutral": [0.5, 1.0, 0.6], "ColorMatrix2": _XYZ_TO_SRGB.ravel()}
+    metadata = {"AsShotNeutral": [0.5, 1.0, 0.6], "ColorMatrix2": XYZ_TO_SRGB.ravel()}
     tags = np.zeros(2, [("ID", object), ("Value", object)])
     tags[0], tags[1] = (50000, "x"), (33422, np.array(pattern, np.uint8))
     metadata |= {"SubIFDs": {"UnknownTags": tags}} if hide else {"CFAPattern": np.array(pattern, np.uint8)}
@@ -90,7 +92,7 @@ def test_a_capture_of_sidd_is_read_with_its_colours_and_its_scene_s_noise(tmp_pa
     assert np.array_equal(read.pixels, values)
     assert read.pattern == "BGGR"
     assert read.neutral == pytest.approx([0.5, 1.0, 0.6])
-    assert read.matrix == pytest.approx(_XYZ_TO_SRGB)
+    assert read.matrix == pytest.approx(XYZ_TO_SRGB)
     assert read.noise == pytest.approx(np.array([[1e-3, 2e-4], [3e-3, 4e-4], [5e-3, 6e-4]]))
 
 

@@ -8,11 +8,12 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from engine.develop import develop_as_published
 from engine.image import ImageError
 from engine.method import Batch
-from engine.mosaic import pack
+from engine.mosaic import Mosaic, pack
 from engine.noise import NoiseError, estimate_noise
-from engine.raw import Mosaic, develop, find_mosaics, read_mosaic
+from engine.raw import find_mosaics, read_mosaic
 from training.job import TrainError, TrainJob
 from training.patches import planes
 
@@ -94,7 +95,7 @@ class MosaicSampler:
         e = np.sqrt(variance) * rng.standard_normal(noisy.shape)
         inner = np.s_[_AROUND:-_AROUND, _AROUND:-_AROUND]
         given, target, plain = (
-            develop((noisy + share * e).astype(np.float32), mosaic)[inner]
+            develop_as_published((noisy + share * e).astype(np.float32), mosaic)[inner]
             for share in (self.alpha, -1 / self.alpha, 0.0)
         )
         # What was added stands to all the noise of the input as alpha to sqrt(1 + alpha^2).
