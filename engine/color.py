@@ -103,9 +103,7 @@ def check_screen(icc: bytes, name: str) -> bytes:
     try:
         _through(np.zeros((1, 1, 3), np.float32), _standard("srgb"), icc, np.float32)
     except (RuntimeError, ValueError):
-        raise ProfileError(
-            f"{name} is damaged, or cannot be shown with; choose another profile of your screen"
-        ) from None
+        raise ProfileError(f"{name} is damaged, or no screen's; choose the .icc file of your screen") from None
     return icc
 
 
