@@ -33,8 +33,10 @@ class _Bits:
 
     def __init__(self, data: bytes) -> None:
         self._rest = int.from_bytes(data, "little")
+        self.taken = 0
 
     def take(self, count: int) -> int:
+        self.taken += count
         value = self._rest & ((1 << count) - 1)
         self._rest >>= count
         return value
@@ -59,7 +61,11 @@ def read_header(stream: BinaryIO) -> Header:
         data = stream.read(4096)
     if data[:2] != b"\xff\x0a":
         raise ValueError("it holds no picture")
-    bits = _Bits(data[2:])
+    return _header(_Bits(data[2:]))
+
+
+def _header(bits: _Bits) -> Header:
+    """The header, read up to the curve of its colours."""
     header = Header(*_size(bits))
     if bits.take(1):  # everything as usual
         return header
@@ -89,6 +95,28 @@ def read_header(stream: BinaryIO) -> Header:
         header.colours = {0: 3, 1: 1}.get(bits.enumerated(), 0)
         header.is_srgb = not has_profile and _is_srgb(bits, header.colours)
     return header
+
+
+def as_srgb(data: bytes) -> bytes:
+    """The file with samples that are said to be linear said to be sRGB; ValueError if it says neither.
+
+    The encoder at hand takes all samples of 16 bits for linear. Both curves are named in the same number of bits, and
+    samples without loss do not depend on their name.
+    """
+    start = data.index(b"\xff\x0a") + 2
+    bits = _Bits(data[start : start + 4096])
+    if _header(bits).is_srgb:
+        return data
+    at = bits.taken - 6
+    number = int.from_bytes(data[start : start + 4096], "little")
+    if (number >> at) & 63 != _LINEAR:
+        raise ValueError("the JPEG XL encoder wrote an unknown kind of colours")
+    number ^= (_LINEAR ^ _SRGB) << at
+    changed = number.to_bytes(len(data[start : start + 4096]), "little")
+    return data[:start] + changed + data[start + 4096 :]
+
+
+_LINEAR, _SRGB = 2 | (8 - 2) << 2, 2 | (13 - 2) << 2  # the curves 8 and 13 as _Bits.enumerated reads them
 
 
 def _size(bits: _Bits) -> tuple[int, int]:

@@ -161,10 +161,13 @@ def _read_directory(stream: BinaryIO, start: int, layout: _Layout) -> Directory:
     return directory
 
 
-def read_directories(stream: BinaryIO) -> Directories:
-    """Read the first directory of a TIFF structure and those it points to; ValueError if it is damaged."""
-    layout, start = _header(stream)
-    first = _read_directory(stream, start, layout)
+def read_directories(stream: BinaryIO, start: int | None = None) -> Directories:
+    """Read the first directory of a TIFF structure, or the one at `start`, and those it points to.
+
+    ValueError if it is damaged.
+    """
+    layout, at = _header(stream)
+    first = _read_directory(stream, at if start is None else start, layout)
 
     def follow(parent: Directory, tag: int) -> Directory:
         pointer = parent.pop(tag, None)
@@ -235,10 +238,13 @@ def _describing(parts: Directories) -> Directories:
     return Directories(first, parts.exif, parts.gps, parts.interop)
 
 
-def tiff_metadata(stream: BinaryIO) -> tuple[Metadata, int]:
-    """The metadata of a TIFF file's first page, and its orientation (1 to 8); nothing where they are damaged."""
+def tiff_metadata(stream: BinaryIO, start: int | None = None) -> tuple[Metadata, int]:
+    """The metadata of a TIFF file's first page, or of the one with its directory at `start`, and its orientation (1 to 8).
+
+    Nothing where they are damaged.
+    """
     try:
-        parts = read_directories(stream)
+        parts = read_directories(stream, start)
     except ValueError:
         return Metadata(format="TIFF"), 1
     first = parts.first
@@ -394,11 +400,12 @@ def jpeg_iptc(iptc: bytes) -> bytes:
     return b"\xff\xed" + struct.pack(">H", len(block) + 2) + block if len(block) <= 65533 else b""
 
 
-_BOX_IDENTITIES = {
+BOX_IDENTITIES = {
     b"JpgTiffExif->JP2": "exif",
     bytes.fromhex("be7acfcb97a942e89c71999491e3afac"): "xmp",
     bytes.fromhex("33c7a4d2b81d4723a0baf1a3e097ad38"): "iptc",
 }
+"""The 16 bytes by which a `uuid` box of JPEG 2000 says what it holds."""
 
 
 def boxes(stream: BinaryIO, start: int = 0, end: int | None = None) -> Iterator[tuple[bytes, int, int]]:
@@ -443,8 +450,8 @@ def box_metadata(stream: BinaryIO) -> dict[str, bytes]:
                 found["xmp"] = data
             elif name == b"colr" and data[:1] in (b"\2", b"\3"):
                 found["icc"] = data[3:]
-            elif data[:16] in _BOX_IDENTITIES:
-                found[_BOX_IDENTITIES[data[:16]]] = data[16:]
+            elif data[:16] in BOX_IDENTITIES:
+                found[BOX_IDENTITIES[data[:16]]] = data[16:]
     if "exif" in found:
         found["exif"] = found["exif"].removeprefix(b"Exif\0\0")
     return {name: data for name, data in found.items() if data}
