@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from PySide6.QtCore import QObject, Qt, QTimer, Signal
 
-from app import jobs
+from app import jobs, screen
 from app.jobs import (
     BatchItem,
     BatchStep,
@@ -224,6 +224,11 @@ class Workspace(QObject):
         self._settings_timer.timeout.connect(self.write_settings)
 
         self._computing = jobs.Computing(self.settings.memory_mb << 20)
+        try:
+            screen.use_profile(self.settings.screen_profile)
+        except ValueError as error:
+            sentence = str(error)
+            QTimer.singleShot(0, self, lambda: self.failed.emit(sentence, ""))
         # Measuring has its own: it takes seconds in one piece, for which no picture that is to be shown should wait.
         self._io, self._measuring, self._compute = Worker("reading"), Worker("measuring"), Worker("computing")
         self.refresh_models()
@@ -287,6 +292,36 @@ class Workspace(QObject):
         if (before.seed, before.device) != (self.settings.seed, self.settings.device):
             self._refresh()
         self._computing.budget = self.settings.memory_mb << 20
+        if before.screen_profile != self.settings.screen_profile:
+            self._change_screen()
+
+    def _change_screen(self) -> None:
+        """Bring everything that is shown to a screen of another profile."""
+        try:
+            screen.use_profile(self.settings.screen_profile)
+        except ValueError as error:
+            self._complain(error)
+        self._wants_thumbnail.update({entry.id: entry for entry in self.entries if entry.path is not None})
+        entry, opened = self.current, self.opened
+        self._pictures.clear()
+        if entry is None or opened is None:
+            self._next_thumbnail()
+            return
+        self._pictures[entry.id] = opened
+
+        def handle(kind: Kind, value: Any) -> None:
+            if kind is Kind.FAILED:
+                self._complain(value)
+            elif kind is Kind.DONE and opened is self.opened:
+                opened.picture = value
+                self._stop_live()
+                self._clear_result()
+                self.picture_ready.emit()
+                self._refresh()
+            if kind is not Kind.PROGRESS:
+                self._next_thumbnail()
+
+        self._submit(self._io, lambda: jobs.show(opened.picture.image), handle)
 
     def write_settings(self) -> None:
         """Write the settings now."""
