@@ -32,9 +32,10 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
-from app import words
+from app import screen, words
 from app.jobs import Target
 from app.settings import Settings
+from engine.color import ProfileError
 from engine.encode import Encoding, left_out
 from engine.image import Image
 
@@ -294,7 +295,7 @@ def confirmed(parent: QWidget, title: str, question: str, yes: str) -> bool:
 
 
 class Preferences(QDialog):
-    """Theme, device, seed and memory."""
+    """Theme, device, seed, memory and the screen's colours."""
 
     def __init__(self, settings: Settings, devices: Iterable[str], parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -313,6 +314,14 @@ class Preferences(QDialog):
         self.memory.setRange(256, 1 << 20)
         self.memory.setSingleStep(256)
         self.memory.setSuffix(" MB")
+        self.screen = QComboBox()
+        self.screen.addItem("sRGB (standard)", "")
+        if screen.system_profile() is not None:
+            self.screen.addItem("That of the system", screen.SYSTEM)
+        self.screen_note = QLabel()
+        self.screen_note.setObjectName("muted")
+        self.screen_note.setWordWrap(True)
+        self.screen_note.hide()
         self.opens = QCheckBox("Denoise a picture as soon as it is opened")
         self.seed.setToolTip("Of the random numbers. The same seed and values give the same file.")
         self.memory.setToolTip("For the results of the last few pictures; what does not fit goes to a temporary file.")
@@ -321,6 +330,8 @@ class Preferences(QDialog):
         form.addRow("&Device", self.device)
         form.addRow("&Seed", self.seed)
         form.addRow("&Memory", self.memory)
+        form.addRow("Screen &profile", self.screen)
+        form.addRow(self.screen_note)
         form.addRow(self.opens)
         buttons = QDialogButtonBox(QDialogButtonBox.StandardButton.Ok | QDialogButtonBox.StandardButton.Cancel)
         buttons.accepted.connect(self.accept)
@@ -333,6 +344,47 @@ class Preferences(QDialog):
         self.seed.setValue(settings.seed)
         self.memory.setValue(settings.memory_mb)
         self.opens.setChecked(settings.denoise_on_open)
+        self.screen.setToolTip(
+            "Colours are brought from the profile of each picture to this one.\n"
+            "On Windows the system's profile can be taken; on macOS and Linux choose the .icc file that\n"
+            "the system's colour settings name. Files are written with their own profile either way."
+        )
+        if settings.screen_profile not in ("", screen.SYSTEM):
+            self._add_profile(Path(settings.screen_profile))
+        self.screen.addItem("Choose a profile…", None)
+        self._chosen_screen = max(0, self.screen.findData(settings.screen_profile))
+        self.screen.setCurrentIndex(self._chosen_screen)
+        self.screen.activated.connect(self._screen_activated)
+
+    def _add_profile(self, path: Path) -> int:
+        """Offer a file beside what is there; return its place."""
+        place = self.screen.findData(str(path))
+        if place < 0:
+            place = self.screen.findData("") + 1
+            self.screen.insertItem(place, path.name, str(path))
+        return place
+
+    def _screen_activated(self, index: int) -> None:
+        if self.screen.itemData(index) is None:
+            chosen, _ = QFileDialog.getOpenFileName(
+                self, "The colour profile of the screen", "", "Colour profiles (*.icc *.icm)"
+            )
+            self.choose_profile(Path(chosen) if chosen else None)
+        else:
+            self._chosen_screen = index
+            self.screen_note.hide()
+
+    def choose_profile(self, path: Path | None) -> None:
+        """Offer a file and take it, or say why it cannot be taken; None changes nothing."""
+        if path is not None:
+            try:
+                screen.read_profile(path)
+                self._chosen_screen = self._add_profile(path)
+                self.screen_note.hide()
+            except ProfileError as error:
+                self.screen_note.setText(f"{error}.")
+                self.screen_note.show()
+        self.screen.setCurrentIndex(self._chosen_screen)
 
     def changes(self) -> dict[str, Any]:
         """What was chosen, as fields of `Settings`."""
@@ -341,6 +393,7 @@ class Preferences(QDialog):
             "device": self.device.currentData(),
             "seed": self.seed.value(),
             "memory_mb": self.memory.value(),
+            "screen_profile": self.screen.currentData() or "",
             "denoise_on_open": self.opens.isChecked(),
         }
 

@@ -281,9 +281,7 @@ def read(path: Path | None, image: Image | None, reference: Path | None, find_tw
         assert path is not None
         yield Stage(f"Reading {path.name}")
         image = load_image(path)
-    shown = Pyramid(screen.shown(image))
-    shown.make_all()
-    yield Picture(image, shown)
+    yield _shown(image)
     yield screen.thumbnail(image, THUMBNAIL_SIDE)
     if reference is None and find_twin and path is not None:
         reference = find_reference(path)
@@ -292,6 +290,18 @@ def read(path: Path | None, image: Image | None, reference: Path | None, find_tw
             yield (yield from read_reference(reference, image))
         except (ValueError, OSError) as error:
             yield error
+
+
+def show(image: Image) -> Iterator[Any]:
+    """Return the `Picture` of an image for the screen as it is now."""
+    yield Stage("Bringing the colours to the screen")
+    return _shown(image)
+
+
+def _shown(image: Image) -> Picture:
+    shown = Pyramid(screen.shown(image))
+    shown.make_all()
+    return Picture(image, shown)
 
 
 def measure(image: Image) -> Iterator[Any]:

@@ -28,6 +28,7 @@ class Settings:
         device: auto, cpu, cuda or mps.
         seed: of the recorruptions.
         memory_mb: for the results of the last few pictures.
+        screen_profile: path of the screen's colour profile, "system" for what the system has, "" for sRGB.
         denoise_on_open: whether a picture is denoised as soon as it is shown.
         method, model: what new pictures start with; "" is the automatic choice.
         params: for each method what was set by hand, but no noise level: that belongs to a picture.
@@ -48,6 +49,7 @@ class Settings:
     device: str = "auto"
     seed: int = 0
     memory_mb: int = 2048
+    screen_profile: str = ""
     denoise_on_open: bool = True
     method: str = ""
     model: str = ""

@@ -47,6 +47,7 @@ from app.wizard.training_run import TrainingRun
 from app.wizard.trainings import ask_before_closing
 from app.workspace import Entry, NotOpened, Workspace
 from engine import paths
+from engine.color import conversion, profile_name
 from engine.image import EXTENSIONS, Image
 from training.run import runs
 
@@ -636,7 +637,10 @@ class MainWindow(QMainWindow):
         depth = "float" if image.is_float else f"{image.bits} bit"
         kind = "colour" if image.channels == 3 else "grey"
         state = "Done" if workspace.is_done else "Ready" if workspace.can_denoise else ""
-        about = f"{image.width} × {image.height}, {kind}, {depth}"
+        icc = image.metadata.icc
+        # What is no sRGB is named: it is why the colours of the file and of the screen are not the same numbers.
+        profile = f", {profile_name(icc)}" if icc and conversion(icc, image.channels) and profile_name(icc) else ""
+        about = f"{image.width} × {image.height}, {kind}, {depth}{profile}"
         return f"{state} · {about}" if state else about
 
     def _show_state(self) -> None:
