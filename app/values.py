@@ -87,6 +87,14 @@ class Values:
         }
         return dataclasses.replace(self, params=kept)
 
+    def onto(self, own: Values) -> Values:
+        """These for a picture that has `own`: noise levels that it was given by hand stay where these say none."""
+        levels = {method: {"sigma": given["sigma"]} for method, given in own.params.items() if "sigma" in given}
+        merged = {
+            method: {**levels.get(method, {}), **self.params.get(method, {})} for method in {**levels, **self.params}
+        }
+        return dataclasses.replace(self, params=merged)
+
     def as_json(self) -> dict[str, Any]:
         """For a file; nothing but what JSON knows."""
         return dataclasses.asdict(self)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import itertools
 import logging
@@ -32,17 +33,20 @@ from app.jobs import (
     Update,
 )
 from app.settings import Settings, save_settings
-from app.values import Values
+from app.undo import Held, History, State
+from app.values import GUARD, STRENGTH, Values
 from engine import paths
 from engine.encode import Encoding, denoised_path
 from engine.image import Image
 from engine.noise import NoiseReport
+from engine.pairs import find_reference
 from engine.params import Spec
 from engine.proposal import Proposal, leading, propose, settled_sigma
 from engine.tiles import Rect
 from engine.worker import Job, Kind, Worker
 
 if TYPE_CHECKING:
+    from app.presets import Preset
     from app.wizard.training_run import TrainingRun
     from engine.checkpoint import Entry as CheckpointEntry
 
@@ -200,8 +204,9 @@ class Workspace(QObject):
         self._done_passes: int | None = None
         self._suggested: dict[tuple[str, str], Mapping[str, Any]] = {}
         self._visible_pass_s: float | None = None
-        self._copied_values: Values | None = None
+        self._copied: tuple[int, Values] | None = None
         self._new_values = self._values_to_start_with()
+        self.history = History(self._restore, self)
 
         self._handlers: dict[int, Callable[[Kind, Any], None]] = {}
         self._live_job: Job | None = None
@@ -409,6 +414,7 @@ class Workspace(QObject):
             self._pictures.pop(entry.id, None)
             self._wants_thumbnail.pop(entry.id, None)
             self._submit(self._compute, lambda entry=entry: self._computing.forget(entry.id), _ignore)
+        self.history.forget(entry.id for entry in entries)
         self.images_changed.emit()
         if self.current is not None and id(self.current) in gone:
             left = self.entries[: row + 1]
@@ -668,27 +674,33 @@ class Workspace(QObject):
         """Set one parameter of the method in force; None is automatic."""
         own = self.values.params.get(self._method_id, {})
         if own.get(name, _Missing) != value:
-            self._change_params({**own, name: value})
+            self._change_params({**own, name: value}, self._label(name))
 
     def reset_value(self, name: str) -> None:
         """Give one parameter the checkpoint's or the method's default again."""
         own = self.values.params.get(self._method_id, {})
         if name in own:
-            self._change_params({kept: value for kept, value in own.items() if kept != name})
+            kept = {other: value for other, value in own.items() if other != name}
+            self._change_params(kept, f"reset of {self._label(name)}", merges=False)
 
-    def _change_params(self, own: Mapping[str, Any]) -> None:
+    def _label(self, name: str) -> str:
+        """What a parameter of the method in force is called within a sentence."""
+        label = next((spec.label for spec in self.specs if spec.name == name), name)
+        return label[:1].lower() + label[1:]
+
+    def _change_params(self, own: Mapping[str, Any], text: str, merges: bool = True) -> None:
         if self._method_id:
-            self._change_values(params={**self.values.params, self._method_id: own})
+            self._change_values(text, merges, params={**self.values.params, self._method_id: own})
 
     def set_strength(self, strength: float) -> None:
         """0 leaves the picture, 1 denoises fully, up to 1.2."""
         if strength != self.values.strength:
-            self._change_values(strength=strength)
+            self._change_values(STRENGTH.label.lower(), strength=strength)
 
     def set_guard(self, guard: float) -> None:
         """Kappa of the detail guard; 0 is off."""
         if guard != self.values.guard:
-            self._change_values(guard=guard)
+            self._change_values(GUARD.label.lower(), guard=guard)
 
     def set_method(self, method: str) -> None:
         """Choose a method, "" for what is proposed; its parameters are those it had last.
@@ -698,7 +710,7 @@ class Workspace(QObject):
         next, whatever their noise.
         """
         if method != self.values.method:
-            self._change_values(method=method, model="")
+            self._change_values("method", merges=False, method=method, model="")
 
     def set_model(self, model: str) -> None:
         """Choose a checkpoint by name, "" for the one that leads; a method that cannot run it makes way.
@@ -708,30 +720,58 @@ class Workspace(QObject):
         if model == self.values.model:
             return
         if not model:
-            self._change_values(model="")
+            self._change_values("model", merges=False, model="")
             return
         entry = next((entry for entry in self.catalog.models if entry.name == model), None)
         if entry is not None:
             runs = self.method is not None and model in self.method.runs
-            self._change_values(method=self._method_id if runs else entry.method, model=model)
+            method = self._method_id if runs else entry.method
+            self._change_values("model", merges=False, method=method, model=model)
+
+    @property
+    def can_paste_values(self) -> bool:
+        """Whether settings were copied."""
+        return self._copied is not None
 
     def copy_values(self) -> None:
         """Keep the current picture's settings for `paste_values`."""
-        self._copied_values = self.values
+        if self.current is not None:
+            self._copied = self.current.id, self.values
+            self.state_changed.emit()
 
     def paste_values(self, entries: Sequence[Entry]) -> None:
-        """Give the kept settings to pictures."""
-        if self._copied_values is None:
+        """Give the kept settings to pictures, as one step; a noise level set by hand only to the one it is of."""
+        if self._copied is None:
             return
-        for entry in entries:
-            if entry is not self.current:
-                entry.values = self._copied_values
-                self._set_state(entry, "")
-        if self.current in entries:
-            self._take_values(self._copied_values)
+        source, copied = self._copied
+        others = copied.without_level()
+        given = {entry: copied if entry.id == source else others.onto(entry.values) for entry in entries}
+        self._give_values("paste of settings", given)
 
-    def _change_values(self, **changes: Any) -> None:
-        self._take_values(dataclasses.replace(self.values, **changes))
+    def apply_preset(self, preset: Preset, entries: Sequence[Entry]) -> None:
+        """Give a preset's settings to pictures, as one step; without any, those opened next start with them.
+
+        Where the preset holds no noise level, the ones set by hand stay.
+        """
+        text = f"preset {preset.name}"
+        if entries:
+            self._give_values(text, {entry: preset.values.onto(entry.values) for entry in entries})
+        elif self.current is None:
+            self._change_values(text, merges=False, **vars(preset.values))
+
+    def _give_values(self, text: str, given: Mapping[Entry, Values]) -> None:
+        with self._step(text, given, merges=False):
+            for entry, values in given.items():
+                if entry is not self.current and entry.values != values:
+                    entry.values = values
+                    self._set_state(entry, "")
+            if self.current in given:
+                self._take_values(given[self.current])
+
+    def _change_values(self, text: str = "", merges: bool = True, **changes: Any) -> None:
+        """Change fields of the current picture's values, as a step of that name or merged into the last one."""
+        with self._step(text or " and ".join(changes), [self.current] if self.current is not None else [], merges):
+            self._take_values(dataclasses.replace(self.values, **changes))
 
     def _take_values(self, values: Values) -> None:
         self._new_values = values
@@ -742,12 +782,66 @@ class Workspace(QObject):
         own = {name: value for name, value in values.params.get(method, {}).items() if name != "sigma"}
         kept = {**self.settings.params, method: own} if method else self.settings.params
         self._new_values = dataclasses.replace(values, params=kept)
+        self._keep_new_values()
+        self._follow_values()
+
+    def _keep_new_values(self) -> None:
+        new = self._new_values
         self.change_settings(
-            method=values.method, model=values.model, params=kept, strength=values.strength, guard=values.guard
+            method=new.method, model=new.model, params=new.params, strength=new.strength, guard=new.guard
         )
-        self._change_look(passes=self._passes, strength=values.strength, guard=values.guard)
+
+    def _follow_values(self, at_once: bool = False) -> None:
+        """Show and compute what the current picture's values ask for."""
+        self._change_look(passes=self._passes, strength=self.values.strength, guard=self.values.guard)
         self.params_changed.emit()
-        self._refresh()
+        self._refresh(at_once)
+
+    # ---- Undo ----
+
+    def undo(self) -> None:
+        """Take the last change of a setting back; a picture that it is about is shown, unless one of them is."""
+        self.history.back()
+
+    def redo(self) -> None:
+        """Make the change again that was undone last."""
+        self.history.forward()
+
+    @contextlib.contextmanager
+    def _step(self, text: str, entries: Iterable[Entry], merges: bool = True) -> Iterator[None]:
+        """What is changed inside can be undone under this name."""
+        entries = list(entries)
+        before = self._state(entries)
+        yield
+        self.history.keep(text, before, self._state(entries), merges)
+
+    def _state(self, entries: Sequence[Entry]) -> State:
+        return State(
+            {entry.id: Held(entry.values, entry.reference, entry.finds_reference) for entry in entries},
+            self._new_values,
+        )
+
+    def _restore(self, state: State) -> None:
+        """Bring values and references back; what was computed with them is shown where it is still kept."""
+        self._new_values = state.start
+        self._keep_new_values()
+        entries = [entry for entry in self.entries if entry.id in state.pictures]
+        other_reference = set()
+        for entry in entries:
+            held = state.pictures[entry.id]
+            if (entry.reference, entry.finds_reference) != (held.reference, held.finds_reference):
+                entry.reference, entry.finds_reference = held.reference, held.finds_reference
+                other_reference.add(entry)
+            if entry.values != held.values:
+                entry.values = held.values
+                if entry is not self.current:
+                    self._set_state(entry, "")
+        if entries and self.current not in entries:
+            self.select(entries[0])
+        else:
+            self._follow_values(at_once=True)
+        if self.current in other_reference:
+            self._find_reference()
 
     # ---- Reference ----
 
@@ -765,12 +859,9 @@ class Workspace(QObject):
 
         def handle(kind: Kind, value: Any) -> None:
             if kind is Kind.DONE:
-                entry.reference, opened.reference = path, value
-                if opened is self.opened:
-                    self._change_look(reference=value)
-                    self.reference_changed.emit()
-                    self.estimate_changed.emit()
-                    self._refresh()
+                with self._step("reference", [entry], merges=False):
+                    entry.reference = path
+                self._show_reference(opened, value)
             elif kind is Kind.FAILED:
                 self._complain(value)
 
@@ -780,13 +871,41 @@ class Workspace(QObject):
         """Compare with nothing; also a twin found by name is not taken again."""
         if self.current is None:
             return
-        self.current.reference, self.current.finds_reference = None, False
-        if self.opened is not None:
-            self.opened.reference = None
-        self._change_look(reference=None)
-        self.reference_changed.emit()
-        self.estimate_changed.emit()
-        self._refresh()
+        with self._step("reference", [self.current], merges=False):
+            self.current.reference, self.current.finds_reference = None, False
+        self._show_reference(self.opened, None)
+
+    def _find_reference(self) -> None:
+        """Read the twin that the current picture's entry asks for, in place of the one in use."""
+        entry, opened = self.current, self.opened
+        if entry is None or opened is None:
+            return  # it is read with the picture
+        wanted = entry.reference, entry.finds_reference
+        image = opened.picture.image
+
+        def work() -> Iterator[Any]:
+            path, finds = wanted
+            if path is None and finds and entry.path is not None:
+                path = find_reference(entry.path)
+            return (yield from jobs.read_reference(path, image)) if path is not None else None
+
+        def handle(kind: Kind, value: Any) -> None:
+            if kind is Kind.DONE and wanted == (entry.reference, entry.finds_reference):
+                self._show_reference(opened, value)
+            elif kind is Kind.FAILED:
+                self._complain(value)
+
+        self._show_reference(opened, None)
+        self._submit(self._io, work, handle)
+
+    def _show_reference(self, opened: Opened | None, reference: Reference | None) -> None:
+        if opened is not None:
+            opened.reference = reference
+        if opened is self.opened:
+            self._change_look(reference=reference)
+            self.reference_changed.emit()
+            self.estimate_changed.emit()
+            self._refresh()
 
     # ---- Models ----
 
@@ -804,13 +923,13 @@ class Workspace(QObject):
                 self.catalog = value
                 if self.method is None and self.catalog.methods:
                     # Kept from a version that had another method.
-                    self.set_method("")
+                    self._take_values(dataclasses.replace(self.values, method="", model=""))
                 self.models_changed.emit()
                 self.params_changed.emit()
                 entry = next((entry for entry in self.catalog.models if entry.name == select), None)
                 if entry is not None:
                     # By its own method, whichever is in force: that is what it was brought in for.
-                    self._change_values(method=entry.method, model=entry.name)
+                    self._change_values("model", merges=False, method=entry.method, model=entry.name)
                     self.imported.emit(entry.name)
                 self._refresh()
             elif kind is Kind.FAILED:
