@@ -36,7 +36,7 @@ from PySide6.QtWidgets import (
 )
 
 from app import screen
-from app.wizard.background import Background
+from app.background import Background
 from app.wizard.crop import SIDE, CropView, pixmap_of
 from app.wizard.findings import FindingRow
 from app.wizard.page import Page, Plan

@@ -32,9 +32,9 @@ from PySide6.QtWidgets import (
 )
 
 from app import theme, words
+from app.background import Background
 from app.controls import ChoiceControl, Control, ParamControl
 from app.jobs import MethodInfo
-from app.wizard.background import Background
 from app.wizard.folder import measured
 from app.wizard.page import Page, Plan
 from app.workspace import Workspace

@@ -24,11 +24,11 @@ from PySide6.QtWidgets import (
 )
 
 from app import theme, words
+from app.background import Background
 from app.compare import CompareView
 from app.dialogs import DistilDialog, TextDialog, ask_export, card_text, confirmed
 from app.jobs import Stage, export
 from app.wizard import comparing
-from app.wizard.background import Background
 from app.wizard.comparing import Comparing, Result, Seen
 from app.wizard.page import Page, Plan
 from app.workspace import Workspace

@@ -1,4 +1,4 @@
-"""A worker of a page, whose jobs report in the GUI thread."""
+"""A worker whose jobs report in the GUI thread."""
 
 from __future__ import annotations
 
