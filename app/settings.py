@@ -43,6 +43,8 @@ class Settings:
         filmstrip, panel: whether they are shown.
         advanced: whether the panel shows the parameters for experts.
         offered: folder of the interrupted training that was last offered to be resumed.
+        offered_batch: the same of the interrupted batch.
+        batch: what a batch was last set up with, see `app.batch.choices`.
     """
 
     theme: str = "dark"
@@ -67,6 +69,8 @@ class Settings:
     panel: bool = True
     advanced: bool = False
     offered: str = ""
+    offered_batch: str = ""
+    batch: Mapping[str, Any] = field(default_factory=dict)
 
     def with_recent(self, path: Path) -> Settings:
         """The same with this file or folder as the last one opened."""

@@ -50,6 +50,11 @@ def runs() -> Path:
     return _place("data") / "runs"
 
 
+def batches() -> Path:
+    """Batches of the window, each a folder."""
+    return _place("data") / "batches"
+
+
 def presets() -> Path:
     """Settings saved by name."""
     return _place("data") / "presets"
