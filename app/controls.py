@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from PySide6.QtCore import QEvent, QModelIndex, QObject, QPersistentModelIndex, QSignalBlocker, Qt, Signal
-from PySide6.QtGui import QBrush, QColor
+from PySide6.QtGui import QBrush, QColor, QKeyEvent, QKeySequence
 from PySide6.QtWidgets import (
     QCheckBox,
     QComboBox,
@@ -106,6 +106,12 @@ class Control(QWidget):
         if event.type() == QEvent.Type.MouseButtonDblClick and (watched is self.label or isinstance(watched, QSlider)):
             self.reset.emit(self.spec.name)
             return True
+        if event.type() == QEvent.Type.ShortcutOverride and isinstance(watched, QDoubleSpinBox):
+            steps = QKeySequence.StandardKey.Undo, QKeySequence.StandardKey.Redo
+            # A number takes these keys for its own text; where nothing is half typed they mean the settings.
+            if isinstance(event, QKeyEvent) and any(map(event.matches, steps)) and not _is_half_typed(watched):
+                event.ignore()
+                return True
         turned = next((widget for widget in self._turned if widget is watched), None)
         if event.type() == QEvent.Type.Wheel and turned is not None and not turned.hasFocus():
             event.ignore()
@@ -346,6 +352,10 @@ class Controls(QWidget):
         self.card.setText("About")
         self.card.setAccessibleName("About the model")
         self.card.setToolTip("What this model was trained on and what it reaches")
+        self.presets = QToolButton()
+        self.presets.setText("Presets")
+        self.presets.setToolTip("Settings saved by name, for the selected pictures")
+        self.presets.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
         self.strength = ParamControl(STRENGTH)
         self.guard = ParamControl(GUARD, tick="Off")
         self.proposal = QLabel()
@@ -394,7 +404,8 @@ class Controls(QWidget):
             label = QLabel(name)
             label.setBuddy(widget)
             choice.addWidget(label, row, 0)
-            choice.addWidget(widget, row, 1, 1, 1 if widget is self.model else 2)
+            choice.addWidget(widget, row, 1)
+        choice.addWidget(self.presets, 0, 2)
         choice.addWidget(self.card, 1, 2)
         choice.addWidget(self.title, 2, 0, 1, 3)
         choice.setColumnStretch(1, 1)
@@ -436,6 +447,8 @@ class Controls(QWidget):
         self.strength.reset.connect(self._reset_strength)
         self.guard.value_changed.connect(self._set_guard)
         self.guard.reset.connect(self._reset_guard)
+        for control in (self.strength, self.guard):
+            self._follow_drags(control)
         self.denoise.clicked.connect(self._press)
         self.save.clicked.connect(self.save_asked)
         self.reference.chosen.connect(workspace.set_reference)
@@ -549,11 +562,18 @@ class Controls(QWidget):
                 control = self.params[spec.name] = (ChoiceControl if spec.choices else ParamControl)(spec)
                 control.value_changed.connect(self.workspace.set_value)
                 control.reset.connect(self.workspace.reset_value)
+                if isinstance(control, ParamControl):
+                    self._follow_drags(control)
                 box.addWidget(control)
                 order += control.tab_order
         for before, after in itertools.pairwise(order):
             QWidget.setTabOrder(before, after)
         self.advanced.setVisible(any(spec.expert for spec in specs))
+
+    def _follow_drags(self, control: ParamControl) -> None:
+        """However long a slider is held, it makes one step that can be undone."""
+        control.slider.sliderPressed.connect(self.workspace.history.begin_drag)
+        control.slider.sliderReleased.connect(self.workspace.history.end_drag)
 
     def _show_sigma(self) -> None:
         control, opened, sigma = self.params.get("sigma"), self.workspace.opened, self.workspace.sigma
@@ -770,6 +790,11 @@ def _combo(name: str, tip: str) -> QComboBox:
     # The list's own delegate leaves room for ticks and takes no colour from an entry.
     combo.setItemDelegate(QStyledItemDelegate(combo))
     return combo
+
+
+def _is_half_typed(spin: QDoubleSpinBox) -> bool:
+    settled = f"{spin.prefix()}{spin.textFromValue(spin.value())}{spin.suffix()}"
+    return spin.text() not in (settled, spin.specialValueText())
 
 
 def _heading(text: str) -> QLabel:

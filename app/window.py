@@ -29,7 +29,7 @@ from PySide6.QtWidgets import (
 )
 
 import engine
-from app import theme, words
+from app import presets, theme, words
 from app.compare import CompareView
 from app.controls import Controls, quality
 from app.dialogs import (
@@ -43,6 +43,8 @@ from app.dialogs import (
     card_text,
 )
 from app.image_list import FilmStrip
+from app.presets import Preset
+from app.presets_dialog import PresetsDialog, SavePresetDialog
 from app.wizard.training_run import TrainingRun
 from app.wizard.trainings import ask_before_closing
 from app.workspace import Entry, NotOpened, Workspace
@@ -72,6 +74,7 @@ class MainWindow(QMainWindow):
         self._note = ""
         self._pasted = itertools.count(1)
         self._wizard: Wizard | None = None
+        self._presets: PresetsDialog | None = None
         self._training: TrainingRun | None = None
         self.setWindowTitle("Pellucid")
         self.setWindowIcon(QIcon(str(paths.resources() / "icon.png")))
@@ -206,11 +209,24 @@ class MainWindow(QMainWindow):
         menu.addAction(add("quit", "&Quit", self.close, "Ctrl+Q", key.Quit))
 
         menu = bar.addMenu("&Edit")
+        # Not the standard keys: where Ctrl+Y is one of them, it is a view mode here.
+        menu.addAction(add("undo", "&Undo", workspace.undo, "Ctrl+Z"))
+        menu.addAction(add("redo", "&Redo", workspace.redo, "Ctrl+Shift+Z"))
+        workspace.history.undoTextChanged.connect(self._show_steps)
+        workspace.history.redoTextChanged.connect(self._show_steps)
+        workspace.history.indexChanged.connect(self._show_steps)
+        self._show_steps()
+        menu.addSeparator()
         menu.addAction(add("copy", "&Copy the result", workspace.copy_result, key.Copy))
         menu.addAction(add("paste", "&Paste a picture", self.paste, key.Paste))
         menu.addSeparator()
         menu.addAction(add("copy_values", "Copy &settings", workspace.copy_values, "Ctrl+Shift+C"))
         menu.addAction(add("paste_values", "P&aste settings", self.paste_values, "Ctrl+Shift+V"))
+        self.presets_menu = menu.addMenu("P&resets")
+        self.presets_menu.aboutToShow.connect(self._fill_presets)
+        add("save_preset", "Save as &preset…", self.save_preset)
+        add("manage_presets", "&Manage presets…", self.manage_presets)
+        self.controls.presets.setMenu(self.presets_menu)
         menu.addSeparator()
         menu.addAction(add("preferences", "Pre&ferences…", self.preferences, "Ctrl+,", key.Preferences))
 
@@ -393,6 +409,53 @@ class MainWindow(QMainWindow):
     def paste_values(self) -> None:
         """Give the copied settings to the selected pictures."""
         self.workspace.paste_values(self._selected())
+
+    # ---- Steps and presets ----
+
+    def _show_steps(self) -> None:
+        history, actions = self.workspace.history, self.actions_by_name
+        for name, can, text in (
+            ("undo", history.canUndo(), f"&Undo {history.undoText()}"),
+            ("redo", history.canRedo(), f"&Redo {history.redoText()}"),
+        ):
+            actions[name].setEnabled(can)
+            actions[name].setText(text[:2] + text[2:].replace("&", "&&").rstrip())
+
+    def _fill_presets(self) -> None:
+        menu, actions = self.presets_menu, self.actions_by_name
+        menu.clear()
+        for preset in presets.load_all():
+            action = menu.addAction(preset.name.replace("&", "&&"))
+            action.triggered.connect(lambda *_, preset=preset: self.apply_preset(preset))
+        if menu.isEmpty():
+            menu.addAction("Nothing saved yet").setEnabled(False)
+        menu.addSeparator()
+        menu.addActions([actions["save_preset"], actions["manage_presets"]])
+
+    def apply_preset(self, preset: Preset) -> None:
+        """Give a preset's settings to the selected pictures; what cannot be seen of that is told."""
+        selected = self._selected()
+        self.workspace.apply_preset(preset, selected)
+        told = [f"{preset.name} is applied to {len(selected)} pictures."] if len(selected) > 1 else []
+        told += [f"{preset.remark}."] if preset.remark else []
+        if told:
+            self.message.say(" ".join(told))
+
+    def save_preset(self) -> None:
+        """Ask for a name, and save the current picture's settings."""
+        dialog = SavePresetDialog(self.workspace.values, self.workspace.catalog.methods, self)
+        if dialog.exec() == QDialog.DialogCode.Accepted and dialog.saved is not None:
+            self.message.say(f"The settings are saved as the preset {dialog.saved.name}.")
+            if self._presets is not None:
+                self._presets.refresh()
+
+    def manage_presets(self) -> None:
+        """Show all presets, beside the window, so that pictures can be selected meanwhile."""
+        if self._presets is None:
+            self._presets = PresetsDialog(lambda: self.workspace.catalog.methods, self)
+            self._presets.apply_asked.connect(self.apply_preset)
+        self._presets.refresh()
+        _bring_up(self._presets)
 
     # ---- Saving ----
 
@@ -651,6 +714,8 @@ class MainWindow(QMainWindow):
         actions["save_all"].setEnabled(bool(workspace.entries) and not workspace.is_running)
         actions["copy"].setEnabled(workspace.opened is not None)
         actions["close"].setEnabled(bool(workspace.entries))
+        actions["copy_values"].setEnabled(workspace.current is not None)
+        actions["paste_values"].setEnabled(workspace.can_paste_values and workspace.current is not None)
         actions["reference"].setEnabled(workspace.opened is not None)
         for name in ("card", "export"):
             actions[name].setEnabled(workspace.model_in_force() is not None)
