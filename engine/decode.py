@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 import importlib.util
 import io
 import logging
@@ -15,7 +16,7 @@ import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import cv2
 import numpy as np
@@ -25,11 +26,12 @@ import PIL.GifImagePlugin
 import PIL.Image
 import PIL.Jpeg2KImagePlugin
 import PIL.JpegImagePlugin
+import PIL.MpoImagePlugin
 import PIL.PngImagePlugin
 import PIL.PpmImagePlugin
 import PIL.WebPImagePlugin
 
-from engine import jpegxl
+from engine import jpegxl, scratch
 from engine.metadata import (
     Metadata,
     box_metadata,
@@ -40,13 +42,14 @@ from engine.metadata import (
     iptc_from_text,
     tiff_metadata,
 )
+from engine.pages import Axes, TiffLayout, array_layout, has_channels, planes_of, tiff_layout
 
 _log = logging.getLogger(__name__)
 
 HAS_HEIF = importlib.util.find_spec("pillow_heif") is not None
 """Whether HEIC and HEIF can be read."""
 
-_RAW = frozenset(
+RAW = frozenset(
     [
         ".3fr",
         ".arw",
@@ -91,7 +94,7 @@ _OTHER_TYPES = {
     b"<?xml": "SVG",
 }
 
-_LARGEST = 1_000_000_000  # pixels
+_LARGEST = 1_000_000_000  # pixels that are opened without asking
 # A file that claims more pixels per byte than deflate can hold (1032) is a bomb or cut off; small ones may do so.
 _DENSEST, _HARMLESS = 1100, 1 << 24
 
@@ -104,19 +107,63 @@ class CameraRaw(ImageError):
     """The file is no picture yet but a camera's RAW file, for `engine.raw`."""
 
 
+class TooLarge(ImageError):
+    """A picture is whole but larger than is opened without asking.
+
+    Attributes:
+        width, height: in pixels.
+    """
+
+    def __init__(self, path: Path, width: int, height: int) -> None:
+        super().__init__(
+            f"{path.name} has {width} x {height} pixels, more than {_LARGEST // 1_000_000} megapixels; "
+            "the window opens it after asking, the command line with --huge"
+        )
+        self.width, self.height = width, height
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """Which picture of a file is asked for.
+
+    Attributes:
+        page: of a stack, from 0.
+        huge: whether it may have more than 1000 megapixels.
+    """
+
+    page: int = 0
+    huge: bool = False
+
+
+FIRST = Wanted()
+
+
 @dataclass
 class Decoded:
-    """What a reader found: samples (H, W) or (H, W, C) as stored, and the orientation still to be applied."""
+    """What a reader found.
+
+    Attributes:
+        samples: (H, W) or (H, W, C) as stored; they may lie in a file, so whole copies are to be avoided.
+        metadata: what else the file held.
+        white: the number that is white among the samples; 1 where they are in a unit of their own.
+        orientation: still to be applied, as in EXIF.
+        opacity: (H, W).
+        axes: how the pages of the file are ordered.
+        shown: gives the grey or RGB samples of some rows of `samples`, where these are not what is meant by them.
+    """
 
     samples: np.ndarray
     metadata: Metadata
     white: int = 255
     orientation: int = 1
     opacity: np.ndarray | None = None
+    axes: Axes = dataclasses.field(default_factory=Axes)
+    shown: Callable[[np.ndarray], np.ndarray] | None = None
 
 
-def decode(path: Path) -> Decoded:
-    """Read a file by its content; ImageError for what is clearly wrong with it, anything at all from the libraries."""
+@contextlib.contextmanager
+def _opened(path: Path) -> Iterator[tuple[BinaryIO, bytes]]:
+    """The file and its first bytes; ImageError if it is none or is empty."""
     if path.is_dir():
         raise ImageError(f"{path.name} is a folder; choose a picture")
     if path.is_symlink() and not path.exists():
@@ -130,7 +177,20 @@ def decode(path: Path) -> Decoded:
         file.seek(0)
         if not head:
             raise ImageError(f"{path.name} is empty (0 bytes); choose a picture")
-        return _reader(head, path)(file, path)
+        yield file, head
+
+
+def decode(path: Path, wanted: Wanted = FIRST) -> Decoded:
+    """Read a file by its content; ImageError for what is clearly wrong with it, anything at all from the libraries."""
+    with _opened(path) as (file, head):
+        decoded = _reader(head, path)(file, path, wanted)
+    _check_page(path, wanted, decoded.axes)
+    return decoded
+
+
+def _check_page(path: Path, wanted: Wanted, axes: Axes) -> None:
+    if not 0 <= wanted.page < axes.pages:
+        raise ImageError(f"{path.name} has {axes.pages} pages; number {wanted.page + 1} was asked for")
 
 
 @contextlib.contextmanager
@@ -140,6 +200,8 @@ def foreign_errors(path: Path, failed: str) -> Iterator[None]:
         yield
     except ImageError:
         raise
+    except scratch.NoRoom as error:
+        raise ImageError(f"{path.name} {failed}: {error}") from error
     except MemoryError as error:
         raise ImageError(f"{path.name} {failed}: it needs more memory than is available") from error
     except OSError as error:
@@ -157,7 +219,7 @@ def _sentence(error: Exception) -> str:
     return lines[0][:200]
 
 
-def _reader(head: bytes, path: Path) -> Callable[[BinaryIO, Path], Decoded]:
+def _reader(head: bytes, path: Path) -> Callable[[BinaryIO, Path, Wanted], Decoded]:
     """Which reader the first bytes of a file ask for."""
     is_tiff = head[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
     raw_content = head.startswith(_RAW_SIGNATURES) or head[4:12] == b"ftypcrx " or (is_tiff and head[8:10] == b"CR")
@@ -170,14 +232,14 @@ def _raw_error(path: Path) -> CameraRaw:
     return CameraRaw(f"{path.name} is a camera RAW file, which has to be developed")
 
 
-def _check_size(path: Path, width: int, height: int, file_size: int) -> None:
-    """Refuse what is too large, and small files that claim to be large, before anything is allocated for them."""
+def _check_size(path: Path, width: int, height: int, file_size: int, huge: bool = False) -> None:
+    """Refuse small files that claim to be large, and what is too large, before anything is allocated for them."""
     if width < 1 or height < 1:
         raise ImageError(f"{path.name} is damaged: it claims a size of {width} x {height}")
-    if width * height > _LARGEST:
-        raise ImageError(f"{path.name} has {width} x {height} pixels; at most 1000 megapixels can be opened")
     if width * height > max(_HARMLESS, _DENSEST * file_size):
         raise ImageError(f"{path.name} is damaged: it claims {width} x {height} pixels in only {file_size} bytes")
+    if width * height > _LARGEST and not huge:
+        raise TooLarge(path, width, height)
 
 
 def _file_size(file: BinaryIO) -> int:
@@ -199,13 +261,19 @@ def open_pillow(file: BinaryIO) -> PIL.Image.Image:
             PIL.Image.MAX_IMAGE_PIXELS = before
 
 
-def _pictures(picture: PIL.Image.Image) -> int:
+def _pictures(picture: PIL.Image.Image, file: BinaryIO) -> int:
+    """How many pictures a file holds, without those of another size that cameras store for a quick look."""
     with contextlib.suppress(Exception):  # a broken second picture does not spoil the first
-        return getattr(picture, "n_frames", 1)
+        if not isinstance(picture, PIL.MpoImagePlugin.MpoImageFile):
+            return getattr(picture, "n_frames", 1)
+        file.seek(0)
+        start = file.read(1 << 20).index(b"MPF\0") + 4
+        others = [start + entry["DataOffset"] for entry in picture.mpinfo[0xB002] if entry["DataOffset"]]
+        return 1 + sum(_jpeg_frame(file, at)[2:] == picture.size for at in others)
     return 1
 
 
-def _read_common(file: BinaryIO, path: Path) -> Decoded:
+def _read_common(file: BinaryIO, path: Path, wanted: Wanted) -> Decoded:
     """Read what Pillow knows; samples of more than 8 bits through other libraries, because Pillow cuts RGB to 8."""
     head = file.read(64)
     file.seek(0)
@@ -223,9 +291,9 @@ def _read_common(file: BinaryIO, path: Path) -> Decoded:
             f"{path.name} is damaged or not a picture of a known type; these can be opened: {known}"
         ) from None
     with picture:
-        _check_size(path, *picture.size, _file_size(file))
+        _check_size(path, *picture.size, _file_size(file), wanted.huge)
         notes = []
-        if (count := _pictures(picture)) > 1:
+        if (count := _pictures(picture, file)) > 1:
             notes.append(f"{path.name} holds {count} pictures; only the first is used")
         picture.seek(0)
         position = file.tell()
@@ -253,8 +321,7 @@ def _deep_png(file: BinaryIO, picture: PIL.Image.Image) -> _Samples | None:
     file.seek(24)
     if file.read(1) != b"\x10":
         return None
-    file.seek(0)
-    data = file.read()
+    data = _png_essentials(file)
     decoded = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
     if decoded is None or decoded.dtype != np.uint16:
         raise ValueError("its data are damaged")
@@ -264,6 +331,19 @@ def _deep_png(file: BinaryIO, picture: PIL.Image.Image) -> _Samples | None:
     opacity = decoded[..., 3] if decoded.shape[2] == 4 else None
     # OpenCV makes four equal channels of grey with opacity.
     return (decoded[..., 0] if data[25] in (0, 4) else decoded[..., 2::-1]), 65535, opacity
+
+
+def _png_essentials(file: BinaryIO) -> bytes:
+    """A PNG without the chunks that only describe it: about damaged ones the decoder would write to the terminal."""
+    file.seek(0)
+    data = memoryview(file.read())
+    kept, at = [data[:8]], 8
+    while at + 12 <= len(data):
+        end = at + 12 + int.from_bytes(data[at : at + 4], "big")
+        if not data[at + 4] & 32 or data[at + 4 : at + 8] == b"tRNS":
+            kept.append(data[at:end])
+        at = end
+    return b"".join(kept)
 
 
 def _deep_pnm(file: BinaryIO, picture: PIL.Image.Image) -> _Samples | None:
@@ -304,7 +384,7 @@ def _deep_jpeg2000(file: BinaryIO, picture: PIL.Image.Image) -> _Samples | None:
     if opacity is not None:
         samples = samples[..., 0] if count == 2 else samples[..., :-1]
     if samples.dtype.kind == "i":
-        return samples.astype(np.float32), 1, opacity
+        return samples, 1, opacity
     return samples, (2 << depths.pop()) - 1, opacity
 
 
@@ -335,10 +415,12 @@ _DEEP: dict[str | None, Callable[[BinaryIO, PIL.Image.Image], _Samples | None]] 
 
 def _stored(file: BinaryIO, shape: tuple[int, ...], kind: np.dtype | str) -> np.ndarray:
     """Samples that lie as they are at the file's position; ValueError before memory is taken if some are missing."""
-    size = math.prod(shape) * np.dtype(kind).itemsize
-    if size > _file_size(file) - file.tell():
+    if math.prod(shape) * np.dtype(kind).itemsize > _file_size(file) - file.tell():
         raise ValueError("the file ends too early")
-    return np.frombuffer(file.read(size), kind).reshape(shape)
+    samples = scratch.array(shape, kind)
+    if file.readinto(samples.reshape(-1).view(np.uint8)) != samples.nbytes:  # type: ignore[attr-defined]
+        raise ValueError("the file ends too early")
+    return samples
 
 
 def _pillow_samples(picture: PIL.Image.Image, path: Path, notes: list[str]) -> _Samples:
@@ -346,7 +428,8 @@ def _pillow_samples(picture: PIL.Image.Image, path: Path, notes: list[str]) -> _
     mode = picture.mode
     transparent = "transparency" in picture.info
     if mode == "CMYK":
-        return _cmyk_to_rgb(picture, path, notes), 255, None
+        notes.append(_CMYK.format(path.name))
+        return _cmyk_to_rgb(picture, path), 255, None
     wanted = {
         "1": "L",
         "L": "LA" if transparent else "L",
@@ -368,9 +451,11 @@ def _pillow_samples(picture: PIL.Image.Image, path: Path, notes: list[str]) -> _
     return samples, 255, None
 
 
-def _cmyk_to_rgb(picture: PIL.Image.Image, path: Path, notes: list[str]) -> np.ndarray:
+_CMYK = "{} is CMYK; it was converted to 8-bit RGB"
+
+
+def _cmyk_to_rgb(picture: PIL.Image.Image, path: Path) -> np.ndarray:
     """Through the picture's own profile to sRGB where it has one, else by the plain formula."""
-    notes.append(f"{path.name} is CMYK; it was converted to 8-bit RGB")
     if icc := picture.info.get("icc_profile"):
         import PIL.ImageCms
 
@@ -408,19 +493,19 @@ def _pillow_metadata(picture: PIL.Image.Image, notes: list[str]) -> Metadata:
     )
 
 
-def _read_jpeg(file: BinaryIO, path: Path) -> Decoded:
+def _read_jpeg(file: BinaryIO, path: Path, wanted: Wanted) -> Decoded:
     """Read a JPEG; one of 12 bits is shown to Pillow as if it had 8, for its metadata, and decoded elsewhere."""
     at, bits, *_ = _jpeg_frame(file)
     file.seek(0)
     if bits != 12:
-        return _read_common(file, path)
+        return _read_common(file, path, wanted)
     import imagecodecs
 
     data = file.read()
     if data.rfind(b"\xff\xd9") < at:
         raise ValueError("the file ends too early")
     with open_pillow(io.BytesIO(data[:at] + b"\x08" + data[at + 1 :])) as picture:
-        _check_size(path, *picture.size, len(data))
+        _check_size(path, *picture.size, len(data), wanted.huge)
         if picture.mode not in ("L", "RGB"):
             raise ImageError(f"{path.name} stores its colours as {picture.mode}; convert it to grey or RGB first")
         metadata = _pillow_metadata(picture, [])
@@ -428,9 +513,9 @@ def _read_jpeg(file: BinaryIO, path: Path) -> Decoded:
     return Decoded(samples, metadata, 4095, exif_orientation(metadata.exif))
 
 
-def _jpeg_frame(file: BinaryIO) -> tuple[int, int, int, int]:
+def _jpeg_frame(file: BinaryIO, start: int = 0) -> tuple[int, int, int, int]:
     """Where the frame of a JPEG says its bits a sample, how many, and its width and height; zeros where it has none."""
-    at = 2
+    at = start + 2
     while True:
         file.seek(at)
         marker, code, length, bits, height, width = struct.unpack(">BBHBHH", file.read(9).ljust(9, b"\0"))
@@ -441,11 +526,11 @@ def _jpeg_frame(file: BinaryIO) -> tuple[int, int, int, int]:
         at += 1 if code == 255 else 2 + length
 
 
-def _read_webp(file: BinaryIO, path: Path) -> Decoded:
+def _read_webp(file: BinaryIO, path: Path, wanted: Wanted) -> Decoded:
     """Read a WebP; its size is looked at before Pillow, which takes memory for it when it opens one."""
-    _check_size(path, *_webp_size(file), _file_size(file))
+    _check_size(path, *_webp_size(file), _file_size(file), wanted.huge)
     file.seek(0)
-    return _read_common(file, path)
+    return _read_common(file, path, wanted)
 
 
 def _webp_size(file: BinaryIO) -> tuple[int, int]:
@@ -459,11 +544,11 @@ def _webp_size(file: BinaryIO) -> tuple[int, int]:
     return width & 0x3FFF, height & 0x3FFF
 
 
-def _read_jpegxl(file: BinaryIO, path: Path) -> Decoded:
+def _read_jpegxl(file: BinaryIO, path: Path, wanted: Wanted) -> Decoded:
     import imagecodecs
 
     header = jpegxl.read_header(file)
-    _check_size(path, header.width, header.height, _file_size(file))
+    _check_size(path, header.width, header.height, _file_size(file), wanted.huge)
     if header.colours not in (1, 3) or header.others > header.has_opacity:
         raise ImageError(f"{path.name} has {header.colours + header.others} channels; export it as TIFF first")
     notes = []
@@ -490,12 +575,12 @@ def _read_jpegxl(file: BinaryIO, path: Path) -> Decoded:
     return Decoded(samples, metadata, 1 if samples.dtype.kind == "f" else (1 << header.bits) - 1, 1, opacity)
 
 
-def _read_pfm(file: BinaryIO, path: Path) -> Decoded:
+def _read_pfm(file: BinaryIO, path: Path, wanted: Wanted) -> Decoded:
     header = re.match(rb"P([Ff])\s+(\d+)\s+(\d+)\s+([-+.\deE]+)\s", file.read(128))
     if not header:
         raise ValueError("its header is damaged")
     width, height = int(header[2]), int(header[3])
-    _check_size(path, width, height, _file_size(file))
+    _check_size(path, width, height, _file_size(file), wanted.huge)
     file.seek(header.end())
     shape = (height, width, 3) if header[1] == b"F" else (height, width)
     samples = _stored(file, shape, "<f4" if header[4].startswith(b"-") else ">f4")
@@ -505,61 +590,88 @@ def _read_pfm(file: BinaryIO, path: Path) -> Decoded:
 _FROM_BELOW = 4  # the orientation of files whose first row is the lowest
 
 
-def _read_array(file: BinaryIO, path: Path, shape: tuple[int, ...], kind: np.dtype) -> tuple[np.ndarray, list[str]]:
-    """(H, W) or (H, W, 3) of an array that is stored row by row, colours last or first; of a stack the first."""
+def _read_array(
+    file: BinaryIO, path: Path, shape: tuple[int, ...], kind: np.dtype, wanted: Wanted
+) -> tuple[np.ndarray, Axes]:
+    """(H, W) or (H, W, 3), one picture of an array that is stored row by row, colours last or first."""
+    _check_array(path, shape, kind)
+    layout = array_layout(shape)
+    height, width = layout.size
+    _check_size(path, width, height, _file_size(file), wanted.huge)
+    _check_page(path, wanted, layout.axes)
+    file.seek(wanted.page * math.prod(layout.page) * kind.itemsize, io.SEEK_CUR)
+    return _colours_last(_stored(file, layout.page, kind), layout.is_planar), layout.axes
+
+
+def _check_array(path: Path, shape: tuple[int, ...], kind: np.dtype) -> None:
     if len(shape) < 2 or 0 in shape or kind.kind not in "buif":
         raise ImageError(
             f"{path.name} holds {kind} of shape {shape}; a picture has numbers, (height, width) or (height, width, 3)"
         )
-    one = shape
-    while len(one) > 3 or (len(one) == 3 and one[0] not in (1, 3) and one[2] not in (1, 3)):
-        one = one[1:]
-    count = math.prod(shape[: len(shape) - len(one)])
-    notes = [f"{path.name} is a stack of {count} pictures; only the first is used"] if count > 1 else []
-    is_planar = len(one) == 3 and one[2] not in (1, 3)
-    height, width = one[-2:] if is_planar or len(one) == 2 else one[:2]
-    _check_size(path, width, height, _file_size(file))
-    samples = _stored(file, one, kind)
+
+
+def _colours_last(samples: np.ndarray, is_planar: bool) -> np.ndarray:
     samples = np.moveaxis(samples, 0, -1) if is_planar else samples
-    return (samples[..., 0] if samples.shape[2:] == (1,) else samples), notes
+    return samples[..., 0] if samples.shape[2:] == (1,) else samples
 
 
-def _read_npy(file: BinaryIO, path: Path) -> Decoded:
+def npy_header(file: BinaryIO) -> tuple[tuple[int, ...], bool, np.dtype]:
+    """Shape, whether it is stored column by column, and type of a NumPy file; the position is then that of the data."""
     major, _ = np.lib.format.read_magic(file)
-    read_header = np.lib.format.read_array_header_1_0 if major == 1 else np.lib.format.read_array_header_2_0
-    shape, is_fortran, kind = read_header(file)
-    if is_fortran and len(shape) > 1:  # stored column by column
-        if len(shape) > 2:
-            raise ImageError(f"{path.name} is stored column by column; save it with numpy.ascontiguousarray first")
-        samples, notes = _read_array(file, path, shape[::-1], kind)
-        samples = samples.T
+    return (np.lib.format.read_array_header_1_0 if major == 1 else np.lib.format.read_array_header_2_0)(file)
+
+
+def _read_npy(file: BinaryIO, path: Path, wanted: Wanted) -> Decoded:
+    shape, is_fortran, kind = npy_header(file)
+    if is_fortran and len(shape) > 1:
+        # Stored column by column, one picture lies all over the file.
+        _check_array(path, shape, kind)
+        layout = array_layout(shape)
+        height, width = layout.size
+        _check_size(path, width, height, _file_size(file), wanted.huge)
+        _check_page(path, wanted, layout.axes)
+        whole = _stored(file, shape[::-1], kind).T
+        place = np.unravel_index(wanted.page, layout.leading) if layout.leading else ()
+        samples, axes = _colours_last(whole[tuple(int(at) for at in place)], layout.is_planar), layout.axes
     else:
-        samples, notes = _read_array(file, path, shape, kind)
-    samples, white = _white(samples, 8 * kind.itemsize, path, notes)
-    return Decoded(samples, Metadata(format="NPY", notes=tuple(notes)), white)
+        samples, axes = _read_array(file, path, shape, kind, wanted)
+    samples, white = _white(samples, 8 * kind.itemsize)
+    return Decoded(samples, Metadata(format="NPY"), white, axes=axes)
 
 
-def _read_fits(file: BinaryIO, path: Path) -> Decoded:
-    """Read the first picture of a FITS file, which may lie in an extension."""
+def _read_fits(file: BinaryIO, path: Path, wanted: Wanted) -> Decoded:
+    """Read the first picture or cube of a FITS file, which may lie in an extension."""
+    cards, bits, axes = _fits_picture(file, path)
+    kind = {8: ">u1", 16: ">i2", 32: ">i4", 64: ">i8", -32: ">f4", -64: ">f8"}[bits]
+    samples, pages = _read_array(file, path, tuple(axes[::-1]), np.dtype(kind), wanted)
+    zero, scale = float(cards.get("BZERO", 0)), float(cards.get("BSCALE", 1))
+    shown = None
+    if (bits, zero, scale) == (16, 32768, 1):
+        white = 65535
+
+        def shown(band: np.ndarray) -> np.ndarray:
+            return (band.astype(np.int32) + 32768).astype(np.uint16)
+    elif (zero, scale) != (0, 1):
+        white = 1
+
+        def shown(band: np.ndarray) -> np.ndarray:
+            return (band * scale + zero).astype(np.float32)
+    else:
+        samples, white = _white(samples, abs(bits))
+    return Decoded(samples, Metadata(format="FITS"), white, _FROM_BELOW, axes=pages, shown=shown)
+
+
+def _fits_picture(file: BinaryIO, path: Path) -> tuple[dict[str, str], int, list[int]]:
+    """Keywords, bits a sample and sides of the first picture, at whose data the position then is."""
     while True:
         cards = _fits_cards(file)
         if cards.get("ZIMAGE") == "T":
             raise ImageError(f"{path.name} is a compressed FITS file; unpack it with funpack first")
         bits, axes = int(cards["BITPIX"]), [int(cards[f"NAXIS{i + 1}"]) for i in range(int(cards["NAXIS"]))]
         if len(axes) > 1 and cards.get("XTENSION", "IMAGE") == "IMAGE":
-            break
+            return cards, bits, axes
         size = math.prod(axes) + int(cards.get("PCOUNT", 0)) if axes else 0
         file.seek(-(-size * abs(bits) // 8 // 2880) * 2880, io.SEEK_CUR)
-    kind = {8: ">u1", 16: ">i2", 32: ">i4", 64: ">i8", -32: ">f4", -64: ">f8"}[bits]
-    samples, notes = _read_array(file, path, tuple(axes[::-1]), np.dtype(kind))
-    zero, scale = float(cards.get("BZERO", 0)), float(cards.get("BSCALE", 1))
-    if (bits, zero, scale) == (16, 32768, 1):
-        samples, white = (samples.astype(np.int32) + 32768).astype(np.uint16), 65535
-    elif (zero, scale) != (0, 1):
-        samples, white = (samples * scale + zero).astype(np.float32), 1
-    else:
-        samples, white = _white(samples, abs(bits), path, notes)
-    return Decoded(samples, Metadata(format="FITS", notes=tuple(notes)), white, _FROM_BELOW)
 
 
 def _fits_cards(file: BinaryIO) -> dict[str, str]:
@@ -575,14 +687,14 @@ def _fits_cards(file: BinaryIO) -> dict[str, str]:
     raise ValueError("it holds no picture")
 
 
-def _read_exr(file: BinaryIO, path: Path) -> Decoded:
+def _read_exr(file: BinaryIO, path: Path, wanted: Wanted) -> Decoded:
     try:
         import OpenEXR  # pyright: ignore[reportMissingImports]
     except ImportError:
         raise ImageError(f"{path.name} needs OpenEXR, which comes with the extra pellucid[science]") from None
 
     low, high = OpenEXR.File(str(path), header_only=True).header()["dataWindow"]
-    _check_size(path, int(high[0]) - int(low[0]) + 1, int(high[1]) - int(low[1]) + 1, _file_size(file))
+    _check_size(path, int(high[0] - low[0]) + 1, int(high[1] - low[1]) + 1, _file_size(file), wanted.huge)
     with OpenEXR.File(str(path), separate_channels=True) as opened:
         planes = {name: channel.pixels for name, channel in opened.channels().items()}
     colours = next((names for names in ("RGB", "Y") if planes.keys() >= set(names)), None)
@@ -593,13 +705,13 @@ def _read_exr(file: BinaryIO, path: Path) -> Decoded:
     return Decoded(samples.astype(np.float32), metadata, 1, 1, planes.get("A"))
 
 
-def _read_heif(file: BinaryIO, path: Path) -> Decoded:
+def _read_heif(file: BinaryIO, path: Path, wanted: Wanted) -> Decoded:
     if not HAS_HEIF:
         raise ImageError(f"{path.name} is a HEIC picture; install pillow-heif to open it, or export it as TIFF")
     import pillow_heif
 
     container = pillow_heif.open_heif(file, convert_hdr_to_8bit=False)
-    _check_size(path, *container.size, _file_size(file))
+    _check_size(path, *container.size, _file_size(file), wanted.huge)
     samples = np.asarray(container)
     mode, _, depth = container.mode.partition(";")
     if mode not in ("L", "LA", "RGB", "RGBA"):
@@ -626,70 +738,140 @@ _RGB_FROM_CODEC = {6, 7, 33003, 33004, 33005, 33007, 34712, 34892, 50001, 50002,
 
 
 _PLAIN = {1, 2, 3, 4, 5, 8, 32773, 32946, 34925, 34926, 50000}  # that fill the memory they are given and no more
-_CODED = {6, 7, 33003, 33004, 33005, 33007, 34712, 34892, 34927, 50001, 50002, 52546}  # whole pictures inside
+_CODED = {6, 7, 33003, 33004, 33005, 33007, 34712, 34892, 34927, 34933, 50001, 50002, 52546}  # whole pictures inside
 
 
-def _read_tiff(file: BinaryIO, path: Path) -> Decoded:
-    """Read the first page of a TIFF file."""
+def _read_tiff(file: BinaryIO, path: Path, wanted: Wanted) -> Decoded:
+    """Read one page of a TIFF file."""
     import tifffile
 
     # Its remarks on damaged files would appear beside our one sentence.
     logging.getLogger("tifffile").setLevel(logging.CRITICAL)
-    metadata, orientation = tiff_metadata(file)
-    file.seek(0)
-    notes = []
+    notes: list[str] = []
     with tifffile.TiffFile(file, name=path.name) as tiff:
-        page = tiff.pages.first
-        check_tiff_page(page, path, _file_size(file))
+        layout = tiff_layout(file, tiff)
+        _check_page(path, wanted, layout.axes)
+        page, plane = tiff_page(file, tiff, layout, wanted.page)
+        check_tiff_page(page, path, _file_size(file), wanted.huge)
         if page.compression in _CODED:
             _check_coded(page, path, file)
-        samples = page.asarray()
-        axes = page.axes
-        with contextlib.suppress(Exception):  # a broken second page does not spoil the first
-            # ImageJ describes one page for all that lie behind it where the file exceeds 4 GB.
-            count = max(len(tiff.pages), int((tiff.imagej_metadata or {}).get("images", 1)))
-            if count > 1:
-                notes.append(f"{path.name} has {count} pages; only the first is used")
+        metadata, orientation = tiff_metadata(file, page.offset)
+        samples = _tiff_samples(file, page, plane, layout)
         photometric, bits = page.photometric, page.bitspersample
-        extras = page.extrasamples
-        colormap = page.colormap
-    while axes and axes[0] not in "YS":
-        notes.append(f"{path.name} is a volume of {len(samples)} slices; only the first is used")
-        samples, axes = samples[0], axes[1:]
-    if axes == "SYX":
-        samples = np.moveaxis(samples, 0, -1)
+        extras = () if has_channels(page) else page.extrasamples
+        # ImageJ's colours are a way to look at intensities.
+        colormap = None if tiff.is_imagej else page.colormap
     if samples.ndim not in (2, 3) or samples.shape[:2] != (page.imagelength, page.imagewidth):
-        raise ImageError(f"{path.name} has an unknown arrangement of samples ({axes}); convert it to grey or RGB first")
+        raise ImageError(
+            f"{path.name} has an unknown arrangement of samples ({page.axes}); convert it to grey or RGB first"
+        )
     if samples.ndim == 3 and samples.shape[2] == 1:
         samples = samples[..., 0]
 
-    samples, white = _white(samples, bits, path, notes)
+    samples, white = _white(samples, bits)
     opacity = None
     if extras and samples.ndim == 3:
         opacity, samples = samples[..., -1], samples[..., :-1]
         samples = samples[..., 0] if samples.shape[2] == 1 else samples
-    if photometric == 0 and white > 1:
-        samples = white - samples
+    shown: Callable[[np.ndarray], np.ndarray] | None = None
+    if photometric == 0 and (white > 1 or bits == 1):
+        shown = functools.partial(np.subtract, samples.dtype.type(white))
     elif photometric == 3 and colormap is not None:
-        table = (colormap >> 8 if colormap.max() > 255 else colormap).astype(np.uint8)
-        samples, white = table.T[samples], 255
+        table = (colormap >> 8 if colormap.max() > 255 else colormap).astype(np.uint8).T
+        shown, white = functools.partial(_looked_up, table), 255
     elif photometric == 5:
-        eight = samples if samples.dtype == np.uint8 else (samples >> 8).astype(np.uint8)
-        picture = PIL.Image.fromarray(np.ascontiguousarray(eight), "CMYK")
-        picture.info["icc_profile"] = metadata.icc
-        samples, white = _cmyk_to_rgb(picture, path, notes), 255
+        notes.append(_CMYK.format(path.name))
+        shown, white = functools.partial(_shown_cmyk, metadata.icc, path), 255
         metadata = dataclasses.replace(metadata, icc=None)
         if opacity is not None and opacity.dtype != np.uint8:
             opacity = (opacity >> 8).astype(np.uint8)
     metadata = dataclasses.replace(metadata, premultiplied=1 in extras, notes=tuple(notes))
-    return Decoded(samples, metadata, white, orientation, opacity)
+    return Decoded(samples, metadata, white, orientation, opacity, layout.axes, shown)
 
 
-def check_tiff_page(page, path: Path, file_size: int) -> None:
+def _looked_up(table: np.ndarray, band: np.ndarray) -> np.ndarray:
+    return table[band]
+
+
+def _shown_cmyk(icc: bytes | None, path: Path, band: np.ndarray) -> np.ndarray:
+    eight = band if band.dtype == np.uint8 else (band >> 8).astype(np.uint8)
+    picture = PIL.Image.fromarray(np.ascontiguousarray(eight), "CMYK")
+    picture.info["icc_profile"] = icc
+    return _cmyk_to_rgb(picture, path)
+
+
+def tiff_page(file: BinaryIO, tiff: Any, layout: TiffLayout, number: int) -> tuple[Any, int]:
+    """The directory, as a `tifffile.TiffPage`, that holds a page, and which of its planes the page is.
+
+    Of a file with one directory for all pages, the plane is the number of the page.
+    """
+    import tifffile
+
+    if layout.is_described_once:
+        return tiff.pages.first, number
+    index, plane = divmod(number, layout.planes)
+    if index == 0:
+        return tiff.pages.first, plane
+    tiff.filehandle.seek(layout.directories[index])
+    page = tifffile.TiffPage(tiff, index)
+    if layout.planes != planes_of(page):
+        raise ImageError(f"{tiff.filehandle.name} has pages with different numbers of channels; save them one by one")
+    return page, plane
+
+
+_READ_AT_ONCE = 1 << 25  # bytes of strips or tiles; tifffile's own is 256 MB
+
+
+def _tiff_samples(file: BinaryIO, page: Any, plane: int, layout: TiffLayout) -> np.ndarray:
+    """(H, W) or (H, W, S) as stored: a page that fills its directory, or one plane of it."""
+    separate, depth, height, width, together = page.shaped
+    kind = np.dtype(page.dtype).newbyteorder(page.parent.byteorder)
+    size = height * width * together * kind.itemsize
+    if layout.is_described_once:
+        file.seek(page.dataoffsets[0] + plane * separate * depth * size)
+        samples = _stored(file, (separate, height, width, together), kind)
+    elif layout.planes == 1:
+        samples = scratch.array(page.shaped, page.dtype)
+        samples = page.asarray(out=samples, buffersize=_READ_AT_ONCE, squeeze=False)[:, 0]
+    else:
+        at, channel, parts = plane, slice(None), range(separate)
+        if has_channels(page) and together > 1:
+            at, channel = divmod(plane, together)
+        elif has_channels(page):
+            part, at = divmod(plane, depth)
+            parts = range(part, part + 1)
+        samples = scratch.array((len(parts), height, width, together), page.dtype)
+        if page.is_contiguous and page.fillorder == 1 and page.predictor == 1:
+            for into, part in zip(samples, parts, strict=True):
+                file.seek(page.dataoffsets[0] + (part * depth + at) * size)
+                into[...] = _stored(file, into.shape, kind)
+        else:
+            _decode_slice(file, page, at, parts, samples)
+        samples = samples[..., channel]
+        samples = samples[..., None] if samples.ndim == 3 else samples
+    if separate > 1 and len(samples) > 1:
+        return _colours_last(samples[..., 0], True)
+    return _colours_last(samples[0], False)
+
+
+def _decode_slice(file: BinaryIO, page: Any, at: int, parts: range, samples: np.ndarray) -> None:
+    """Decode only the strips or tiles in which a slice of some of the planes lies, into (planes, H, W, S)."""
+    height, width = samples.shape[1:3]
+    for index, (offset, count) in enumerate(zip(page.dataoffsets, page.databytecounts, strict=True)):
+        _, (part, start, top, left, _), shape = page.decode(None, index)
+        if part in parts and start <= at < start + shape[0]:
+            file.seek(offset)
+            decoded = page.decode(file.read(count), index, jpegtables=page.jpegtables, jpegheader=page.jpegheader)[0]
+            rows, columns = min(shape[1], height - top), min(shape[2], width - left)
+            into = samples[part - parts[0], top : top + rows, left : left + columns]
+            into[...] = decoded[at - start, :rows, :columns]
+
+
+def check_tiff_page(page: Any, path: Path, file_size: int, huge: bool = False) -> None:
     """Refuse, before anything is decoded, what is no plain picture, too large, or cut off."""
-    _check_size(path, page.imagewidth, page.imagelength * page.imagedepth, file_size)
+    _check_size(path, page.imagewidth, page.imagelength * page.imagedepth, file_size, huge)
     if page.is_tiled:
-        _check_size(path, page.tilewidth, page.tilelength * page.tiledepth, file_size)
+        _check_size(path, page.tilewidth, page.tilelength * page.tiledepth, file_size, huge)
     photometric = page.photometric
     if 50706 in page.tags or photometric in (32803, 34892) or (330 in page.tags and page.subfiletype & 1):
         raise _raw_error(path)
@@ -701,9 +883,8 @@ def check_tiff_page(page, path: Path, file_size: int) -> None:
         raise ImageError(f"{path.name} is compressed by {name}; save it with LZW, Deflate or no compression first")
     colours = {2: 3, 5: 4, 6: 3}.get(photometric, 1)
     extras = page.extrasamples
-    # Two grey channels without a word on the second are more likely a microscope's than an opacity.
-    unsaid = colours == 1 and any(extra not in (1, 2) for extra in extras)
-    if page.samplesperpixel not in (colours, colours + 1) or unsaid or (page.samplesperpixel > colours and not extras):
+    is_alpha = page.samplesperpixel == colours + 1 and len(extras) == 1
+    if page.samplesperpixel != colours and not is_alpha and not has_channels(page):
         raise ImageError(
             f"{path.name} has {page.samplesperpixel} channels; grey and RGB, with or without opacity, can be opened"
         )
@@ -716,7 +897,7 @@ def check_tiff_page(page, path: Path, file_size: int) -> None:
             raise ImageError(f"{path.name} is damaged: part of the picture is missing")
 
 
-def _check_coded(page, path: Path, file: BinaryIO) -> None:
+def _check_coded(page: Any, path: Path, file: BinaryIO) -> None:
     """Refuse a page if a picture inside claims to be larger than its tile: decoders take memory for what it claims."""
     side = (page.tilewidth, page.tilelength) if page.is_tiled else (page.imagewidth, page.rowsperstrip)
     for offset, count in [*zip(page.dataoffsets, page.databytecounts, strict=False), (0, 0)]:
@@ -732,6 +913,8 @@ def _coded_size(part: BinaryIO) -> tuple[int, int]:
     part.seek(0)
     if head.startswith(b"\xff\xd8"):
         return _jpeg_frame(part)[2:]
+    if head.startswith(b"\x89PNG"):
+        return struct.unpack(">II", head[16:24])
     if head.startswith(b"RIFF"):
         return _webp_size(part)
     if head.startswith((b"\xff\x0a", b"\0\0\0\x0cJXL ")):
@@ -744,20 +927,14 @@ def _coded_size(part: BinaryIO) -> tuple[int, int]:
     return struct.unpack(">II", head[8:16]) if head.startswith(b"\xff\x4f\xff\x51") else (0, 0)
 
 
-def _white(samples: np.ndarray, bits: int, path: Path, notes: list[str]) -> tuple[np.ndarray, int]:
-    """The samples as uint8, uint16 or float, and the number that is white among them."""
-    kind = samples.dtype.kind
-    if kind == "f":
-        return samples, 1
-    if kind == "b" or (kind == "u" and bits <= 8):
-        return samples.astype(np.uint8, copy=False), (1 << bits) - 1
-    if kind == "u" and bits <= 16:
-        return samples, (1 << bits) - 1
-    notes.append(f"{path.name} holds {samples.dtype.name} samples; they are handled and saved as 32-bit float")
-    return samples.astype(np.float32), 1
+def _white(samples: np.ndarray, bits: int) -> tuple[np.ndarray, int]:
+    """The samples, those of one bit as numbers, and the one that is white; 1 where they have a unit of their own."""
+    if samples.dtype.kind == "b":
+        return samples.view(np.uint8), 1
+    return samples, (1 << bits) - 1 if samples.dtype.kind == "u" and bits <= 16 else 1
 
 
-_READERS: tuple[tuple[bytes, Callable[[BinaryIO, Path], Decoded]], ...] = (
+_READERS: tuple[tuple[bytes, Callable[[BinaryIO, Path, Wanted], Decoded]], ...] = (
     (rb"II[*+]\0|MM\0[*+]", _read_tiff),
     (rb"\xff\xd8\xff", _read_jpeg),
     (rb"RIFF....WEBP", _read_webp),

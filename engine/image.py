@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import functools
 import hashlib
 import math
 import os
@@ -14,11 +16,13 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from engine import scratch
 from engine.color import Convert, flaw
-from engine.decode import HAS_HEIF, RAW, CameraRaw, Decoded, ImageError, decode, foreign_errors
+from engine.decode import HAS_HEIF, RAW, CameraRaw, Decoded, ImageError, Wanted, decode, foreign_errors
 from engine.develop import Develop
 from engine.metadata import Metadata, upright_exif, upright_xmp
 from engine.mosaic import Mosaic
+from engine.pages import Axes
 
 _OPENED = (
     ".jpg .jpeg .jpe .jfif .tif .tiff .png .webp .bmp .dib .gif .pgm .ppm .pnm .pbm .pfm .avif .jp2 .j2k .j2c .jpx "
@@ -34,10 +38,11 @@ class Image:
 
     Attributes:
         pixels: (H, W, C) float32, C = 1 or 3 (RGB); 0 is black and 1 the file type's white, noise may lie outside;
-            float files in their own unit.
+            in a unit of their own where `is_float`.
         path: the file it came from.
-        bits: per sample in the file: 8, 16, or 32 for floats.
-        is_float: whether the file holds floating-point samples.
+        bits: per sample in the file: 8, 16, or 32 where `is_float`.
+        is_float: whether the pixels are in the file's own unit: it holds floating-point, signed or 32-bit samples.
+        dtype: NumPy's name of the file's samples, such as "int16"; "" where `bits` says it all.
         levels: what maps to the networks' trained range [0, 1], in units of `pixels`.
         opacity: (H, W) in the file's type, carried along untouched.
         metadata: what else the file held.
@@ -55,6 +60,7 @@ class Image:
     metadata: Metadata = field(default_factory=Metadata)
     page: int = 0
     pages: int = 1
+    dtype: str = ""
     mosaic: Mosaic | None = None
     develop: Develop = Develop()
 
@@ -82,26 +88,30 @@ class Image:
         return high - low
 
 
-def load_image(path: str | Path, *, develop: Develop = Develop()) -> Image:
-    """Open a picture by its content, upright; ImageError if it is missing, unreadable, damaged, too large or unknown.
+def load_image(path: str | Path, page: int = 0, huge: bool = False, *, develop: Develop = Develop()) -> Image:
+    """Open a picture by its content, upright; ImageError if it is missing, unreadable, damaged or unknown.
 
     Args:
         path: of the file.
+        page: which of the pictures of a stack, from 0; the others are not decoded.
+        huge: whether more than 1000 megapixels may be opened; without it they are `TooLarge`.
         develop: how, where it is a camera's RAW file.
 
-    16-bit and float pictures get their levels from their data. For a picture of n samples the memory needed is 4n bytes
-    for the pixels plus one copy in the file's type.
+    16-bit and float pictures get their levels from their data; the pages of a stack, or of one of its channels, share
+    those of a few of them. A picture of n samples needs 4n bytes for the pixels, and what the samples take in the
+    file's type. Beyond 1 GB either lies in a file in the cache's folder; but only TIFF, NumPy, FITS and PFM are read
+    into it piece by piece, and all other types are first decoded whole, in memory.
     """
-    path = Path(path)
+    path, wanted = Path(path), Wanted(page, huge)
     with foreign_errors(path, "cannot be opened"):
         try:
-            decoded = decode(path)
+            decoded = decode(path, wanted)
         except CameraRaw:
             from engine.raw import read_raw
 
             raw = read_raw(path, develop)
             return Image(raw.pixels, path, 16, metadata=raw.metadata, mosaic=raw.mosaic, develop=develop)
-        return _finish(decoded, path)
+        return _finish(decoded, path, wanted)
 
 
 def _turn(samples: np.ndarray, orientation: int) -> np.ndarray:
@@ -114,33 +124,105 @@ def _turn(samples: np.ndarray, orientation: int) -> np.ndarray:
     return samples[::down, ::left]
 
 
-def _finish(decoded: Decoded, path: Path) -> Image:
+_BAND = 1 << 22  # samples converted at a time
+_EXACT = 1 << 24  # the integers that float32 can tell apart
+
+
+def _finish(decoded: Decoded, path: Path, wanted: Wanted) -> Image:
     """Bake in the orientation, convert to float32, and settle levels and metadata."""
-    samples = _turn(decoded.samples, decoded.orientation)
-    samples = samples[..., None] if samples.ndim == 2 else samples
-    is_float = samples.dtype.kind == "f"
-    pixels = np.empty(samples.shape, np.float32)
-    if is_float:
-        with np.errstate(over="ignore", invalid="ignore"):
-            pixels[...] = samples
-        if bad := count_non_finite(pixels):
-            raise ImageError(f"{path.name} has {bad} samples that are not finite numbers; replace them first")
-    else:
-        np.divide(samples, np.float32(decoded.white), out=pixels)
+    pixels, kind, largest = _pixels(decoded, path)
+    is_float = _has_own_unit(kind)
     opacity = decoded.opacity
     if opacity is not None:
-        opacity = _turn(opacity, decoded.orientation)
-        opacity = np.array(opacity, opacity.dtype.newbyteorder("="), order="C")
-    bits = 32 if is_float else 8 if samples.dtype.itemsize == 1 else 16
+        turned = _turn(opacity, decoded.orientation)
+        opacity = scratch.array(turned.shape, turned.dtype.newbyteorder("="))
+        opacity[...] = turned
+    bits = 32 if is_float else 8 * kind.itemsize
+    levels = (0.0, 1.0)
+    if bits != 8:
+        levels = _stack_levels(decoded.axes, path, wanted, pixels, kind) or derive_levels(pixels, is_float)
+    metadata = _settle(decoded.metadata, decoded.orientation, pixels.shape, path)
+    if largest > _EXACT:
+        note = f"{path.name} holds {kind.name} samples up to {largest}; they are rounded to 24 bits"
+        metadata = dataclasses.replace(metadata, notes=(*metadata.notes, note))
     return Image(
         pixels,
         path,
         bits,
         is_float,
-        (0.0, 1.0) if bits == 8 else derive_levels(pixels, is_float),
+        levels,
         opacity,
-        _settle(decoded.metadata, decoded.orientation, pixels.shape, path),
+        metadata,
+        wanted.page,
+        decoded.axes.pages,
+        kind.name,
     )
+
+
+def _has_own_unit(kind: np.dtype) -> bool:
+    """Whether samples of this type are no share of a white that the type knows."""
+    return kind.kind != "u" or kind.itemsize > 2
+
+
+def _pixels(decoded: Decoded, path: Path) -> tuple[np.ndarray, np.dtype, int]:
+    """(H, W, C) float32, upright; the type of the samples; and the largest of 32-bit integers, whatever its sign."""
+    samples = _turn(decoded.samples, decoded.orientation)
+    shown = decoded.shown or (lambda band: band)
+    start = shown(samples[:1])
+    kind = start.dtype.newbyteorder("=")
+    shape = (*samples.shape[:2], 1 if start.ndim == 2 else start.shape[2])
+    is_done = decoded.shown is None and samples.dtype == np.float32 and samples.flags.carray
+    pixels = samples.reshape(shape) if is_done else scratch.array(shape, np.float32)
+    rows = max(1, _BAND // (shape[1] * shape[2]))
+    bad = largest = 0
+    for top in range(0, shape[0], rows):
+        into = pixels[top : top + rows]
+        if not is_done:
+            band = shown(samples[top : top + rows]).reshape(into.shape)
+            with np.errstate(over="ignore", invalid="ignore"):
+                np.divide(band, np.float32(decoded.white), out=into)
+            if kind.kind in "iu" and kind.itemsize > 2:
+                largest = max(largest, int(band.max()), -int(band.min()))
+        if kind.kind == "f":
+            bad += count_non_finite(into)
+    if bad:
+        raise ImageError(f"{path.name} has {bad} samples that are not finite numbers; replace them first")
+    return pixels, kind, largest
+
+
+_SAMPLED = 5  # pages of a stack, or of one of its channels, that its levels are taken from
+_SAMPLED_PIXELS = 1 << 26  # of them together; two are taken in any case
+
+
+def _stack_levels(
+    axes: Axes, path: Path, wanted: Wanted, pixels: np.ndarray, kind: np.dtype
+) -> tuple[float, float] | None:
+    """The levels that all pages of this page's channel share; None for a single picture and one unlike the others."""
+    if axes.pages == 1:
+        return None
+    most = min(_SAMPLED, max(2, _SAMPLED_PIXELS // (pixels.shape[0] * pixels.shape[1])))
+    state = path.stat()
+    found = _sampled_levels(
+        path, state.st_mtime_ns, state.st_size, wanted.huge, tuple(axes.alike(axes.channel(wanted.page), most))
+    )
+    return found.get((kind.name, pixels.shape[2]))
+
+
+@functools.lru_cache(maxsize=256)
+def _sampled_levels(
+    path: Path, changed: int, size: int, huge: bool, pages: tuple[int, ...]
+) -> dict[tuple[str, int], tuple[float, float]]:
+    """The levels of some pages of a file in this state, by the type and the number of their colours."""
+    found: dict[tuple[str, int], list[np.ndarray]] = {}
+    for page in pages:
+        # A page that is damaged does not spoil the others.
+        with contextlib.suppress(ImageError), foreign_errors(path, ""):
+            pixels, kind, _ = _pixels(decode(path, Wanted(page, huge)), path)
+            found.setdefault((kind.name, pixels.shape[2]), []).append(_thinned(pixels).reshape(-1))
+    return {
+        (name, channels): _levels(np.concatenate(parts), _has_own_unit(np.dtype(name)))
+        for (name, channels), parts in found.items()
+    }
 
 
 def _settle(metadata: Metadata, orientation: int, shape: tuple[int, ...], path: Path) -> Metadata:
@@ -169,7 +251,7 @@ def count_non_finite(pixels: np.ndarray) -> int:
     """How many samples are no finite numbers."""
     if math.isfinite(pixels.min()) and math.isfinite(pixels.max()):  # spares a mask as large as the picture
         return 0
-    return int(pixels.size - np.count_nonzero(np.isfinite(pixels)))
+    return sum(band.size - int(np.count_nonzero(np.isfinite(band))) for band in pixels)
 
 
 def derive_levels(pixels: np.ndarray, is_float: bool) -> tuple[float, float]:
@@ -181,10 +263,19 @@ def derive_levels(pixels: np.ndarray, is_float: bool) -> tuple[float, float]:
 
     Args:
         pixels: (H, W, C), finite.
-        is_float: whether they come from a floating-point file.
+        is_float: whether they are in a unit of their own.
     """
+    return _levels(_thinned(pixels), is_float)
+
+
+def _thinned(pixels: np.ndarray) -> np.ndarray:
+    """About a million pixels, evenly spaced."""
     stride = max(1, math.isqrt(pixels.shape[0] * pixels.shape[1] >> 20))
-    low, high = (float(value) for value in np.percentile(pixels[::stride, ::stride].astype(np.float64), (0.1, 99.9)))
+    return pixels[::stride, ::stride]
+
+
+def _levels(samples: np.ndarray, is_float: bool) -> tuple[float, float]:
+    low, high = (float(value) for value in np.percentile(samples.astype(np.float64), (0.1, 99.9)))
     if low == high <= 0:
         return (0.0, 1.0) if high == 0 else (2 * low, 0.0)
     if low < high and (low > high / 2 or low < -high / 4):
@@ -221,6 +312,9 @@ def _natural(path: Path) -> list[list[tuple[int, str]]]:
     ]
 
 
+_COUNTED = 1 << 30  # pixels that OpenCV can count
+
+
 def thumbnail(image: Image, side: int, convert: Convert | None = None) -> np.ndarray:
     """(h, w, 3) uint8, area-averaged, its longer side at most `side`; `levels` become black and white.
 
@@ -231,7 +325,11 @@ def thumbnail(image: Image, side: int, convert: Convert | None = None) -> np.nda
     """
     scale = min(1.0, side / max(image.height, image.width))
     size = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
-    small = cv2.resize(image.pixels, size, interpolation=cv2.INTER_AREA).reshape(size[1], size[0], image.channels)
+    pixels = image.pixels
+    if image.height * image.width > _COUNTED:
+        stride = math.isqrt(image.height * image.width >> 24)
+        pixels = pixels[::stride, ::stride]
+    small = cv2.resize(pixels, size, interpolation=cv2.INTER_AREA).reshape(size[1], size[0], image.channels)
     low, high = image.levels
     small = np.clip((small - low) / (high - low), 0, 1)
     if convert is None:

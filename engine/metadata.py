@@ -239,7 +239,7 @@ def _describing(parts: Directories) -> Directories:
 
 
 def tiff_metadata(stream: BinaryIO, start: int | None = None) -> tuple[Metadata, int]:
-    """The metadata of a TIFF file's first page, or of the one with its directory at `start`, and its orientation (1 to 8).
+    """The metadata of a TIFF file's first page, or of the one with its directory at `start`; and its orientation.
 
     Nothing where they are damaged.
     """

@@ -84,11 +84,9 @@ WITH_OPACITY = {"palette64.png", "rgb_trns.png", "full-transparent.png"}
 """Those whose mode alone does not say so."""
 
 NOTED = {
-    "multipage_5.tif": "5 pages",
     "cmyk.tif": "CMYK",
     "animated.gif": "4 pictures",
     "pil_sample_cmyk.jpg": "CMYK",
-    "exiv2-bug922a.jpg": "3 pictures",
     "zPug_3.heic": "3 pictures",
     "hopper_bad_exif.jpg": "EXIF",
 }
@@ -426,15 +424,6 @@ def test_a_palette_tiff_becomes_its_colours(tmp_path):
     np.testing.assert_array_equal(image.pixels, (palette.T >> 8)[samples].astype(np.float32) / np.float32(255))
 
 
-@pytest.mark.parametrize("style", [{"imagej": True}, {"ome": True}, {}])
-def test_a_stack_says_how_many_pages_it_has(tmp_path, style):
-    pages = stored(8, 6, 20, 30)
-    tifffile.imwrite(tmp_path / "a.tif", pages, photometric="minisblack", **style)
-    image = load_image(tmp_path / "a.tif")
-    np.testing.assert_array_equal(image.pixels[..., 0] * 255, pages[0])
-    assert "6 pages" in image.metadata.notes[0]
-
-
 # --- scientific files ---
 
 
@@ -449,10 +438,6 @@ def npy(array: np.ndarray) -> bytes:
 @pytest.mark.parametrize("order", ["C", "F"])
 def test_a_numpy_array_is_a_picture(tmp_path, dtype, channels, order):
     samples = stored(8, 9, 7, *CHANNELS[channels]).astype(dtype, order=order)
-    if order == "F" and channels == 3:
-        with pytest.raises(ImageError, match="column by column"):
-            opened(tmp_path / "a.npy", npy(samples))
-        return
     image = opened(tmp_path / "a.npy", npy(samples))
     white = np.iinfo(dtype).max if np.dtype(dtype).kind == "u" else 1
     np.testing.assert_array_equal(image.pixels, np.atleast_3d(samples).astype(np.float32) / np.float32(white))
@@ -462,8 +447,7 @@ def test_planes_and_stacks_of_numpy_are_told_apart(tmp_path):
     planes = opened(tmp_path / "a.npy", npy(stored(8, 3, 20, 30)))
     assert planes.pixels.shape == (20, 30, 3)
     stack = opened(tmp_path / "b.npy", npy(np.stack([stored(8, 3, 20, 30)] * 2)))
-    assert stack.pixels.shape == (20, 30, 3)
-    assert "2 pictures" in stack.metadata.notes[0]
+    assert (stack.pixels.shape, stack.pages) == ((20, 30, 3), 2)
 
 
 @pytest.mark.parametrize(
@@ -513,7 +497,7 @@ def test_fits_of_unsigned_16_bits_and_of_scaled_numbers(tmp_path):
     np.testing.assert_array_equal(image.pixels[::-1, :, 0], samples.astype(np.float32) / np.float32(65535))
     image = opened(tmp_path / "a.fits", fits(shifted, BZERO=10, BSCALE=0.5))
     np.testing.assert_allclose(image.pixels[::-1, :, 0], shifted * 0.5 + 10)
-    assert "stack of 4" in opened(tmp_path / "a.fits", fits(stored(8, 4, 9, 7))).metadata.notes[0]
+    assert opened(tmp_path / "a.fits", fits(stored(8, 4, 9, 7))).pages == 4
 
 
 @pytest.mark.parametrize(
@@ -529,10 +513,10 @@ def test_fits_without_a_whole_picture_is_refused(tmp_path, data, reason):
         opened(tmp_path / "a.fits", data)
 
 
-def test_a_collected_fits_of_signed_numbers_says_that_they_become_float(data):
+def test_a_collected_fits_of_signed_numbers_keeps_their_unit(data):
     sky = load_image(data / "real/astro/m13.fits")
-    assert (sky.pixels.shape, sky.is_float) == ((300, 300, 1), True)
-    assert sky.metadata.notes == ("m13.fits holds int16 samples; they are handled and saved as 32-bit float",)
+    assert (sky.pixels.shape, sky.is_float, sky.dtype) == ((300, 300, 1), True, "int16")
+    assert sky.metadata.notes == ()
 
 
 def test_openexr_names_what_to_install_where_it_is_missing(tmp_path, monkeypatch):

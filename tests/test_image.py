@@ -204,13 +204,25 @@ def test_white_of_an_odd_bit_depth_is_1(tmp_path, bits, kept):
     assert image.bits == kept
 
 
-def test_signed_integers_become_float_and_say_so(tmp_path):
+def test_signed_integers_keep_their_unit_and_their_type(tmp_path):
     stored = np.array([[-5, 300], [7, 0]], np.int16)
     tifffile.imwrite(tmp_path / "a.tif", stored)
     image = load_image(tmp_path / "a.tif")
     np.testing.assert_array_equal(image.pixels[..., 0], stored)
-    assert image.is_float
-    assert "int16" in image.metadata.notes[0]
+    assert (image.is_float, image.dtype, image.metadata.notes) == (True, "int16", ())
+
+
+@pytest.mark.parametrize(
+    ("kind", "top", "is_noted"), [(np.uint32, 1 << 24, False), (np.uint32, 1 << 31, True), (np.int32, -(1 << 30), True)]
+)
+def test_integers_beyond_what_floats_tell_apart_are_noted(tmp_path, kind, top, is_noted):
+    tifffile.imwrite(tmp_path / "a.tif", np.array([[0, 1], [2, top]], kind))
+    notes = load_image(tmp_path / "a.tif").metadata.notes
+    assert notes == (
+        (f"a.tif holds {np.dtype(kind).name} samples up to {abs(top)}; they are rounded to 24 bits",)
+        if is_noted
+        else ()
+    )
 
 
 def test_associated_alpha_stays_associated_in_tiff_and_is_undone_for_png(tmp_path):
@@ -222,14 +234,6 @@ def test_associated_alpha_stays_associated_in_tiff_and_is_undone_for_png(tmp_pat
     with tifffile.TiffFile(tmp_path / "b.tif") as saved:
         assert saved.pages.first.extrasamples == (1,)
     assert np.asarray(reopen(tmp_path / "b.png")).tolist() == [[[100, 199, 0, 128], [0, 0, 0, 0]]]
-
-
-def test_the_first_page_is_opened_with_a_note(tmp_path):
-    pages = samples(3, 6, 8)
-    tifffile.imwrite(tmp_path / "a.tif", pages, photometric="minisblack")
-    image = load_image(tmp_path / "a.tif")
-    np.testing.assert_array_equal(stored_again(image)[..., 0], pages[0])
-    assert "3 pages" in image.metadata.notes[0]
 
 
 @pytest.mark.parametrize("mode", ["P", "1", "CMYK", "L", "LA", "RGBA"])
@@ -422,7 +426,7 @@ def png_claiming(width: int, height: int) -> bytes:
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"")) + chunk(b"IEND", b"")
 
 
-@pytest.mark.parametrize(("side", "reason"), [(50000, "at most 1000 megapixels"), (20000, "in only")])
+@pytest.mark.parametrize(("side", "reason"), [(50000, "in only"), (20000, "in only")])
 def test_a_bomb_is_refused_by_its_header(tmp_path, monkeypatch, side, reason):
     (tmp_path / "a.png").write_bytes(png_claiming(side, side))
     monkeypatch.setattr(PIL.Image.Image, "load", lambda self: pytest.fail("decoding began"))
@@ -487,7 +491,7 @@ def test_missing_files_and_folders_are_refused(tmp_path):
 @pytest.mark.parametrize(
     ("shape", "options", "reason"),
     [
-        ((4, 4, 2), {"photometric": "minisblack", "planarconfig": "contig"}, "2 channels"),
+        ((4, 4, 5), {"photometric": "rgb", "planarconfig": "contig"}, "5 channels"),
         ((9, 8, 5), {"photometric": "rgb", "planarconfig": "contig"}, "5 channels"),
         ((4, 4, 3), {"photometric": "cielab"}, "CIELAB"),
     ],

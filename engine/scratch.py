@@ -1,0 +1,41 @@
+"""Arrays that are too large for memory, in files without a name that are gone when the array is."""
+
+from __future__ import annotations
+
+import math
+import os
+import shutil
+import tempfile
+
+import numpy as np
+
+from engine import paths
+
+IN_MEMORY = 1 << 30
+"""Bytes up to which an array lies in memory."""
+
+
+class NoRoom(OSError):
+    """The disk of the cache has no room for an array."""
+
+
+def array(shape: tuple[int, ...], kind: np.dtype | type | str) -> np.ndarray:
+    """An array of that shape and type, its values undefined; beyond `IN_MEMORY` in a file, else in memory.
+
+    Raises:
+        NoRoom: the disk has not as many bytes; the message says how many are needed and how many are free.
+    """
+    kind = np.dtype(kind)
+    size = math.prod(shape) * kind.itemsize
+    if size <= IN_MEMORY:
+        return np.empty(shape, kind)
+    folder = paths.cache()
+    folder.mkdir(parents=True, exist_ok=True)
+    free = shutil.disk_usage(folder).free
+    if size > free:
+        raise NoRoom(f"it needs {size:,} bytes on the disk of {folder}, where {free:,} are free")
+    with tempfile.TemporaryFile(dir=folder) as file:
+        if hasattr(os, "posix_fallocate"):
+            # Reserved here, because a mapped file that finds its disk full later ends the process.
+            os.posix_fallocate(file.fileno(), 0, size)
+        return np.asarray(np.memmap(file, kind, "r+", shape=shape))
