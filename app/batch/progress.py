@@ -22,6 +22,7 @@ class Step:
         share: 0 to 1.
         record: what is said of a result, see `Single.record`.
         waited_s: how long the network has waited for this picture to be read.
+        was_done: whether it is skipped because an earlier run has done it.
     """
 
     item: Item
@@ -30,6 +31,7 @@ class Step:
     share: float = 0.0
     record: Mapping[str, Any] = field(default_factory=dict)
     waited_s: float = 0.0
+    was_done: bool = False
 
 
 class Control:

@@ -159,7 +159,7 @@ class Batch:
             self._read.put(Step(item, "skipped", "Left out"))
             return
         if self._journal is not None and self._journal.is_done(item, self._settings(item)):
-            self._read.put(Step(item, "skipped", f"Done before: {item.target}"))
+            self._read.put(Step(item, "skipped", f"Done before: {item.target}", was_done=True))
             return
         if item.problem:
             self._read.put(Step(item, "skipped" if item.is_wanted else "failed", item.problem))
