@@ -217,6 +217,7 @@ class Workspace(QObject):
         self._batch_job: Job | None = None
         self._wants_thumbnail: OrderedDict[int, Entry] = OrderedDict()
         self._batch_result = [0, 0]
+        self._batched: set[int] = set()
 
         # Queued: the workers emit from their threads, and an event is never handled inside the call that caused it.
         self._event.connect(self._on_event, Qt.ConnectionType.QueuedConnection)
@@ -575,8 +576,15 @@ class Workspace(QObject):
 
         self._thumbnail_job = self._submit(self._io, lambda: jobs.read_thumbnail(path), handle)
 
+    def show_batch(self, entry: Entry, state: str, note: str = "") -> None:
+        """Say how far a batch is with a picture; until it is over, what the screen shows of it says nothing."""
+        self._batched.discard(entry.id)
+        self._set_state(entry, state, note)
+        if state in ("queued", "running"):
+            self._batched.add(entry.id)
+
     def _set_state(self, entry: Entry, state: str, note: str = "") -> None:
-        if (entry.state, entry.note) != (state, note):
+        if entry.id not in self._batched and (entry.state, entry.note) != (state, note):
             entry.state, entry.note = state, note
             self.entry_changed.emit(entry)
 
