@@ -284,6 +284,7 @@ class Workspace(QObject):
         self._io.close()
         self._measuring.close()
         self._compute.close()
+        self.history.clear()  # or it would tell of its steps while it is destroyed
         self.write_settings()
 
     # ---- Settings ----
