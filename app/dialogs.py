@@ -23,7 +23,6 @@ from PySide6.QtWidgets import (
     QLineEdit,
     QMessageBox,
     QPlainTextEdit,
-    QPushButton,
     QSpinBox,
     QTableWidget,
     QTableWidgetItem,
@@ -33,27 +32,12 @@ from PySide6.QtWidgets import (
 )
 
 from app import screen, words
-from app.jobs import Target
 from app.settings import Settings
 from engine.color import ProfileError
-from engine.encode import Encoding, left_out
-from engine.image import Image
 
 if TYPE_CHECKING:
     from engine.checkpoint import Entry as CheckpointEntry
     from engine.foreign import Question
-
-FORMATS = {
-    "TIFF": (".tif", (None, 8, 16, 32)),
-    "PNG": (".png", (None, 8, 16)),
-    "JPEG": (".jpg", (None,)),
-    "WebP, lossless": (".webp", (None,)),
-    "BMP": (".bmp", (None,)),
-}
-"""Name of a type: the suffix that stands for it, and the bits a sample that can be chosen."""
-
-_SUFFIXES = {".tif": "TIFF", ".tiff": "TIFF", ".png": "PNG", ".webp": "WebP, lossless", ".bmp": "BMP"}
-_SUFFIXES |= dict.fromkeys((".jpg", ".jpeg", ".jpe", ".jfif"), "JPEG")
 
 
 class MessageLine(QFrame):
@@ -150,139 +134,6 @@ class TextDialog(QDialog):
         layout = QVBoxLayout(self)
         layout.addWidget(view)
         layout.addWidget(buttons)
-
-
-class SaveDialog(QDialog):
-    """Where and how a result is saved; asks twice before the original is replaced."""
-
-    def __init__(
-        self, image: Image, target: Path, sidecar: bool, gps: bool = True, parent: QWidget | None = None
-    ) -> None:
-        super().__init__(parent)
-        self.setWindowTitle("Save the denoised picture")
-        self.setMinimumWidth(560)
-        self._image = image
-        self.over_original = False
-
-        self.path = QLineEdit(str(target))
-        self.path.setAccessibleName("File")
-        browse = QPushButton("Browse…")
-        self.kind = QComboBox()
-        self.kind.addItems(list(FORMATS))
-        self.bits = QComboBox()
-        self.quality = QSpinBox()
-        self.quality.setRange(1, 100)
-        self.quality.setValue(95)
-        self.sidecar = QCheckBox("Write a sidecar: what was done, so that it can be repeated")
-        self.sidecar.setChecked(sidecar)
-        self.gps = QCheckBox("Keep where it was taken (GPS), if the picture says so")
-        self.gps.setChecked(gps)
-        self.note = QLabel()
-        self.note.setObjectName("muted")
-        self.note.setWordWrap(True)
-        buttons = QDialogButtonBox(QDialogButtonBox.StandardButton.Save | QDialogButtonBox.StandardButton.Cancel)
-        buttons.button(QDialogButtonBox.StandardButton.Save).setObjectName("primary")
-
-        row = QHBoxLayout()
-        row.addWidget(self.path, 1)
-        row.addWidget(browse)
-        form = QFormLayout()
-        label = QLabel("&File")
-        label.setBuddy(self.path)
-        form.addRow(label, row)
-        form.addRow("F&ormat", self.kind)
-        form.addRow("&Depth", self.bits)
-        form.addRow("&Quality", self.quality)
-        form.addRow(self.sidecar)
-        form.addRow(self.gps)
-        layout = QVBoxLayout(self)
-        layout.addLayout(form)
-        layout.addWidget(self.note)
-        layout.addWidget(buttons)
-
-        self.path.textChanged.connect(self._follow_suffix)
-        self.kind.currentTextChanged.connect(self._change_suffix)
-        self.bits.currentIndexChanged.connect(self._explain)
-        browse.clicked.connect(self._browse)
-        buttons.accepted.connect(self.accept)
-        buttons.rejected.connect(self.reject)
-        self._follow_suffix()
-        self._fill_bits()
-
-    def target(self) -> Target:
-        """What was chosen."""
-        bits, quality, gps = self.bits.currentData(), self.quality.value(), self.gps.isChecked()
-        return Target(self._path(), Encoding(bits=bits, quality=quality, keep_place=gps), self.sidecar.isChecked())
-
-    def _path(self) -> Path:
-        return Path(self.path.text().strip()).expanduser()
-
-    def _follow_suffix(self) -> None:
-        kind = _SUFFIXES.get(self._path().suffix.lower())
-        if kind is not None and kind != self.kind.currentText():
-            self.kind.blockSignals(True)
-            self.kind.setCurrentText(kind)
-            self.kind.blockSignals(False)
-            self._fill_bits()
-        self._explain()
-
-    def _change_suffix(self, kind: str) -> None:
-        path = self._path()
-        if _SUFFIXES.get(path.suffix.lower()) != kind:
-            self.path.setText(str(path.with_suffix(FORMATS[kind][0]) if path.suffix else f"{path}{FORMATS[kind][0]}"))
-        self._fill_bits()
-
-    def _fill_bits(self) -> None:
-        chosen, own = self.bits.currentData(), "32-bit float" if self._image.is_float else f"{self._image.bits} bits"
-        names = {None: f"As the input ({own})", 8: "8 bits", 16: "16 bits", 32: "32-bit float"}
-        self.bits.blockSignals(True)
-        self.bits.clear()
-        possible = FORMATS[self.kind.currentText()][1]
-        for bits in possible:
-            name = "8 bits" if bits is None and possible == (None,) else names[bits]
-            self.bits.addItem(name, bits)
-        self.bits.setCurrentIndex(max(0, self.bits.findData(chosen)))
-        self.bits.blockSignals(False)
-        self.quality.setEnabled(self.kind.currentText() == "JPEG")
-        self._explain()
-
-    def _explain(self) -> None:
-        notes = []
-        most = max((bits or 0 for bits in FORMATS[self.kind.currentText()][1]), default=0) or 8
-        chosen = self.bits.currentData() or min(self._image.bits, most)
-        if chosen < self._image.bits:
-            notes.append(f"The input has {self._image.bits} bits a sample; {chosen} are written.")
-        if missing := left_out(self._image, self._path()):
-            notes.append(f"This type cannot hold the picture's {' and '.join(missing)}.")
-        if self._path().exists():
-            notes.append("A file of this name exists.")
-        self.note.setText(" ".join(notes))
-
-    def _browse(self) -> None:
-        name, _ = QFileDialog.getSaveFileName(
-            self, "Save as", self.path.text(), options=QFileDialog.Option.DontConfirmOverwrite
-        )
-        if name:
-            self.path.setText(name)
-
-    def accept(self) -> None:
-        """Ask before a file is replaced, and in other words before the original is."""
-        path, original = self._path(), self._image.path
-        if not path.name or not path.parent.is_dir():
-            self.note.setText(f"There is no folder {path.parent}." if path.name else "Name a file.")
-            return
-        if path.suffix.lower() not in _SUFFIXES:
-            self.note.setText("The name must end with the type: " + ", ".join(f[0] for f in FORMATS.values()) + ".")
-            return
-        is_original = original is not None and path.exists() and original.exists() and path.samefile(original)
-        if is_original:
-            question = f"{path.name} is the original. Replace it? The noisy picture will be gone for good."
-            if not confirmed(self, "Replace the original?", question, "Replace the original"):
-                return
-        elif path.exists() and not confirmed(self, "Replace the file?", f"{path.name} exists already.", "Replace"):
-            return
-        self.over_original = is_original
-        super().accept()
 
 
 def confirmed(parent: QWidget, title: str, question: str, yes: str) -> bool:

@@ -36,6 +36,7 @@ class Settings:
         guard: kappa of the detail guard, 0 is off.
         sidecar: whether saving writes one.
         gps: whether what is saved says where it was taken, if the picture does.
+        export: how a result was last saved, see `app.save_dialog`.
         geometry, state: of the window, as Qt gives them, in hexadecimal.
         recent: files and folders, the last first.
         folder: where the last dialog was.
@@ -60,6 +61,7 @@ class Settings:
     guard: float = 0.0
     sidecar: bool = False
     gps: bool = True
+    export: Mapping[str, Any] = field(default_factory=dict)
     geometry: str = ""
     state: str = ""
     recent: tuple[str, ...] = ()

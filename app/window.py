@@ -36,7 +36,6 @@ from app.dialogs import (
     ConventionDialog,
     MessageLine,
     Preferences,
-    SaveDialog,
     ShortcutsDialog,
     TextDialog,
     ask_export,
@@ -45,6 +44,7 @@ from app.dialogs import (
 from app.image_list import FilmStrip
 from app.presets import Preset
 from app.presets_dialog import PresetsDialog, SavePresetDialog
+from app.save_dialog import SaveDialog, last_choice, remembered
 from app.wizard.training_run import TrainingRun
 from app.wizard.trainings import ask_before_closing
 from app.workspace import Entry, NotOpened, Workspace
@@ -464,12 +464,15 @@ class MainWindow(QMainWindow):
         workspace = self.workspace
         if workspace.current is None or workspace.opened is None or not workspace.can_save:
             return
-        target = workspace.default_target(workspace.current)
+        own = workspace.default_target(workspace.current)
         settings = workspace.settings
-        dialog = SaveDialog(workspace.opened.picture.image, target, settings.sidecar, settings.gps, self)
+        how = last_choice(settings.export, settings.gps)
+        target = own.with_suffix(how.suffix) if how.suffix else own
+        dialog = SaveDialog(workspace.opened.picture.image, target, settings.sidecar, how, self)
         if dialog.exec() == QDialog.DialogCode.Accepted:
             chosen = dialog.target()
-            workspace.change_settings(sidecar=chosen.sidecar, gps=chosen.how.keep_place)
+            export = remembered(chosen, own)
+            workspace.change_settings(sidecar=chosen.sidecar, gps=chosen.how.keep_place, export=export)
             workspace.save(chosen, dialog.over_original)
 
     def save_all(self) -> None:

@@ -30,7 +30,7 @@ from PySide6.QtWidgets import (
 )
 from test_workspace import calls, known_noise, small_tiles  # noqa: F401 - fixtures
 
-from app.dialogs import ConventionDialog, Preferences, SaveDialog, ShortcutsDialog, TextDialog, card_text
+from app.dialogs import ConventionDialog, Preferences, ShortcutsDialog, TextDialog, card_text
 from app.settings import Settings, load_settings, save_settings
 from app.window import MainWindow
 from app.workspace import Workspace
@@ -38,7 +38,6 @@ from engine import paths
 from engine.checkpoint import Card, Entry, load_checkpoint
 from engine.foreign import QUESTIONS
 from engine.image import Image, load_image
-from engine.metadata import Metadata
 from engine.method import Layout, method_of
 from engine.networks import DnCNN
 
@@ -485,63 +484,6 @@ def test_the_theme_changes_at_once(window, qtbot):
 
 
 # ---- Dialogs ----
-
-
-def test_the_save_dialog_keeps_gps_unless_told_and_says_what_a_type_has_no_room_for(qtbot, tmp_path):
-    image = Image(np.zeros((8, 8, 3), np.float32), metadata=Metadata(exif=b"II*\0\x08\0\0\0\0\0\0\0\0\0"))
-    dialog = SaveDialog(image, tmp_path / "a.png", sidecar=False)
-    qtbot.addWidget(dialog)
-    assert dialog.target().how.keep_place
-    dialog.gps.setChecked(False)
-    assert not dialog.target().how.keep_place
-    assert "EXIF" not in dialog.note.text()
-    dialog.kind.setCurrentText("BMP")
-    assert "cannot hold the picture's EXIF data" in dialog.note.text()
-
-
-def test_the_save_dialog_follows_the_suffix_and_keeps_the_depth(qtbot, tmp_path):
-    image = Image(np.zeros((8, 8, 3), np.float32), tmp_path / "a.png", bits=16)
-    dialog = SaveDialog(image, tmp_path / "a_denoised.png", sidecar=True)
-    qtbot.addWidget(dialog)
-    assert dialog.target().how.bits is None
-    assert dialog.target().sidecar
-    dialog.kind.setCurrentText("JPEG")
-    assert dialog.target().path == tmp_path / "a_denoised.jpg"
-    assert dialog.quality.isEnabled()
-    assert "8 are written" in dialog.note.text()
-    dialog.path.setText(str(tmp_path / "b.tif"))
-    assert dialog.kind.currentText() == "TIFF"
-    dialog.bits.setCurrentIndex(dialog.bits.findData(32))
-    assert dialog.target().how.bits == 32
-
-
-def test_the_save_dialog_asks_in_other_words_before_the_original_is_replaced(qtbot, tmp_path, monkeypatch):
-    questions = []
-
-    def answer(parent, title, question, yes):
-        questions.append(title)
-        return len(questions) > 1
-
-    monkeypatch.setattr("app.dialogs.confirmed", answer)
-    original = noisy_file(tmp_path / "a.png")
-    dialog = SaveDialog(load_image(original), original, sidecar=False)
-    qtbot.addWidget(dialog)
-    dialog.accept()
-    assert dialog.result() == 0
-    assert questions == ["Replace the original?"]
-    dialog.accept()
-    assert dialog.result() == 1
-    assert dialog.over_original
-
-
-@pytest.mark.parametrize("name", ["a.xyz", "nowhere/a.png", ""])
-def test_the_save_dialog_does_not_accept_what_cannot_be_written(qtbot, tmp_path, name):
-    dialog = SaveDialog(Image(np.zeros((8, 8, 3), np.float32)), tmp_path / "x.png", sidecar=False)
-    qtbot.addWidget(dialog)
-    dialog.path.setText(str(tmp_path / name) if name else "")
-    dialog.accept()
-    assert dialog.result() == 0
-    assert dialog.note.text()
 
 
 def test_preferences_give_back_what_they_were_given(qtbot):
