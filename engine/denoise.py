@@ -39,6 +39,9 @@ _CPU_OPERATIONS = 100e9
 
 _SMALLEST_TILE = 32
 
+_CLIPPED = 0.001
+"""Share of a channel's samples at its darkest or brightest value from which it counts as clipped."""
+
 
 class DenoiseError(ValueError):
     """A picture cannot be denoised with these choices; the message is meant for the user."""
@@ -252,6 +255,10 @@ class Denoising:
         self._alone = model.checkpoint.channels == 1 and image.channels > 1
         self._noise = NoiseField(seed, image.channels)
         self._running = self._array() if sigma else None
+        self._offsets: dict[int, np.ndarray] = {}
+        self._noisy_mean: np.ndarray | None = None
+        self._conserves: bool | None = None
+        self._shifts: dict[tuple[int, float, float], float] = {}
         self._kept: dict[int, np.ndarray] = {}
         self._tiles = [_Tile(rect) for rect in grid(self._whole, self._side)]
 
@@ -273,14 +280,17 @@ class Denoising:
     def mean(self, passes: int, area: Rect | None = None) -> np.ndarray:
         """The mean of T passes in the picture's units, (h, w, C) float32; where a tile is not there yet, of fewer.
 
-        A tile without any pass shows the noisy picture.
+        A tile without any pass shows the noisy picture. Once all have T passes the mean intensity is that of the noisy
+        picture where `conserves_mean` says so.
         """
         area = area or self._whole
-        out = self.image.pixels[area.slices].copy()
+        out = np.array(self.image.pixels[area.slices], np.float32)
         for tile in self._tiles:
             if tile.done and tile.rect.meets(area):
                 part = tile.rect.shared(area)
                 out[part.moved(-area.left, -area.top).slices] = self._mean_of(tile, passes, part)
+        if self.conserves_mean and self.has(passes):
+            out += self._offset(passes)
         return out
 
     def blended(self, passes: int, strength: float, area: Rect | None = None, guard: float = 0.0) -> np.ndarray:
@@ -305,17 +315,87 @@ class Denoising:
         """`blended` of the whole picture, to be read only; without kept means made in place, which uses this up."""
         if self.sigma == 0:
             return self.image.pixels
-        if self._keep or self._running is None or not all(tile.done == passes for tile in self._tiles):
+        means = self._running if all(tile.done == passes for tile in self._tiles) else self._kept.get(passes)
+        if self._keep or means is None or not self.has(passes):
             return self.blended(passes, strength, guard=guard)
+        offset = self._offset(passes) if self.conserves_mean else None
         usual = self._usual(passes) if guard else None
-        out, self._running = self._running, None
+        out, self._running = means, None
+        self._kept.clear()
         for rect in (tile.rect for tile in self._tiles):
             out[rect.slices] = out[rect.slices] * self._span + self._black
+            if offset is not None:
+                out[rect.slices] += offset
         if usual:
             give_back(out, self.image.pixels, usual, guard)
+        before = after = 0.0
         for rect in (tile.rect for tile in self._tiles):
-            out[rect.slices] = _blend(out[rect.slices], self.image.pixels[rect.slices], strength)
+            noisy = self.image.pixels[rect.slices]
+            out[rect.slices] = _blend(out[rect.slices], noisy, strength)
+            before, after = before + float(_total(noisy).sum()), after + float(_total(out[rect.slices]).sum())
+        self._shifts[passes, strength, guard] = (after - before) / abs(before) if before else 0.0
         return out
+
+    # The mean intensity
+
+    @property
+    def conserves_mean(self) -> bool:
+        """Whether the result is given the mean intensity of the noisy picture, channel by channel.
+
+        So it is for float and 16-bit pictures that are not clipped: noise that nothing cuts off is zero on average, and
+        the noisy picture's mean is what was measured. Clipping shifts that mean, and the network does not.
+        """
+        if self._conserves is None:
+            self._conserves = bool(self.sigma) and (self.image.is_float or self.image.bits == 16) and not self._clips()
+        return self._conserves
+
+    def _clips(self) -> bool:
+        """Whether samples pile up at an end of a channel's range: more than twice as many as at the next."""
+        parts = [self.image.pixels[tile.rect.slices] for tile in self._tiles]
+        least = max(1.0, _CLIPPED * self.image.width * self.image.height)
+        for channel in range(self.image.channels):
+            planes = [part[..., channel] for part in parts]
+            for end, beyond in ((np.min, np.greater), (np.max, np.less)):
+                last = end([end(plane) for plane in planes])
+                held = sum(np.count_nonzero(plane == last) for plane in planes)
+                if held <= least:
+                    continue
+                inner = [end(plane[beyond(plane, last)]) for plane in planes if (plane != last).any()]
+                # Few photons are counted as no, one or two, each often; what is cut off has no such neighbour.
+                beside = sum(np.count_nonzero(plane == end(inner)) for plane in planes) if inner else 0
+                if held > 2 * beside:
+                    return True
+        return False
+
+    def _offset(self, passes: int) -> np.ndarray:
+        """(C,) what the mean of T passes, all of which are made, lacks of the noisy picture's mean intensity."""
+        if passes not in self._offsets:
+            pixels = self.image.width * self.image.height
+            if self._noisy_mean is None:
+                rects = [tile.rect for tile in self._tiles]
+                self._noisy_mean = _added([_total(self.image.pixels[rect.slices]) for rect in rects]) / pixels
+            made = _added([_total(self._mean_of(tile, passes, tile.rect)) for tile in self._tiles]) / pixels
+            self._offsets[passes] = (self._noisy_mean - made).astype(np.float32)
+        return self._offsets[passes]
+
+    def mean_shift(self, passes: int, strength: float = 1.0, guard: float = 0.0) -> float:
+        """By what share of it the result's mean intensity differs from the noisy picture's; reads the whole picture.
+
+        About 0 where `conserves_mean`, but for what a detail guard gives back. Of what `finish` used up it is known.
+        """
+        if self.sigma == 0:
+            return 0.0
+        key = passes, strength, guard
+        if key not in self._shifts:
+            before = after = 0.0
+            for rect in (tile.rect for tile in self._tiles):
+                before += float(_total(self.image.pixels[rect.slices]).sum())
+                after += float(_total(self.blended(passes, strength, rect, guard)).sum())
+            shift = (after - before) / abs(before) if before else 0.0
+            if not self.has(passes):
+                return shift
+            self._shifts[key] = shift
+        return self._shifts[key]
 
     def _usual(self, passes: int) -> Usual:
         """What the guard must know of the whole picture; until all passes are made anew whenever they have doubled."""
@@ -593,6 +673,16 @@ class _TileField:
 def _sum(values: Tensor) -> float:
     """The sum in double precision, where the device has it."""
     return float(values.sum() if values.device.type == "mps" else values.sum(dtype=torch.float64))
+
+
+def _total(pixels: np.ndarray) -> np.ndarray:
+    """(h, w, C) to (C,) float64 sums."""
+    return pixels.sum((0, 1), dtype=np.float64)
+
+
+def _added(totals: list[np.ndarray]) -> np.ndarray:
+    """The sum of (C,) float64, the same in whatever order they come."""
+    return np.array([math.fsum(channel) for channel in zip(*totals, strict=True)])
 
 
 def _blend(denoised: np.ndarray, noisy: np.ndarray, strength: float) -> np.ndarray:
