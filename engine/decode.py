@@ -42,7 +42,7 @@ from engine.metadata import (
     iptc_from_text,
     tiff_metadata,
 )
-from engine.pages import Axes, TiffLayout, array_layout, has_channels, planes_of, tiff_layout
+from engine.pages import ArrayLayout, Axes, TiffLayout, array_layout, has_channels, planes_of, tiff_layout
 
 _log = logging.getLogger(__name__)
 
@@ -221,9 +221,9 @@ def _sentence(error: Exception) -> str:
 
 def _reader(head: bytes, path: Path) -> Callable[[BinaryIO, Path, Wanted], Decoded]:
     """Which reader the first bytes of a file ask for."""
-    is_tiff = head[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
-    raw_content = head.startswith(_RAW_SIGNATURES) or head[4:12] == b"ftypcrx " or (is_tiff and head[8:10] == b"CR")
-    if raw_content or (is_tiff and path.suffix.lower() in RAW):
+    has_tiff = head[:4] in _TIFF_SIGNATURES
+    raw_content = head.startswith(_RAW_SIGNATURES) or head[4:12] == b"ftypcrx " or (has_tiff and head[8:10] == b"CR")
+    if raw_content or (has_tiff and path.suffix.lower() in RAW):
         raise _raw_error(path)
     return next(reader for signature, reader in _READERS if re.match(signature, head, re.DOTALL))
 
@@ -603,6 +603,21 @@ def _read_array(
     return _colours_last(_stored(file, layout.page, kind), layout.is_planar), layout.axes
 
 
+def array_stack(file: BinaryIO, path: Path) -> ArrayLayout:
+    """How the pages of a NumPy or FITS file lie; ImageError if it is neither."""
+    file.seek(0)
+    head = file.read(8)
+    file.seek(0)
+    if head.startswith(b"\x93NUMPY"):
+        shape, _, kind = npy_header(file)
+        _check_array(path, shape, kind)
+    elif head.startswith(b"SIMPLE"):
+        shape = tuple(_fits_picture(file, path)[2][::-1])
+    else:
+        raise ImageError(f"{path.name} is no stack of pages; TIFF, NumPy arrays and FITS cubes can be")
+    return array_layout(shape)
+
+
 def _check_array(path: Path, shape: tuple[int, ...], kind: np.dtype) -> None:
     if len(shape) < 2 or 0 in shape or kind.kind not in "buif":
         raise ImageError(
@@ -739,6 +754,17 @@ _RGB_FROM_CODEC = {6, 7, 33003, 33004, 33005, 33007, 34712, 34892, 50001, 50002,
 
 _PLAIN = {1, 2, 3, 4, 5, 8, 32773, 32946, 34925, 34926, 50000}  # that fill the memory they are given and no more
 _CODED = {6, 7, 33003, 33004, 33005, 33007, 34712, 34892, 34927, 34933, 50001, 50002, 52546}  # whole pictures inside
+
+
+_TIFF_SIGNATURES = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+
+
+def is_tiff(file: BinaryIO) -> bool:
+    """Whether a file begins as a TIFF; its position is then the start."""
+    file.seek(0)
+    head = file.read(4)
+    file.seek(0)
+    return head in _TIFF_SIGNATURES
 
 
 def _read_tiff(file: BinaryIO, path: Path, wanted: Wanted) -> Decoded:

@@ -316,7 +316,7 @@ def append_exif(stream: BinaryIO, exif: bytes) -> None:
     """Add an EXIF block to a little-endian TIFF file that is open for reading and writing.
 
     tifffile refuses to write tag 34665, so a new first directory, with the EXIF and GPS directories behind it, goes to
-    the end of the file and the header then points there. A damaged block is left out.
+    the end of the file, before the other pages, and the header then points there. A damaged block is left out.
     """
     try:
         added = _describing(read_directories(io.BytesIO(exif)))
@@ -324,10 +324,15 @@ def append_exif(stream: BinaryIO, exif: bytes) -> None:
         return
     layout, start = _header(stream)
     first = _read_directory(stream, start, layout) | added.first
+    *_, link = _entries(stream, start, layout)
+    following = _unpack(stream, link.position, layout.pointer)[0]
     end = stream.seek(0, io.SEEK_END)
     stream.write(b"\0" * (end % 2))
     end += end % 2
     stream.write(_pack_directories(Directories(first, added.exif, added.gps, added.interop), end, layout.big))
+    *_, link = _entries(stream, end, layout)
+    stream.seek(link.position)
+    stream.write(struct.pack(layout.pointer, following))
     stream.seek(8 if layout.big else 4)
     stream.write(struct.pack(layout.pointer, end))
 
