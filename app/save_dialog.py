@@ -54,8 +54,9 @@ def last_choice(settings: Mapping[str, Any], keep_place: bool) -> Encoding:
 
 def remembered(chosen: Target, proposed: Path) -> dict[str, Any]:
     """What of a choice is kept in the settings; the type only where it is not the input's own."""
-    suffix = chosen.path.suffix.lower()
-    how = dataclasses.replace(chosen.how, suffix="" if file_type(proposed) is file_type(chosen.path) else suffix)
+    kind = file_type(chosen.path)
+    suffix = "" if kind is None or kind is file_type(proposed) else kind.suffixes[0]
+    how = dataclasses.replace(chosen.how, suffix=suffix)
     return {name: getattr(how, name) for name in _REMEMBERED}
 
 
@@ -125,7 +126,7 @@ class SaveDialog(QDialog):
             label = QLabel(text)
             label.setBuddy(buddy)
             form.addRow(label, field)
-        form.addRow(self.lossless)
+        form.addRow("", self.lossless)
         label = QLabel("&Quality")
         label.setBuddy(self.quality)
         form.addRow(label, self._qualities)

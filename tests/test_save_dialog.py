@@ -177,6 +177,7 @@ def test_the_last_choice_is_proposed_again_but_its_type_only_where_it_was_chosen
     again = last_choice(remembered(Target(other, how), own), keep_place=True)
     assert again == Encoding(".avif", None, 70, True, "small", True)
     assert last_choice(remembered(Target(own, how), own), True).suffix == ""
+    assert last_choice(remembered(Target(Path("a.pgm"), how), own), True).suffix == ".ppm"  # which holds grey, too
 
 
 @pytest.mark.parametrize("kept", [{}, {"quality": 0}, {"compression": 7}, {"quality": "much"}, {"other": 1}])
