@@ -176,6 +176,7 @@ class Single:
             self.warnings.append(f"No PSNR is estimated: {self.estimate.reason}")
         made = self.denoising.provenance(self.passes, strength, self.is_automatic, guard)
         pixels = self.denoising.finish(self.passes, strength, guard)
+        self.means = tuple(float(part.mean(dtype=np.float64)) for part in (self.image.pixels, pixels))
         self.seconds = time.monotonic() - self._began
         return replace(self.image, pixels=pixels), made
 
@@ -194,6 +195,8 @@ class Single:
             "noisy_psnr_db": None,
             "estimated_psnr_db": _rounded(self.estimate.psnr_db),
             "estimated_psnr_band_db": _rounded(self.estimate.band_db),
+            "mean_before": self.means[0],
+            "mean_after": self.means[1],
             "reason": self.reason,
             "warnings": self.warnings,
             "seconds": round(self.seconds, 3),
