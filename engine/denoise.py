@@ -258,7 +258,6 @@ class Denoising:
         self._offsets: dict[int, np.ndarray] = {}
         self._noisy_mean: np.ndarray | None = None
         self._conserves: bool | None = None
-        self._shifts: dict[tuple[int, float, float], float] = {}
         self._kept: dict[int, np.ndarray] = {}
         self._tiles = [_Tile(rect) for rect in grid(self._whole, self._side)]
 
@@ -328,12 +327,8 @@ class Denoising:
                 out[rect.slices] += offset
         if usual:
             give_back(out, self.image.pixels, usual, guard)
-        before = after = 0.0
         for rect in (tile.rect for tile in self._tiles):
-            noisy = self.image.pixels[rect.slices]
-            out[rect.slices] = _blend(out[rect.slices], noisy, strength)
-            before, after = before + float(_total(noisy).sum()), after + float(_total(out[rect.slices]).sum())
-        self._shifts[passes, strength, guard] = (after - before) / abs(before) if before else 0.0
+            out[rect.slices] = _blend(out[rect.slices], self.image.pixels[rect.slices], strength)
         return out
 
     # The mean intensity
@@ -377,25 +372,6 @@ class Denoising:
             made = _added([_total(self._mean_of(tile, passes, tile.rect)) for tile in self._tiles]) / pixels
             self._offsets[passes] = (self._noisy_mean - made).astype(np.float32)
         return self._offsets[passes]
-
-    def mean_shift(self, passes: int, strength: float = 1.0, guard: float = 0.0) -> float:
-        """By what share of it the result's mean intensity differs from the noisy picture's; reads the whole picture.
-
-        About 0 where `conserves_mean`, but for what a detail guard gives back. Of what `finish` used up it is known.
-        """
-        if self.sigma == 0:
-            return 0.0
-        key = passes, strength, guard
-        if key not in self._shifts:
-            before = after = 0.0
-            for rect in (tile.rect for tile in self._tiles):
-                before += float(_total(self.image.pixels[rect.slices]).sum())
-                after += float(_total(self.blended(passes, strength, rect, guard)).sum())
-            shift = (after - before) / abs(before) if before else 0.0
-            if not self.has(passes):
-                return shift
-            self._shifts[key] = shift
-        return self._shifts[key]
 
     def _usual(self, passes: int) -> Usual:
         """What the guard must know of the whole picture; until all passes are made anew whenever they have doubled."""

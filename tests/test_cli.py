@@ -27,7 +27,8 @@ from training.job import TrainJob
 from training.run import Run, begin
 
 KEYS = ["input", "output", "method", "model", "passes", "alpha", "sigma", "psnr_db", "ssim", "noisy_psnr_db"]
-KEYS += ["estimated_psnr_db", "estimated_psnr_band_db", "reason", "warnings", "seconds", "device"]
+KEYS += ["estimated_psnr_db", "estimated_psnr_band_db", "mean_before", "mean_after"]
+KEYS += ["reason", "warnings", "seconds", "device"]
 
 
 @pytest.fixture(autouse=True)
@@ -114,7 +115,7 @@ def test_without_method_and_model_what_suits_the_noise_is_taken_and_said(capsys,
     given = ("denoise", noisy, "-o", out, "--overwrite", "--json")
     _, (white,), _ = run(capsys, *given)
     assert (white["method"], white["model"], white["reason"]) == ("r2r", "color", "the noise is white")
-    monkeypatch.setattr("app.single.measure_noise", lambda image: replace(PHONE, mean=measure_noise(image).mean))
+    monkeypatch.setattr("app.single.measure", lambda image: replace(PHONE, mean=measure_noise(image).mean))
     _, (phone,), _ = run(capsys, *given)
     assert (phone["method"], phone["model"]) == ("apr-rd", "strong")
     assert "correlates" in phone["reason"]
