@@ -108,6 +108,7 @@ QLabel#muted, QLabel#number_note {{ color: {c.muted}; }}
 QLabel#heading {{ color: {c.muted}; font-weight: 600; }}
 QLabel#number {{ font-size: 19px; font-weight: 600; }}
 QLabel#warning {{ color: {c.warning}; }}
+QLabel#bad {{ color: {c.failed}; }}
 QLabel#drop_here {{ border: 1px dashed {c.muted}; border-radius: 4px; padding: 6px; color: {c.muted}; }}
 QFrame#message {{ border: 1px solid {c.warning}; border-radius: 4px; }}
 QFrame#rule {{ background-color: {c.line}; max-height: 1px; min-height: 1px; border: 0; }}
