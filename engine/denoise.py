@@ -7,7 +7,7 @@ import math
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -288,7 +288,7 @@ class Denoising:
             if tile.done and tile.rect.meets(area):
                 part = tile.rect.shared(area)
                 out[part.moved(-area.left, -area.top).slices] = self._mean_of(tile, passes, part)
-        if self.conserves_mean and self.has(passes):
+        if self.has(passes) and self.conserves_mean:
             out += self._offset(passes)
         return out
 
@@ -387,7 +387,13 @@ class Denoising:
 
     def sums(self, passes: int) -> Sums:
         """What the estimate needs, over the tiles that have T passes."""
-        return sum((tile.sums[passes] for tile in self._tiles if passes in tile.sums), Sums())
+        sums = sum((tile.sums[passes] for tile in self._tiles if passes in tile.sums), Sums())
+        if sums.samples and self.has(passes) and self.conserves_mean:
+            # A constant that makes the mean residual zero takes its square away from the residual, and adds to the
+            # divergence one sample in all of them.
+            square = float(np.square(self._offset(passes) / self._span, dtype=np.float64).sum())
+            sums = replace(sums, residual=sums.residual - self.image.width * self.image.height * square)
+        return sums
 
     def estimate(
         self, passes: int, strength: float = 1.0, report: NoiseReport | None = None, guard: float = 0.0

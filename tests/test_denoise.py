@@ -6,6 +6,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from reports import report
 
 from conftest import picture
@@ -339,3 +341,127 @@ def test_r2r_refuses_weights_that_were_not_trained_for_it():
 
     with pytest.raises(MethodError, match="was trained for method plain, not r2r"):
         load_model_from(checkpoint(method="plain"), method="r2r", device="cpu")
+
+
+# ---- The mean intensity ----
+
+
+def scientific(is_float, height=61, width=83, channels=1, seed=0, pedestal=0.2):
+    """Unclipped noise, as floats or as 16-bit integers on a pedestal."""
+    noisy, clean = noisy_image(height, width, channels, sigma=0.05, seed=seed)
+    pixels = (noisy.pixels * 0.4 + pedestal).astype(np.float32)
+    if not is_float:
+        pixels = np.rint(pixels * 65535).astype(np.float32) / np.float32(65535)
+    return Image(pixels, is_float=is_float, bits=32 if is_float else 16), clean * 0.4 + pedestal
+
+
+def means(pixels):
+    return pixels.mean((0, 1), dtype=np.float64)
+
+
+def differs(pixels, image):
+    """By what share of it the mean intensity differs, the channel where most."""
+    return np.abs(means(pixels) / means(image.pixels) - 1).max()
+
+
+@settings(max_examples=12, deadline=None)
+@given(
+    st.booleans(),
+    st.sampled_from([1, 3]),
+    st.sampled_from([16, 32, 512]),
+    st.integers(1, 5),
+    st.floats(0, 1.2),
+    st.integers(0, 99),
+)
+def test_the_mean_intensity_of_measured_data_stays(is_float, channels, tile, passes, strength, seed):
+    image, _ = scientific(is_float, channels=channels, seed=seed)
+    work = denoise(model(channels), image, passes, tile=tile, sigma=0.02)
+    assert work.conserves_mean
+    assert differs(work.blended(passes, strength), image) < 1e-6
+    alone = denoise(model(channels), image, passes, tile=tile, sigma=0.02, keep=False)
+    assert np.array_equal(alone.blended(passes, strength), work.blended(passes, strength))
+    assert np.array_equal(alone.finish(passes, strength), work.blended(passes, strength))
+
+
+def test_without_the_correction_the_mean_would_move(tiny, monkeypatch):
+    image, _ = scientific(True, channels=3)
+    work = denoise(tiny, image, 2, sigma=0.02)
+    monkeypatch.setattr(Denoising, "conserves_mean", False)
+    moved = denoise(tiny, image, 2, sigma=0.02)
+    assert differs(moved.mean(2), image) > 1e-4
+    # A constant, and nothing else.
+    monkeypatch.undo()
+    difference = work.mean(2) - moved.mean(2)
+    assert np.ptp(difference, axis=(0, 1)).max() < 1e-6
+
+
+def test_parts_and_tiles_of_measured_data_agree_with_the_whole(tiny):
+    image, _ = scientific(True, 90, 110, 3)
+    tiled, whole = (denoise(tiny, image, 2, tile=side, sigma=0.02) for side in (32, 512))
+    assert np.abs(tiled.mean(2) - whole.mean(2)).max() < 1e-5
+    part = Rect(13, 7, 71, 64)
+    assert np.array_equal(tiled.blended(2, 0.7)[part.slices], tiled.blended(2, 0.7, part))
+    guarded = tiled.blended(2, 0.7, guard=1.5)
+    assert np.array_equal(guarded[part.slices], tiled.blended(2, 0.7, part, 1.5))
+    alone = denoise(tiny, image, 2, tile=32, sigma=0.02, keep=False)
+    assert np.array_equal(alone.finish(2, 0.7, 1.5), guarded)
+
+
+def test_nothing_is_corrected_before_all_is_denoised(tiny):
+    image, _ = scientific(True, 90, 110, 3)
+    work = Denoising(tiny, image, R2RParams(), sigma=0.02, tile=32)
+    run = work.run(2)
+    first = next(run).tile
+    there = work.mean(2, first)
+    for _ in run:
+        pass
+    assert not np.array_equal(work.mean(2, first), there)
+    assert np.ptp(work.mean(2, first) - there, axis=(0, 1)).max() < 1e-6
+
+
+@pytest.mark.parametrize("is_float", [True, False])
+@pytest.mark.parametrize("end", ["black", "white"])
+def test_clipped_pictures_keep_what_the_network_says(tiny, is_float, end):
+    image, _ = scientific(is_float, channels=3)
+    low, high = np.quantile(image.pixels, (0.01, 0.99))
+    cut = np.maximum(image.pixels, low) if end == "black" else np.minimum(image.pixels, high)
+    clipped = replace(image, pixels=cut.astype(np.float32))
+    assert not denoise(tiny, clipped, 1, sigma=0.02).conserves_mean
+
+
+def test_counts_of_few_photons_are_not_taken_for_clipped(tiny):
+    counts = np.random.default_rng(0).poisson(2.0, (64, 64, 3)).astype(np.float32)
+    assert Denoising(tiny, Image(counts, is_float=True, bits=32), R2RParams(), sigma=0.1).conserves_mean
+    few = np.maximum(counts - 6, 0)  # nearly all are zero
+    assert not Denoising(tiny, Image(few, is_float=True, bits=32), R2RParams(), sigma=0.1).conserves_mean
+
+
+def test_eight_bits_and_pictures_left_alone_are_not_touched(tiny):
+    image, _ = noisy_image()
+    assert not Denoising(tiny, image, R2RParams(), sigma=SIGMA).conserves_mean
+    measured, _ = scientific(True, channels=3)
+    assert not Denoising(tiny, measured, R2RParams(), sigma=0).conserves_mean
+
+
+def test_the_estimate_is_of_the_corrected_result(tiny):
+    """A network that has not learned anything moves the mean far: by more than the estimate may be off."""
+    image, clean = scientific(True, 300, 300, 3)
+    sigma = 0.05 * 0.4  # of the noise; the levels are 0 and 1
+    assert image.levels == (0.0, 1.0)
+    work = denoise(tiny, image, 4, sigma=sigma)
+    errors = [np.mean((work.mean(4) - offset - clean) ** 2) for offset in (0, work._offset(4))]
+    after, before = (-10 * math.log10(error) for error in errors)
+    assert after > before + 0.5
+    assert abs(work.estimate(4).psnr_db - after) < 0.1
+    half = np.mean((work.blended(4, 0.5) - clean) ** 2)
+    assert abs(work.estimate(4, 0.5).psnr_db + 10 * math.log10(half)) < 0.1
+
+
+def test_one_pass_of_two_is_finished_in_place_where_nothing_is_kept(tiny, tmp_path):
+    """A picture larger than memory must not be copied whole."""
+    image, _ = scientific(True, 64, 64, 3)
+    kept = denoise(tiny, image, 1, sigma=0.02).blended(1, 1.0)
+    work = denoise(tiny, image, 1, sigma=0.02, keep=False, budget=0)
+    finished = work.finish(1, 1.0)
+    assert isinstance(finished, np.memmap)
+    assert np.array_equal(finished, kept)
