@@ -107,7 +107,12 @@ _HEIC = (".heic", ".heif", ".hif")
 HEIC_NOTE = "HEIC cannot be written without a GPL encoder"
 """Why a HEIC picture is saved as another type."""
 
-_CODESTREAMS = dict.fromkeys((".j2k", ".j2c", ".jpx", ".jpf"), ".jp2")  # of JPEG 2000, with less or more around them
+_CODESTREAMS = {
+    ".j2k": ".jp2",
+    ".j2c": ".jp2",
+    ".jpx": ".jp2",
+    ".jpf": ".jp2",
+}  # of JPEG 2000, with less or more around them
 
 _BAND = 1 << 22  # samples converted at a time, so that no second whole picture is needed
 _STRIP = 1 << 18  # bytes of a TIFF's strip
@@ -390,7 +395,7 @@ def _write_jpeg(file: BinaryIO, samples: _Samples, metadata: Metadata, how: Enco
         file.write(part)
 
 
-def _first_segment(data: bytes) -> int:
+def _first_segment(data: bytes | bytearray) -> int:
     """Where the first segment of a JPEG lies that is no metadata."""
     at = 2
     while 0xE0 <= data[at + 1] <= 0xEF:
@@ -479,7 +484,7 @@ def _write_jpeg2000(file: BinaryIO, samples: _Samples, metadata: Metadata, how: 
     is_lossless = _JPEG2000.is_lossless(how, samples.bits, samples.image)
     data = imagecodecs.jpeg2k_encode(
         samples.whole(),
-        level=0 if is_lossless else 30 + how.quality / 5,  # the PSNR in dB
+        level=0 if is_lossless else 30 + how.quality // 5,  # the PSNR in dB
         reversible=is_lossless,
         codecformat="jp2",
         resolutions=_resolutions(*samples.shape[:2]),
