@@ -679,6 +679,7 @@ def quality(workspace: Workspace) -> tuple[str, str]:
     """The number for people, and what it means or why there is none."""
     numbers, reference = workspace.numbers, workspace.reference
     partly = "" if numbers.is_whole else " · the part done so far"
+    kept = "\nThe mean intensity is kept." if numbers.keeps_mean else ""
     estimate = numbers.estimate
     if workspace.opened is None:
         return "–", ""
@@ -692,14 +693,14 @@ def quality(workspace: Workspace) -> tuple[str, str]:
             note += f"\n{_estimate(estimate)} without it"
         elif estimate is not None and not workspace.is_left_alone:
             note += f"\nnot estimated without it: {estimate.reason}"
-        return f"PSNR {_db(numbers.psnr_db)}", note
+        return f"PSNR {_db(numbers.psnr_db)}", note + kept
     if workspace.is_left_alone:
         return "–", "Nothing was removed, so there is nothing to estimate."
     if estimate is None:
         return "–", "The PSNR is estimated once the picture is denoised."
     if estimate.psnr_db is None:
-        return "–", f"No PSNR is estimated: {estimate.reason}."
-    return _estimate(estimate), f"PSNR without a reference{partly}"
+        return "–", f"No PSNR is estimated: {estimate.reason}.{kept}"
+    return _estimate(estimate), f"PSNR without a reference{partly}{kept}"
 
 
 def _estimate(estimate: Estimate) -> str:

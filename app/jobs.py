@@ -134,12 +134,14 @@ class Numbers:
         psnr_db, ssim: against the reference, over the part that has been denoised.
         estimate: without a reference.
         is_whole: whether the numbers hold for the whole picture.
+        keeps_mean: whether the result has the mean intensity of the noisy picture.
     """
 
     psnr_db: float | None = None
     ssim: float | None = None
     estimate: Estimate | None = None
     is_whole: bool = False
+    keeps_mean: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -391,8 +393,8 @@ class Live:
             self._stale.add(cell)
         self._ssim = None
         wanted, _, guard, _ = self._look
-        if guard and self.denoising.has(wanted):
-            # What is usual in the picture, by which the guard goes, is known only now.
+        if self.denoising.has(wanted) and (guard or self.denoising.conserves_mean):
+            # What is usual in the picture, by which the guard goes, is known only now, and so is its mean intensity.
             self.show_all()
 
     def _cells_in(self, area: Rect) -> list[int]:
@@ -453,7 +455,7 @@ class Live:
         made = min(passes, max(self._passes.values()))
         is_known = made or not self.denoising.sigma
         estimate = self.denoising.estimate(made, strength, report, guard) if is_known else None
-        return Numbers(db, self._ssim, estimate, whole)
+        return Numbers(db, self._ssim, estimate, whole, whole and not guard and self.denoising.conserves_mean)
 
     def measure(self) -> Iterator[None]:
         """Find the SSIM of the whole result, in bands with a chance to stop after each."""

@@ -147,6 +147,11 @@ class MosaicDenoising:
             out[top - area.top : band.bottom - area.top] = developed[band.moved(-wide.left, -wide.top).slices]
         return out
 
+    @property
+    def conserves_mean(self) -> bool:
+        """As of `Denoising`, for the stabilised planes: their noise is zero on average there."""
+        return self._planes.conserves_mean
+
     def _colours(self, planes: np.ndarray) -> np.ndarray:
         """The four colours of what the network was given."""
         return (planes - _GREY) @ (4 * _SUMS) if self._mixes else planes
