@@ -356,7 +356,8 @@ def _say(record: dict[str, Any], as_json: bool, line: str) -> None:
     """One result: a JSON object (numbers that are not finite become null), or a line for people."""
     if as_json:
         clean = {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in record.items()}
-        print(json.dumps(clean, ensure_ascii=False), flush=True)
+        # In one piece: several processes may share what they write to.
+        print(json.dumps(clean, ensure_ascii=False) + "\n", end="", flush=True)
     else:
         print(line, flush=True)
 

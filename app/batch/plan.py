@@ -193,6 +193,8 @@ class Planner:
 
     def plan(self, found: Sequence[Found], values: Sequence[Values] | Values = AUTOMATIC, first: int = 1) -> list[Item]:
         """An item for each picture, with numbers from `first` on."""
+        # No result ever takes the place of a picture that is still to be denoised.
+        self._taken |= {_key(one.path) for one in found}
         items = []
         last = first + len(found) - 1
         for number, one in enumerate(found, first):
