@@ -30,7 +30,7 @@ from app.jobs import Target
 from engine.encode import AS_INPUT, HEIC_NOTE, TYPES, Encoding, FileType, check_target, file_type, left_out
 from engine.image import Image, ImageError
 
-_COMPRESSIONS = {
+COMPRESSIONS = {
     "deflate": "Deflate, read everywhere",
     "lzw": "LZW, for old programs",
     "zstd": "Zstandard, small and fast, read by few",
@@ -218,7 +218,7 @@ class SaveDialog(QDialog):
         self.bits.blockSignals(False)
         self.compression.clear()
         for name in kind.compressions:
-            self.compression.addItem(_COMPRESSIONS[name], name)
+            self.compression.addItem(COMPRESSIONS[name], name)
         self.compression.setCurrentIndex(max(0, self.compression.findData(self._compression)))
         self._show_choices()
 
