@@ -406,6 +406,7 @@ class Controls(QWidget):
             choice.addWidget(label, row, 0)
             choice.addWidget(widget, row, 1)
         choice.addWidget(self.presets, 0, 2)
+        self.card.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
         choice.addWidget(self.card, 1, 2)
         choice.addWidget(self.title, 2, 0, 1, 3)
         choice.setColumnStretch(1, 1)

@@ -116,6 +116,8 @@ class PresetsDialog(QDialog):
         self._presets: list[Preset] = []
         self.list = QListWidget()
         self.list.setAccessibleName("Presets")
+        self.list.setWordWrap(True)
+        self.list.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.list.setEditTriggers(QAbstractItemView.EditTrigger.EditKeyPressed)
         self.content = QLabel()
         self.content.setWordWrap(True)
