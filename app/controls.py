@@ -694,7 +694,7 @@ def quality(workspace: Workspace) -> tuple[str, str]:
             note += f"\n{_estimate(estimate)} without it"
         elif estimate is not None and not workspace.is_left_alone:
             note += f"\nnot estimated without it: {estimate.reason}"
-        return f"PSNR {_db(numbers.psnr_db)}", note + kept
+        return f"PSNR {_db(numbers.psnr_db)}", note
     if workspace.is_left_alone:
         return "–", "Nothing was removed, so there is nothing to estimate."
     if estimate is None:
