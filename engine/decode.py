@@ -161,6 +161,24 @@ class Decoded:
     shown: Callable[[np.ndarray], np.ndarray] | None = None
 
 
+@dataclass(frozen=True)
+class Header:
+    """What a file says of its first picture without decoding it.
+
+    Attributes:
+        width, height: as stored; a picture that is turned upright may have them the other way round.
+        channels: 1 for grey, 3 for colour; opacity does not count.
+        bits: that a sample takes when decoded: 8, 16, 32 or 64.
+        pages: of the file.
+    """
+
+    width: int
+    height: int
+    channels: int
+    bits: int
+    pages: int = 1
+
+
 @contextlib.contextmanager
 def _opened(path: Path) -> Iterator[tuple[BinaryIO, bytes]]:
     """The file and its first bytes; ImageError if it is none or is empty."""
@@ -186,6 +204,12 @@ def decode(path: Path, wanted: Wanted = FIRST) -> Decoded:
         decoded = _reader(head, path)(file, path, wanted)
     _check_page(path, wanted, decoded.axes)
     return decoded
+
+
+def peek(path: Path) -> Header:
+    """What the first bytes of a file say of its picture; ImageError where they say nothing, or it is a camera's RAW."""
+    with foreign_errors(path, "cannot be opened"), _opened(path) as (file, head):
+        return _PEEKERS[_reader(head, path)](file, path)
 
 
 def _check_page(path: Path, wanted: Wanted, axes: Axes) -> None:
@@ -273,12 +297,11 @@ def _pictures(picture: PIL.Image.Image, file: BinaryIO) -> int:
     return 1
 
 
-def _read_common(file: BinaryIO, path: Path, wanted: Wanted) -> Decoded:
-    """Read what Pillow knows; samples of more than 8 bits through other libraries, because Pillow cuts RGB to 8."""
+def _known_to_pillow(file: BinaryIO, path: Path) -> PIL.Image.Image:
     head = file.read(64)
     file.seek(0)
     try:
-        picture = open_pillow(file)
+        return open_pillow(file)
     except PIL.UnidentifiedImageError:
         if path.suffix.lower() in RAW:
             raise _raw_error(path) from None
@@ -290,6 +313,11 @@ def _read_common(file: BinaryIO, path: Path, wanted: Wanted) -> Decoded:
         raise ImageError(
             f"{path.name} is damaged or not a picture of a known type; these can be opened: {known}"
         ) from None
+
+
+def _read_common(file: BinaryIO, path: Path, wanted: Wanted) -> Decoded:
+    """Read what Pillow knows; samples of more than 8 bits through other libraries, because Pillow cuts RGB to 8."""
+    picture = _known_to_pillow(file, path)
     with picture:
         _check_size(path, *picture.size, _file_size(file), wanted.huge)
         notes = []
@@ -346,10 +374,15 @@ def _png_essentials(file: BinaryIO) -> bytes:
     return b"".join(kept)
 
 
-def _deep_pnm(file: BinaryIO, picture: PIL.Image.Image) -> _Samples | None:
+def _pnm_header(file: BinaryIO) -> re.Match[bytes] | None:
+    """Kind, width, height and white; None for pictures of one bit."""
     file.seek(0)
     gap = rb"(?:\s|#[^\n]*\n)+"
-    header = re.match(rb"P([2356])" + gap + rb"(\d+)" + gap + rb"(\d+)" + gap + rb"(\d+)\s", file.read(4096))
+    return re.match(rb"P([2356])" + gap + rb"(\d+)" + gap + rb"(\d+)" + gap + rb"(\d+)\s", file.read(4096))
+
+
+def _deep_pnm(file: BinaryIO, picture: PIL.Image.Image) -> _Samples | None:
+    header = _pnm_header(file)
     if not header or not 255 < int(header[4]) < 65536:
         return None
     kind, width, height, white = (int(group) for group in header.groups())
@@ -575,10 +608,16 @@ def _read_jpegxl(file: BinaryIO, path: Path, wanted: Wanted) -> Decoded:
     return Decoded(samples, metadata, 1 if samples.dtype.kind == "f" else (1 << header.bits) - 1, 1, opacity)
 
 
-def _read_pfm(file: BinaryIO, path: Path, wanted: Wanted) -> Decoded:
+def _pfm_header(file: BinaryIO) -> re.Match[bytes]:
+    """Kind, width, height and scale; ValueError if it is damaged."""
     header = re.match(rb"P([Ff])\s+(\d+)\s+(\d+)\s+([-+.\deE]+)\s", file.read(128))
     if not header:
         raise ValueError("its header is damaged")
+    return header
+
+
+def _read_pfm(file: BinaryIO, path: Path, wanted: Wanted) -> Decoded:
+    header = _pfm_header(file)
     width, height = int(header[2]), int(header[3])
     _check_size(path, width, height, _file_size(file), wanted.huge)
     file.seek(header.end())
@@ -973,3 +1012,126 @@ _READERS: tuple[tuple[bytes, Callable[[BinaryIO, Path, Wanted], Decoded]], ...] 
     (rb"", _read_common),
 )
 """What a file's first bytes look like, and who reads it; the first that fits."""
+
+
+def _peek_common(file: BinaryIO, path: Path) -> Header:
+    with _known_to_pillow(file, path) as picture:
+        width, height = picture.size
+        channels = 1 if picture.mode in ("1", "L", "LA", "I", "I;16", "F") else 3
+        return Header(width, height, channels, _PEEK_BITS.get(picture.format, lambda _: 8)(file))
+
+
+def _png_bits(file: BinaryIO) -> int:
+    file.seek(24)
+    return 16 if file.read(1) == b"\x10" else 8
+
+
+def _pnm_bits(file: BinaryIO) -> int:
+    header = _pnm_header(file)
+    return 16 if header and int(header[4]) > 255 else 8
+
+
+def _jpeg2000_bits(file: BinaryIO) -> int:
+    file.seek(0)
+    head = file.read(1 << 16)
+    at = head.find(b"\xff\x4f\xff\x51") + 42
+    return 16 if at >= 42 and head[at : at + 1] and head[at] & 127 > 7 else 8
+
+
+def _avif_bits(file: BinaryIO) -> int:
+    file.seek(0)
+    head = file.read(1 << 16)
+    at = head.find(b"av1C") + 6
+    return 16 if at >= 6 and head[at : at + 1] and head[at] & 64 else 8
+
+
+_PEEK_BITS: dict[str | None, Callable[[BinaryIO], int]] = {
+    "PNG": _png_bits,
+    "PPM": _pnm_bits,
+    "JPEG2000": _jpeg2000_bits,
+    "AVIF": _avif_bits,
+}
+
+
+def _peek_tiff(file: BinaryIO, path: Path) -> Header:
+    import tifffile
+
+    logging.getLogger("tifffile").setLevel(logging.CRITICAL)
+    with tifffile.TiffFile(file, name=path.name) as tiff:
+        page: Any = tiff.pages.first
+        is_colour = page.photometric in (2, 5, 6) or (page.photometric == 3 and not tiff.is_imagej)
+        bits = 8 * page.dtype.itemsize if page.dtype else page.bitspersample
+        pages = tiff_layout(file, tiff).axes.pages
+        return Header(page.imagewidth, page.imagelength, 3 if is_colour else 1, bits, pages)
+
+
+def _peek_jpeg(file: BinaryIO, path: Path) -> Header:
+    at, bits, width, height = _jpeg_frame(file)
+    if not at:
+        raise ValueError("its data are damaged")
+    file.seek(at + 5)
+    return Header(width, height, 1 if file.read(1) == b"\1" else 3, 8 if bits == 8 else 16)
+
+
+def _peek_webp(file: BinaryIO, path: Path) -> Header:
+    return Header(*_webp_size(file), 3, 8)
+
+
+def _peek_heif(file: BinaryIO, path: Path) -> Header:
+    if not HAS_HEIF:
+        raise ImageError(f"{path.name} is a HEIC picture; install pillow-heif to open it, or export it as TIFF")
+    import pillow_heif
+
+    container = pillow_heif.open_heif(file, convert_hdr_to_8bit=False)
+    mode, _, depth = container.mode.partition(";")
+    return Header(*container.size, 1 if mode in ("L", "LA") else 3, 16 if depth else 8)
+
+
+def _peek_jpegxl(file: BinaryIO, path: Path) -> Header:
+    header = jpegxl.read_header(file)
+    return Header(
+        header.width, header.height, header.colours, 8 if header.bits <= 8 else 16 if header.bits <= 16 else 32
+    )
+
+
+def _peek_pfm(file: BinaryIO, path: Path) -> Header:
+    header = _pfm_header(file)
+    return Header(int(header[2]), int(header[3]), 3 if header[1] == b"F" else 1, 32)
+
+
+def _peek_npy(file: BinaryIO, path: Path) -> Header:
+    shape, _, kind = npy_header(file)
+    _check_array(path, shape, kind)
+    layout = array_layout(shape)
+    return Header(*layout.size[::-1], layout.channels, 8 * kind.itemsize, layout.axes.pages)
+
+
+def _peek_fits(file: BinaryIO, path: Path) -> Header:
+    _, bits, axes = _fits_picture(file, path)
+    layout = array_layout(tuple(axes[::-1]))
+    return Header(*layout.size[::-1], layout.channels, abs(bits), layout.axes.pages)
+
+
+def _peek_exr(file: BinaryIO, path: Path) -> Header:
+    # The header begins with attributes: a name, a type, a length and a value; the window of the picture is one of them.
+    head = file.read(1 << 16)
+    at = head.find(b"dataWindow\0box2i\0") + 22
+    if at < 22:
+        raise ValueError("its header is damaged")
+    left, top, right, bottom = struct.unpack_from("<4i", head, at)
+    return Header(right - left + 1, bottom - top + 1, 3, 32)
+
+
+_PEEKERS: dict[Callable[[BinaryIO, Path, Wanted], Decoded], Callable[[BinaryIO, Path], Header]] = {
+    _read_tiff: _peek_tiff,
+    _read_jpeg: _peek_jpeg,
+    _read_webp: _peek_webp,
+    _read_heif: _peek_heif,
+    _read_jpegxl: _peek_jpegxl,
+    _read_pfm: _peek_pfm,
+    _read_npy: _peek_npy,
+    _read_fits: _peek_fits,
+    _read_exr: _peek_exr,
+    _read_common: _peek_common,
+}
+"""Who peeks into what another one reads."""

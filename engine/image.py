@@ -80,6 +80,11 @@ class Image:
         return self.pixels.shape[2]
 
     @property
+    def is_raw(self) -> bool:
+        """Whether it came from a camera's RAW file, and was developed."""
+        return self.metadata.format == "RAW"
+
+    @property
     def peak(self) -> float:
         """The data range for PSNR in units of `pixels`: 1, but for floats that do not lie about [0, 1] their span."""
         low, high = self.levels
@@ -313,6 +318,7 @@ def _natural(path: Path) -> list[list[tuple[int, str]]]:
 
 
 _COUNTED = 1 << 30  # pixels that OpenCV can count
+_ENOUGH = 1 << 24  # pixels for a thumbnail of more
 
 
 def thumbnail(image: Image, side: int, convert: Convert | None = None) -> np.ndarray:
@@ -327,7 +333,7 @@ def thumbnail(image: Image, side: int, convert: Convert | None = None) -> np.nda
     size = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
     pixels = image.pixels
     if image.height * image.width > _COUNTED:
-        stride = math.isqrt(image.height * image.width >> 24)
+        stride = math.isqrt(image.height * image.width // _ENOUGH)
         pixels = pixels[::stride, ::stride]
     small = cv2.resize(pixels, size, interpolation=cv2.INTER_AREA).reshape(size[1], size[0], image.channels)
     low, high = image.levels

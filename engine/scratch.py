@@ -11,8 +11,8 @@ import numpy as np
 
 from engine import paths
 
-IN_MEMORY = 1 << 30
-"""Bytes up to which an array lies in memory."""
+IN_MEMORY = 1 << 28
+"""Samples up to which an array lies in memory; as float32, 1 GB."""
 
 
 class NoRoom(OSError):
@@ -20,14 +20,14 @@ class NoRoom(OSError):
 
 
 def array(shape: tuple[int, ...], kind: np.dtype | type | str) -> np.ndarray:
-    """An array of that shape and type, its values undefined; beyond `IN_MEMORY` in a file, else in memory.
+    """An array of that shape and type, its values undefined; in a file where it exceeds `IN_MEMORY`.
 
     Raises:
         NoRoom: the disk has not as many bytes; the message says how many are needed and how many are free.
     """
     kind = np.dtype(kind)
     size = math.prod(shape) * kind.itemsize
-    if size <= IN_MEMORY:
+    if math.prod(shape) <= IN_MEMORY:
         return np.empty(shape, kind)
     folder = paths.cache()
     folder.mkdir(parents=True, exist_ok=True)

@@ -290,7 +290,7 @@ def _storage(image: Image, samples: np.ndarray, how: Encoding) -> dict[str, Any]
         "photometric": "rgb" if image.channels == 3 else "minisblack",
         "planarconfig": None if samples.ndim == 2 else "contig",
         "compression": compression,
-        "predictor": compression is not None and samples.dtype.kind != "f",
+        "predictor": compression is not None and samples.dtype.kind != "f" and samples.itemsize <= 4,
         "iccprofile": metadata.icc,
         "extratags": [(tag, kind, len(data), data, True) for tag, kind, data in kept if data],
         "metadata": None,
