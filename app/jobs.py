@@ -19,6 +19,7 @@ from app.screen import to_screen
 from app.values import Values
 from engine import params
 from engine.color import conversion
+from engine.develop import Develop
 from engine.encode import AS_INPUT, Encoding, save_image
 from engine.image import Image, find_images, input_hash, load_image
 from engine.metrics import Estimate, check_reference, psnr, ssim
@@ -26,11 +27,13 @@ from engine.noise import NoiseError, NoiseReport
 from engine.pairs import find_reference, is_reference
 from engine.proposal import propose, settled_sigma
 from engine.provenance import Provenance, write_sidecar
+from engine.stabilisation import channels
 from engine.tiles import Rect, grid
 
 if TYPE_CHECKING:
     from engine.checkpoint import Entry as CheckpointEntry
     from engine.denoise import Denoising, Model
+    from engine.mosaic_denoising import MosaicDenoising
 
 log = logging.getLogger(__name__)
 
@@ -189,7 +192,7 @@ class Request:
     def key(self) -> tuple[Any, ...]:
         """Equal keys give equal passes."""
         values = tuple(sorted(self.values.items()))
-        return self.picture, self.method, self.model, values, self.sigma, self.seed, self.device
+        return self.picture, self.image.develop, self.method, self.model, values, self.sigma, self.seed, self.device
 
 
 @dataclass(frozen=True, eq=False)
@@ -270,7 +273,9 @@ def read_thumbnail(path: Path) -> Iterator[Any]:
     return screen.thumbnail(load_image(path), THUMBNAIL_SIDE)
 
 
-def read(path: Path | None, image: Image | None, reference: Path | None, find_twin: bool) -> Iterator[Any]:
+def read(
+    path: Path | None, image: Image | None, reference: Path | None, find_twin: bool, develop: Develop = Develop()
+) -> Iterator[Any]:
     """Yield the `Picture`, its thumbnail, then its `Reference` if there is one, or why there is none.
 
     Args:
@@ -278,11 +283,17 @@ def read(path: Path | None, image: Image | None, reference: Path | None, find_tw
         image: where it is in memory already.
         reference: its clean twin.
         find_twin: look for a twin by name.
+        develop: how, where it is RAW.
     """
     if image is None:
         assert path is not None
         yield Stage(f"Reading {path.name}")
-        image = load_image(path)
+        image = load_image(path, develop=develop)
+    elif image.is_raw and image.develop != develop:
+        from engine.raw import redeveloped
+
+        yield Stage("Developing")
+        image = redeveloped(image, develop)
     yield _shown(image)
     yield screen.thumbnail(image, THUMBNAIL_SIDE)
     if reference is None and find_twin and path is not None:
@@ -309,10 +320,10 @@ def _shown(image: Image) -> Picture:
 def measure(image: Image) -> Iterator[Any]:
     """Return the `NoiseReport`, or the `NoiseError` that says why there is none."""
     yield Stage("Measuring the noise")
-    from engine.noise import measure_noise
+    from engine.stabilisation import measure
 
     try:
-        return measure_noise(image)
+        return measure(image)
     except NoiseError as error:
         return error
 
@@ -320,7 +331,7 @@ def measure(image: Image) -> Iterator[Any]:
 def read_reference(path: Path, image: Image) -> Iterator[Any]:
     """Return the `Reference` of a picture; ReferenceMismatch or ImageError if it cannot be one."""
     yield Stage(f"Reading {path.name}")
-    reference = load_image(path)
+    reference = load_image(path, develop=image.develop)
     check_reference(image.pixels.shape, reference.pixels.shape, path.name)
     return Reference(reference, path.name, psnr(image.pixels, reference.pixels, reference.peak))
 
@@ -359,7 +370,7 @@ class Live:
     say.
     """
 
-    def __init__(self, denoising: Denoising) -> None:
+    def __init__(self, denoising: Denoising | MosaicDenoising) -> None:
         self.denoising = denoising
         image = denoising.image
         self.cells = grid(Rect(0, 0, image.width, image.height), _CELL)
@@ -530,14 +541,14 @@ class Computing:
         return model
 
     def _live(self, request: Request, model: Model) -> Live:
-        from engine.denoise import Denoising
+        from engine.mosaic_denoising import begin
 
         key = request.key
         live = self._lives.get(key)
         if live is None or live.denoising.image is not request.image:
             values = params.make(model.method.Params, request.values, model.checkpoint.params)
             self._make_room(request.image.pixels.nbytes)
-            denoising = Denoising(
+            denoising = begin(
                 model,
                 request.image,
                 values,
@@ -572,7 +583,7 @@ class Computing:
             repaint: whether the screen may show something else than was last reported.
         """
         yield Stage("Loading the model")
-        model = self._model(request.model, request.method, request.image.channels, request.device)
+        model = self._model(request.model, request.method, channels(request.image), request.device)
         live = self._live(request, model)
         if repaint or live is not self._on_screen:
             live.show_all()
@@ -587,7 +598,7 @@ class Computing:
     ) -> Iterator[Any]:
         """Make all passes and return what is to be saved; `look` does not change but for its viewport."""
         yield from self.run(request, look, repaint)
-        model = self._model(request.model, request.method, request.image.channels, request.device)
+        model = self._model(request.model, request.method, channels(request.image), request.device)
         denoising, now = self._live(request, model).denoising, look()
         passes = _passes(model, request, now)
         pixels = denoising.blended(passes, now.strength, guard=now.guard)
@@ -597,7 +608,7 @@ class Computing:
     def copy(self, request: Request, look: Look) -> Iterator[Any]:
         """Return the whole result as it is, (H, W, C) uint8 in sRGB, which is what others take from a clipboard."""
         yield Stage("Copying")
-        model = self._model(request.model, request.method, request.image.channels, request.device)
+        model = self._model(request.model, request.method, channels(request.image), request.device)
         denoising = self._live(request, model).denoising
         pixels = denoising.blended(_passes(model, request, look), look.strength, guard=look.guard)
         image = request.image
@@ -619,19 +630,19 @@ class Computing:
     def _batch_one(
         self, item: BatchItem, installed: Sequence[CheckpointEntry], seed: int, device: str
     ) -> Iterator[Any]:
-        from engine.denoise import Denoising
-        from engine.noise import measure_noise
+        from engine.mosaic_denoising import begin
+        from engine.stabilisation import measure
 
-        image = load_image(item.path)
+        image = load_image(item.path, develop=item.values.develop)
         report, unknown = None, None
         try:
-            report = measure_noise(image)
+            report = measure(image)
         except NoiseError as error:
             unknown = error
         name, method, proposed = item.values.model, item.values.method, {}
-        if not method and (proposal := propose(report, installed, image.channels)):
+        if not method and (proposal := propose(report, installed, channels(image))):
             name, method, proposed = proposal.model, proposal.method, proposal.params
-        model = self._model(name, method, image.channels, device)
+        model = self._model(name, method, channels(image), device)
         specs = params.specs(model.method.Params)
         chosen = {**proposed, **item.values.by_hand(model.method.id, specs)}
         values = params.make(model.method.Params, chosen, model.checkpoint.params)
@@ -640,7 +651,7 @@ class Computing:
         if sigma is None:
             assert unknown is not None
             raise unknown
-        denoising = Denoising(model, image, values, sigma=sigma, seed=seed, keep=False, report=report)
+        denoising = begin(model, image, values, sigma=sigma, seed=seed, keep=False, report=report)
         passes = model.method.count(values)
         for step in denoising.run(passes):
             yield BatchStep(item.picture, "running", share=step.done / step.total)

@@ -13,14 +13,16 @@ import numpy as np
 from app.values import Values
 from engine import params
 from engine.checkpoint import list_checkpoints
-from engine.denoise import Denoising, Model, Progress, load_model
+from engine.denoise import Model, Progress, load_model
 from engine.foreign import Convention
 from engine.image import Image
 from engine.method import MethodError, methods
 from engine.metrics import Estimate, check_reference, psnr, ssim
+from engine.mosaic_denoising import begin
 from engine.noise import NoiseError, NoiseReport, measure_noise
 from engine.proposal import propose, settled_sigma
 from engine.provenance import Provenance
+from engine.stabilisation import channels, measure
 
 log = logging.getLogger(__name__)
 
@@ -101,7 +103,7 @@ class Models:
 def measured(image: Image) -> NoiseReport | NoiseError:
     """The noise of a picture, or why it cannot be known."""
     try:
-        return measure_noise(image)
+        return measure(image)
     except NoiseError as error:
         return error
 
@@ -126,7 +128,7 @@ class Single:
         self._began = time.monotonic()
         self.image, self.values = image, values
         self.report = noise if isinstance(noise, NoiseReport) else None
-        self.model, self.params, self.reason = models.settle(image.channels, self.report, values)
+        self.model, self.params, self.reason = models.settle(channels(image), self.report, values)
         sigma = getattr(self.params, "sigma", None) if sigma is None else sigma
         self.is_automatic = sigma is None
         settled = settled_sigma(self.report, params.specs(self.model.method.Params), sigma)
@@ -136,7 +138,7 @@ class Single:
         self.sigma = settled
         self.passes = self.model.method.count(self.params)
         machine = models.machine
-        self.denoising = Denoising(
+        self.denoising = begin(
             self.model,
             image,
             self.params,

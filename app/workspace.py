@@ -36,12 +36,14 @@ from app.settings import Settings, save_settings
 from app.undo import Held, History, State
 from app.values import GUARD, STRENGTH, Values
 from engine import paths
+from engine.develop import Develop
 from engine.encode import Encoding, denoised_path
 from engine.image import Image
 from engine.noise import NoiseReport
 from engine.pairs import find_reference
 from engine.params import Spec
 from engine.proposal import Proposal, leading, propose, settled_sigma
+from engine.stabilisation import channels
 from engine.tiles import Rect
 from engine.worker import Job, Kind, Worker
 
@@ -448,7 +450,7 @@ class Workspace(QObject):
         if entry is not None:
             self._wants_thumbnail.pop(entry.id, None)
             cached = self._pictures.pop(entry.id, None)
-            if cached is not None and cached.is_measured:
+            if cached is not None and cached.is_measured and self._is_developed(cached, entry):
                 self.opened = self._pictures[entry.id] = cached
                 self.picture_ready.emit()
                 self.noise_ready.emit()
@@ -480,8 +482,16 @@ class Workspace(QObject):
             self.state_changed.emit()
 
         self._read_job = self._submit(
-            self._io, lambda: jobs.read(entry.path, image, entry.reference, entry.finds_reference), handle
+            self._io,
+            lambda: jobs.read(entry.path, image, entry.reference, entry.finds_reference, entry.values.develop),
+            handle,
         )
+
+    @staticmethod
+    def _is_developed(opened: Opened, entry: Entry) -> bool:
+        """Whether a picture is shown as its values say; a RAW file may have been developed otherwise."""
+        image = opened.picture.image
+        return not image.is_raw or image.develop == entry.values.develop
 
     def _measure(self, opened: Opened) -> None:
         image = opened.picture.image
@@ -604,7 +614,7 @@ class Workspace(QObject):
 
     @property
     def _channels(self) -> int:
-        return self.opened.picture.image.channels if self.opened is not None else 3
+        return channels(self.opened.picture.image) if self.opened is not None else 3
 
     @property
     def _method_id(self) -> str:
@@ -711,6 +721,12 @@ class Workspace(QObject):
         if guard != self.values.guard:
             self._change_values(GUARD.label.lower(), guard=guard)
 
+    def change_develop(self, **changes: Any) -> None:
+        """Develop the current RAW picture otherwise: white, exposure, curve or domain; DevelopError for nonsense."""
+        develop = dataclasses.replace(self.values.develop, **changes)
+        if develop != self.values.develop:
+            self._change_values("development", develop=develop)
+
     def set_method(self, method: str) -> None:
         """Choose a method, "" for what is proposed; its parameters are those it had last.
 
@@ -790,7 +806,9 @@ class Workspace(QObject):
         method = self._method_id
         own = {name: value for name, value in values.params.get(method, {}).items() if name != "sigma"}
         kept = {**self.settings.params, method: own} if method else self.settings.params
-        self._new_values = dataclasses.replace(values, params=kept)
+        # So do white balance and exposure.
+        develop = Develop(curve=values.develop.curve, domain=values.develop.domain)
+        self._new_values = dataclasses.replace(values, params=kept, develop=develop)
         self._keep_new_values()
         self._follow_values()
 
@@ -804,7 +822,23 @@ class Workspace(QObject):
         """Show and compute what the current picture's values ask for."""
         self._change_look(passes=self._passes, strength=self.values.strength, guard=self.values.guard)
         self.params_changed.emit()
-        self._refresh(at_once)
+        if self.current is not None and self.opened is not None and not self._is_developed(self.opened, self.current):
+            self._develop(self.current, self.opened)
+        else:
+            self._refresh(at_once)
+
+    def _develop(self, entry: Entry, opened: Opened) -> None:
+        """Develop a RAW picture as its values say now; what was computed is of another picture then."""
+        self._stop_live()
+        self._drop(self._read_job)
+        self._drop(self._measure_job)
+        self._measure_job = self._request = None
+        self.numbers = Numbers()
+        self._is_done = self._shows_result = self._is_outdated = False
+        self._must_repaint = True
+        self._read(entry, opened.picture.image)
+        self.estimate_changed.emit()
+        self.state_changed.emit()
 
     # ---- Undo ----
 

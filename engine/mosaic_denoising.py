@@ -15,7 +15,7 @@ from engine.guard import Usual
 from engine.image import Image
 from engine.metrics import Estimate
 from engine.mosaic import pack, unpack
-from engine.noise import NoiseReport
+from engine.noise import NoiseReport, measure_noise
 from engine.provenance import Provenance
 from engine.stabilisation import on_mosaic, stabiliser
 from engine.tiles import Rect
@@ -36,20 +36,24 @@ def begin(
     params: Any,
     *,
     sigma: float,
-    domain: str = "picture",
     seed: int = 0,
     tile: int | None = None,
     keep: bool = True,
     budget: int = MEMORY_BUDGET,
     report: NoiseReport | None = None,
 ) -> Denoising | MosaicDenoising:
-    """The denoising of a picture: on the mosaic where it has one, the domain says so and the model can.
+    """The denoising of a picture: on its mosaic where it has one, `Develop.domain` says so and the model can.
 
-    Args as for `Denoising`; `report` and `sigma` as `stabilisation.measure` gives them for that domain, and the model
-    one for `stabilisation.channels`. A model for RGB is run on the developed picture: the colours of a mosaic lie half
-    a pixel apart, which it takes for coloured noise (measured: 3.3 dB worse than the planes one by one).
+    Args as for `Denoising`; `sigma` and `report` as `stabilisation.measure` gives them, and the model one for
+    `stabilisation.channels`. A model for RGB is run on the developed picture, told as much more or less as its noise
+    measures there: the colours of a mosaic lie half a pixel apart, which such a network takes for coloured noise
+    (measured: 3.3 dB worse than the planes one by one).
     """
-    made = MosaicDenoising if on_mosaic(image, domain) and model.checkpoint.channels != 3 else Denoising
+    made = MosaicDenoising if on_mosaic(image) else Denoising
+    if made is MosaicDenoising and model.checkpoint.channels == 3:
+        made, developed = Denoising, measure_noise(image)
+        sigma = sigma * developed.level / report.level if report is not None and report.level else sigma
+        report = developed
     return made(model, image, params, sigma=sigma, seed=seed, tile=tile, keep=keep, budget=budget, report=report)
 
 

@@ -33,6 +33,8 @@ from engine.profile import LINEAR_SRGB, SRGB
 if TYPE_CHECKING:
     from rawpy import RawPy
 
+    from engine.image import Image
+
 _CFA_PATTERN = 33422  # the TIFF tag CFAPattern
 
 DNG = (".dng",)
@@ -86,6 +88,22 @@ def read_raw(path: Path, how: Develop = Develop()) -> Developed:
             metadata = _metadata(file, raw, *pixels.shape[1::-1])
     icc = SRGB if how.curve == "srgb" else LINEAR_SRGB
     return Developed(pixels, mosaic, dataclasses.replace(metadata, icc=icc, notes=notes))
+
+
+def redeveloped(image: Image, how: Develop) -> Image:
+    """A picture that came from a RAW file, developed otherwise; ImageError if it must be read again and cannot."""
+    if image.develop == how:
+        return image
+    icc = SRGB if how.curve == "srgb" else LINEAR_SRGB
+    metadata = dataclasses.replace(image.metadata, icc=icc)
+    if dataclasses.replace(image.develop, domain=how.domain) == how:
+        pixels = image.pixels
+    elif image.mosaic is not None:
+        pixels = settle(image.mosaic, how).develop(image.mosaic.pixels)
+    else:
+        assert image.path is not None
+        pixels = read_raw(image.path, how).pixels
+    return dataclasses.replace(image, pixels=pixels, metadata=metadata, develop=how)
 
 
 def _opened(file: BinaryIO, path: Path) -> RawPy:

@@ -13,9 +13,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
+from engine import noise
 from engine.image import Image
 from engine.mosaic import Mosaic, pack
-from engine.noise import MIN_SIDE, NoiseError, NoiseReport, measure_noise
+from engine.noise import MIN_SIDE, NoiseError, NoiseReport
 
 PLANES = 4
 """Red, green of red's rows, green of blue's rows, blue."""
@@ -174,26 +175,25 @@ def _line_below(levels: np.ndarray, variances: np.ndarray) -> tuple[float, float
     return best if math.isfinite(loss(best)) else (0.0, max(float(variances.min()), 0.0))
 
 
-def on_mosaic(image: Image, domain: str) -> bool:
-    """Whether that picture is denoised on the mosaic where `Develop.domain` is this."""
-    return domain == "mosaic" and image.mosaic is not None
+def on_mosaic(image: Image) -> bool:
+    """Whether that picture is denoised on its mosaic: it has one, and `Develop.domain` says so."""
+    return image.mosaic is not None and image.develop.domain == "mosaic"
 
 
-def channels(image: Image, domain: str) -> int:
+def channels(image: Image) -> int:
     """What a network should be made for: four planes of a mosaic, which a grey one serves too, or the picture's."""
-    return PLANES if on_mosaic(image, domain) else image.channels
+    return PLANES if on_mosaic(image) else image.channels
 
 
-def measure(image: Image, domain: str) -> NoiseReport:
+def measure(image: Image) -> NoiseReport:
     """The noise of a picture where it is denoised; raises as `measure_noise`.
 
     On the mosaic it is that of the stabilised planes, in the networks' trained range. It is white: the pixels of a
     sensor know nothing of each other.
     """
-    if not on_mosaic(image, domain):
-        return measure_noise(image)
     mosaic = image.mosaic
-    assert mosaic is not None
+    if mosaic is None or not on_mosaic(image):
+        return noise.measure_noise(image)
     found = stabiliser(mosaic)
     planes = pack(mosaic.pixels, mosaic.pattern)
     stride = max(1, math.isqrt(planes.shape[0] * planes.shape[1] >> 18))
