@@ -169,9 +169,10 @@ class Batch:
             if not self._wait_for_room(item):
                 return
             try:
-                image = load_image(item.path, page, huge=self._huge)
+                develop = item.values.develop
+                image = load_image(item.path, page, huge=self._huge, develop=develop)
                 check_target(image, item.target, self._how.bits)
-                reference = load_image(item.reference) if item.reference else None
+                reference = load_image(item.reference, develop=develop) if item.reference else None
                 loaded = _Loaded(item, image, measured(image), reference)
             except Exception as error:
                 log.debug("It failed here", exc_info=True)
