@@ -79,6 +79,7 @@ CHANGES = {
     "noise level (sigma)": lambda w: w.set_value("sigma", 0.2),
     "method": lambda w: w.set_method("n2n"),
     "model": lambda w: w.set_model("tiny"),
+    "development": lambda w: w.change_develop(exposure=1.0),
     "paste of settings": lambda w: (w.step(1), w.copy_values(), w.step(-1), w.paste_values([w.current])),
     "preset A & B": lambda w: w.apply_preset(presets.save("A & B", SOME), [w.current]),
 }
