@@ -16,7 +16,6 @@ import numpy as np
 from app import screen
 from app.pyramid import Pyramid
 from app.screen import to_screen
-from app.values import Values
 from engine import params
 from engine.color import conversion
 from engine.develop import Develop
@@ -25,7 +24,6 @@ from engine.image import Image, find_images, input_hash, load_image
 from engine.metrics import Estimate, check_reference, psnr, ssim
 from engine.noise import NoiseError, NoiseReport
 from engine.pairs import find_reference, is_reference
-from engine.proposal import propose, settled_sigma
 from engine.provenance import Provenance, write_sidecar
 from engine.stabilisation import channels
 from engine.tiles import Rect, grid
@@ -231,26 +229,6 @@ class Finished:
 
     image: Image
     provenance: Provenance | None
-
-
-@dataclass(frozen=True)
-class BatchItem:
-    """One picture of a batch."""
-
-    picture: int
-    path: Path
-    values: Values
-    target: Target
-
-
-@dataclass(frozen=True)
-class BatchStep:
-    """How far one picture of a batch is: running, done or failed, and why."""
-
-    picture: int
-    state: str
-    text: str = ""
-    share: float = 0.0
 
 
 # ---- Reading and saving ----
@@ -613,52 +591,6 @@ class Computing:
         pixels = denoising.blended(_passes(model, request, look), look.strength, guard=look.guard)
         image = request.image
         return to_screen(pixels, image.levels, conversion(image.metadata.icc, image.channels))
-
-    def batch(self, items: Sequence[BatchItem], seed: int, device: str) -> Iterator[Any]:
-        """Denoise and save one picture after the other; one that fails is reported and the next starts."""
-        from engine.checkpoint import list_checkpoints
-
-        installed = list_checkpoints()
-        for item in items:
-            yield BatchStep(item.picture, "running")
-            try:
-                yield from self._batch_one(item, installed, seed, device)
-            except (ValueError, OSError, MemoryError) as error:
-                log.warning("%s: %s", item.path.name, error)
-                yield BatchStep(item.picture, "failed", str(error) or "There is not enough memory")
-
-    def _batch_one(
-        self, item: BatchItem, installed: Sequence[CheckpointEntry], seed: int, device: str
-    ) -> Iterator[Any]:
-        from engine.mosaic_denoising import begin
-        from engine.stabilisation import measure
-
-        image = load_image(item.path, develop=item.values.develop)
-        report, unknown = None, None
-        try:
-            report = measure(image)
-        except NoiseError as error:
-            unknown = error
-        name, method, proposed = item.values.model, item.values.method, {}
-        if not method and (proposal := propose(report, installed, channels(image))):
-            name, method, proposed = proposal.model, proposal.method, proposal.params
-        model = self._model(name, method, channels(image), device)
-        specs = params.specs(model.method.Params)
-        chosen = {**proposed, **item.values.by_hand(model.method.id, specs)}
-        values = params.make(model.method.Params, chosen, model.checkpoint.params)
-        by_hand = getattr(values, "sigma", None)
-        sigma = settled_sigma(report, specs, by_hand)
-        if sigma is None:
-            assert unknown is not None
-            raise unknown
-        denoising = begin(model, image, values, sigma=sigma, seed=seed, keep=False, report=report)
-        passes = model.method.count(values)
-        for step in denoising.run(passes):
-            yield BatchStep(item.picture, "running", share=step.done / step.total)
-        made = denoising.provenance(passes, item.values.strength, by_hand is None, item.values.guard)
-        pixels = denoising.finish(passes, item.values.strength, item.values.guard)
-        _save(Finished(replace(image, pixels=pixels), made), item.target)
-        yield BatchStep(item.picture, "done", str(item.target.path), 1.0)
 
 
 def _passes(model: Model, request: Request, look: Look) -> int:

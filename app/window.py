@@ -30,6 +30,11 @@ from PySide6.QtWidgets import (
 
 import engine
 from app import presets, theme, words
+from app.batch import saved as batches
+from app.batch.queue import Queue
+from app.batch.report import counted
+from app.batch.setup_page import FOLDER, LIST, SELECTION
+from app.batch.window import BatchWindow, ask_before_stopping, interrupted_sentence
 from app.compare import CompareView
 from app.controls import Controls, quality
 from app.dialogs import (
@@ -54,6 +59,7 @@ from engine.image import EXTENSIONS, Image
 from training.run import runs
 
 if TYPE_CHECKING:
+    from app.batch.saved import SavedBatch
     from app.wizard.window import Wizard
 
 _HOLD_S = 0.3
@@ -74,6 +80,8 @@ class MainWindow(QMainWindow):
         self._note = ""
         self._pasted = itertools.count(1)
         self._wizard: Wizard | None = None
+        self._batch: BatchWindow | None = None
+        self.queue = Queue(workspace)
         self._presets: PresetsDialog | None = None
         self._training: TrainingRun | None = None
         self.setWindowTitle("Pellucid")
@@ -98,6 +106,9 @@ class MainWindow(QMainWindow):
         self._add_actions()
         self._add_toolbar()
         self._add_status()
+        self.strip.setContextMenuPolicy(Qt.ContextMenuPolicy.ActionsContextMenu)
+        for name in ("save_selection", "copy_values", "paste_values", "close"):
+            self.strip.addAction(self.actions_by_name[name])
 
         self.view.viewport_changed.connect(workspace.set_viewport)
         self.view.mode_changed.connect(self._mode_changed)
@@ -125,11 +136,12 @@ class MainWindow(QMainWindow):
         workspace.not_opened.connect(self._show_not_opened)
         workspace.failed.connect(self._show_failure)
         workspace.saved.connect(self._show_saved)
-        workspace.batch_finished.connect(self._show_batch)
         workspace.imported.connect(self._show_imported)
         workspace.copied.connect(self._copy_pixels)
         workspace.convention_needed.connect(self._ask_convention)
         workspace.training_changed.connect(self._follow_training)
+        self.queue.state_changed.connect(self._batch_changed)
+        self.queue.progressed.connect(self._show_batch)
 
         self._applied_theme = ""
         self._settings_changed()
@@ -139,6 +151,8 @@ class MainWindow(QMainWindow):
         self._show_captions()
         self._show_training()
         self._find_training()
+        self._show_batch()
+        self._find_batch()
         self.view.setFocus()
 
     # ---- Parts ----
@@ -201,6 +215,9 @@ class MainWindow(QMainWindow):
         menu.addSeparator()
         menu.addAction(add("save", "&Save the result…", self.save, "Ctrl+E", "Ctrl+Shift+E", key.Save))
         menu.addAction(add("save_all", "Denoise and save &all…", self.save_all, "Ctrl+Alt+E"))
+        selection = add("save_selection", "Denoise and save the se&lection…", self.save_selection, "Ctrl+Alt+Shift+E")
+        menu.addAction(selection)
+        menu.addAction(add("batch", "&Denoise a folder…", self.denoise_folder, "Ctrl+B"))
         menu.addSeparator()
         menu.addAction(add("import", "&Import model…", self.import_model))
         menu.addAction(add("export", "E&xport model…", self.export_model))
@@ -222,7 +239,7 @@ class MainWindow(QMainWindow):
         menu.addSeparator()
         menu.addAction(add("copy_values", "Copy &settings", workspace.copy_values, "Ctrl+Shift+C"))
         menu.addAction(add("paste_values", "P&aste settings", self.paste_values, "Ctrl+Shift+V"))
-        self.presets_menu = menu.addMenu("P&resets")
+        self.presets_menu = menu.addMenu("Pr&esets")
         self.presets_menu.aboutToShow.connect(self._fill_presets)
         add("save_preset", "Save as &preset…", self.save_preset)
         add("manage_presets", "&Manage presets…", self.manage_presets)
@@ -281,8 +298,8 @@ class MainWindow(QMainWindow):
         bar.setContextMenuPolicy(Qt.ContextMenuPolicy.PreventContextMenu)
         actions = self.actions_by_name
         modes = ("mode_side", "mode_wipe", "mode_stack", "mode_after")
-        short = {"save": "Save", "open": "Open", "train": "Train"}
-        for names in (("open", "save", "train"), modes, ("fit", "full")):
+        short = {"save": "Save", "open": "Open", "train": "Train", "batch": "Batch"}
+        for names in (("open", "save", "batch", "train"), modes, ("fit", "full")):
             for name in names:
                 action = actions[name]
                 bar.addAction(action)
@@ -316,7 +333,11 @@ class MainWindow(QMainWindow):
         self.training_button.setAutoRaise(True)
         self.training_button.setToolTip("Look at the training")
         self.training_button.clicked.connect(self.show_training)
-        for widget in (self.training_button, self.left, self.place, self.device):
+        self.batch_button = QToolButton()
+        self.batch_button.setAutoRaise(True)
+        self.batch_button.setToolTip("Look at the batch")
+        self.batch_button.clicked.connect(self.show_batch)
+        for widget in (self.batch_button, self.training_button, self.left, self.place, self.device):
             bar.addPermanentWidget(widget)
 
     def _restore(self) -> None:
@@ -476,28 +497,16 @@ class MainWindow(QMainWindow):
             workspace.save(chosen, dialog.over_original)
 
     def save_all(self) -> None:
-        """Ask for a folder, and denoise and save every picture."""
-        workspace = self.workspace
-        if not workspace.entries:
-            return
-        name = QFileDialog.getExistingDirectory(self, "Save all results in", workspace.settings.folder)
-        if not name:
-            return
-        folder = Path(name)
-        existing = [e for e in workspace.entries if e.path and workspace.default_target(e, folder).exists()]
-        overwrite = False
-        if existing:
-            question = f"{len(existing)} of {len(workspace.entries)} results exist already in {folder}."
-            box = QMessageBox(QMessageBox.Icon.Question, "Replace results?", question, parent=self)
-            replace = box.addButton("Replace", QMessageBox.ButtonRole.DestructiveRole)
-            skip = box.addButton("Skip these", QMessageBox.ButtonRole.AcceptRole)
-            box.addButton(QMessageBox.StandardButton.Cancel)
-            box.setDefaultButton(skip)
-            box.exec()
-            if box.clickedButton() not in (replace, skip):
-                return
-            overwrite = box.clickedButton() is replace
-        workspace.save_all(folder, overwrite)
+        """Set up a batch of all pictures of the list."""
+        self._set_up(LIST)
+
+    def save_selection(self) -> None:
+        """Set up a batch of the selected pictures."""
+        self._set_up(SELECTION)
+
+    def denoise_folder(self) -> None:
+        """Set up a batch of a folder."""
+        self._set_up(FOLDER)
 
     def _copy_pixels(self, pixels: np.ndarray) -> None:
         colour = np.ascontiguousarray(np.broadcast_to(pixels, (*pixels.shape[:2], 3)))
@@ -557,6 +566,63 @@ class MainWindow(QMainWindow):
             f"Models: {paths.models()}\nSettings: {paths.settings_file()}\nLogs: {paths.logs()}"
         )
         QMessageBox.about(self, "About Pellucid", text)
+
+    # ---- Batches ----
+
+    @property
+    def batch(self) -> BatchWindow:
+        """The window "Denoise and save", made when it is first wanted."""
+        if self._batch is None:
+            self._batch = BatchWindow(self.queue)
+        return self._batch
+
+    def _set_up(self, source: int) -> None:
+        self.batch.set_up(source, self._selected())
+        _bring_up(self.batch)
+
+    def show_batch(self) -> None:
+        """Show the batch at work, or what came of it."""
+        self.batch.show_queue()
+        _bring_up(self.batch)
+
+    def _find_batch(self) -> None:
+        """Offer a batch that was interrupted, once, and not over what is said already."""
+        batches.tidy()
+        saved = batches.interrupted()
+        if saved is None or self.message.isVisibleTo(self):
+            return
+        sentence = interrupted_sentence(saved)
+        if sentence and self.workspace.settings.offered_batch != saved.folder.name:
+            self.workspace.change_settings(offered_batch=saved.folder.name)
+            self.message.say(sentence, action=("Go on", lambda: self._go_on(saved)))
+
+    def _go_on(self, saved: SavedBatch) -> None:
+        self.batch.resume(saved)
+        _bring_up(self.batch)
+
+    def _batch_changed(self) -> None:
+        """Tell how a batch ended, unless its window is there to see."""
+        self._show_batch()
+        queue = self.queue
+        if queue.is_live or (self._batch is not None and self._batch.isVisible()):
+            return
+        sentence = queue.message or f"{counted(queue.counts)}."
+        self.message.say(f"The batch has ended: {sentence}", action=("Show it", self.show_batch))
+
+    def _show_batch(self) -> None:
+        queue = self.queue
+        self.batch_button.setVisible(queue.is_live)
+        if not queue.is_live:
+            return
+        share = "" if queue.tally is None else f" {100 * queue.tally.share:.0f} %"
+        left = queue.tally.seconds_left if queue.tally is not None and queue.state == "running" else None
+        when = f", {words.duration(left)} left" if left else ""
+        texts = {
+            "running": f"Batch{share or '…'}{when}",
+            "paused": f"Batch paused{f' at{share}' if share else ''}",
+            "stopping": "Batch stops…",
+        }
+        self.batch_button.setText(texts[queue.state])
 
     # ---- Training ----
 
@@ -714,7 +780,8 @@ class MainWindow(QMainWindow):
         actions["denoise"].setEnabled(workspace.can_denoise)
         actions["cancel"].setEnabled(workspace.is_running)
         actions["save"].setEnabled(workspace.can_save)
-        actions["save_all"].setEnabled(bool(workspace.entries) and not workspace.is_running)
+        for name in ("save_all", "save_selection"):
+            actions[name].setEnabled(bool(workspace.entries))
         actions["copy"].setEnabled(workspace.opened is not None)
         actions["close"].setEnabled(bool(workspace.entries))
         actions["copy_values"].setEnabled(workspace.current is not None)
@@ -751,11 +818,6 @@ class MainWindow(QMainWindow):
 
     def _show_imported(self, name: str) -> None:
         self.message.say(f"{name} is installed and chosen.", folder=paths.models())
-
-    def _show_batch(self, saved: int, failed: int) -> None:
-        failures = [f"{e.name}: {e.note}" for e in self.workspace.entries if e.state == "failed"]
-        sentence = f"{saved} saved" + (f", {failed} not: see their badges or the details." if failed else ".")
-        self.message.say(sentence, "\n".join(failures), "Not saved")
 
     def _show_zoom(self, zoom: float) -> None:
         self.zoom.setText(f"{zoom:.0%}" if zoom >= 0.1 else f"{zoom:.1%}")
@@ -859,8 +921,13 @@ class MainWindow(QMainWindow):
                 return
             if answer == "stop":
                 training.stop()
+        if not ask_before_stopping(self.queue, self):
+            event.ignore()
+            return
         if self._wizard is not None:
             self._wizard.end()
+        if self._batch is not None:
+            self._batch.end()
         self.workspace.change_settings(
             geometry=self.saveGeometry().toHex().toStdString(),
             state=self.saveState().toHex().toStdString(),
@@ -870,6 +937,7 @@ class MainWindow(QMainWindow):
         )
         # A tile that is being computed is waited for, out of sight.
         self.hide()
+        self.queue.close()
         self.workspace.close()
         super().closeEvent(event)
 

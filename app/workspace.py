@@ -18,8 +18,6 @@ from PySide6.QtCore import QObject, Qt, QTimer, Signal
 
 from app import jobs, screen
 from app.jobs import (
-    BatchItem,
-    BatchStep,
     Catalog,
     Look,
     MethodInfo,
@@ -37,7 +35,7 @@ from app.undo import Held, History, State
 from app.values import GUARD, STRENGTH, Values
 from engine import paths
 from engine.develop import Develop
-from engine.encode import Encoding, denoised_path
+from engine.encode import denoised_path
 from engine.image import Image
 from engine.noise import NoiseReport
 from engine.pairs import find_reference
@@ -168,9 +166,6 @@ class Workspace(QObject):
     imported = Signal(str)
     """The name of a model that was brought in and chosen."""
 
-    batch_finished = Signal(int, int)
-    """How many were saved, and how many failed."""
-
     training_changed = Signal()
     """Another training is the one that runs, or ran last."""
 
@@ -216,9 +211,7 @@ class Workspace(QObject):
         self._measure_job: Job | None = None
         self._thumbnail_job: Job | None = None
         self._save_job: Job | None = None
-        self._batch_job: Job | None = None
         self._wants_thumbnail: OrderedDict[int, Entry] = OrderedDict()
-        self._batch_result = [0, 0]
         self._batched: set[int] = set()
 
         # Queued: the workers emit from their threads, and an event is never handled inside the call that caused it.
@@ -280,7 +273,7 @@ class Workspace(QObject):
             return
         self.is_closed = True
         self._rest.stop()
-        for job in (self._live_job, self._save_job, self._batch_job, self._read_job, self._thumbnail_job):
+        for job in (self._live_job, self._save_job, self._read_job, self._thumbnail_job):
             self._drop(job)
         self._handlers.clear()
         self._io.close()
@@ -432,7 +425,7 @@ class Workspace(QObject):
         self._drop(self._read_job)
         self._drop(self._measure_job)
         self._read_job = self._measure_job = None
-        if self.current is not None and self.current.state in ("running", "queued") and self._batch_job is None:
+        if self.current is not None and self.current.state == "running":
             self._set_state(self.current, "")
         self.current, self.opened, self._request = entry, None, None
         self.numbers, self.activity = Numbers(), Activity()
@@ -790,7 +783,7 @@ class Workspace(QObject):
                 if entry is not self.current and entry.values != values:
                     entry.values = values
                     self._set_state(entry, "")
-            if self.current in given:
+            if self.current is not None and self.current in given:
                 self._take_values(given[self.current])
 
     def _change_values(self, text: str = "", merges: bool = True, **changes: Any) -> None:
@@ -1035,7 +1028,7 @@ class Workspace(QObject):
     @property
     def is_running(self) -> bool:
         """Whether there is something to cancel."""
-        return self._is_computing or self._save_job is not None or self._batch_job is not None
+        return self._is_computing or self._save_job is not None
 
     @property
     def _is_computing(self) -> bool:
@@ -1073,21 +1066,15 @@ class Workspace(QObject):
 
     def cancel(self) -> None:
         """Stop what is running; what has been computed stays."""
-        had_batch = self._batch_job is not None
         self._must_repaint = self._must_repaint or self._save_job is not None
-        for job in (self._save_job, self._batch_job):
-            self._drop(job)
-        self._save_job = self._batch_job = None
+        self._drop(self._save_job)
+        self._save_job = None
         self._stop_live()
         self._is_wanted = False
         self._change_look(may_run=False)
         if self._is_outdated:
             self._clear_result()
             self._refresh()
-        if had_batch:
-            for entry in self.entries:
-                if entry.state in ("queued", "running"):
-                    self._set_state(entry, "")
         if self.current is not None and self.current.state == "running":
             self._set_state(self.current, "")
         self._show_activity(Activity())
@@ -1177,9 +1164,9 @@ class Workspace(QObject):
         self._stop_live()
         self._request, self._is_done, self.numbers = None, False, Numbers()
         self._clear_result()
-        if self.current is not None and self._batch_job is None and self.current.state in ("running", "queued", "done"):
+        if self.current is not None and self.current.state in ("running", "done"):
             self._set_state(self.current, "")
-        if self._save_job is None and self._batch_job is None:
+        if self._save_job is None:
             self._show_activity(Activity())
         self.estimate_changed.emit()
         self.state_changed.emit()
@@ -1231,7 +1218,7 @@ class Workspace(QObject):
             self._compute, lambda: self._computing.run(request, self._get_look, repaint), handle
         )
         if self._is_wanted and not self._is_done:
-            self._set_state(entry, "running" if self._batch_job is None else "queued")
+            self._set_state(entry, "running")
         self.state_changed.emit()
 
     def _on_step(self, request: Request, value: Any) -> None:
@@ -1325,60 +1312,6 @@ class Workspace(QObject):
         if entry.path is None:
             return (folder or Path(self.settings.folder or Path.home())) / f"{entry.name}_denoised.png"
         return denoised_path(entry.path, folder)
-
-    def save_all(self, folder: Path | None, overwrite: bool) -> None:
-        """Denoise every picture of the list with its own values and save it; one that fails does not stop the rest."""
-        if self._batch_job is not None:
-            return
-        items, skipped = [], 0
-        taken: set[Path] = set()
-        for entry in self.entries:
-            target = self.default_target(entry, folder)
-            if entry.path is None:
-                skipped += 1
-                self._set_state(entry, "failed", "A picture from the clipboard is saved by itself")
-            elif target in taken:
-                skipped += 1
-                self._set_state(entry, "failed", f"Another picture of the list is saved as {target.name}")
-            elif target.exists() and not overwrite:
-                skipped += 1
-                self._set_state(entry, "failed", f"{target.name} exists already")
-            else:
-                self._set_state(entry, "queued")
-                taken.add(target)
-                how = Target(target, Encoding(keep_place=self.settings.gps), self.settings.sidecar)
-                items.append(BatchItem(entry.id, entry.path, entry.values, how))
-        if not items:
-            self.failed.emit("Nothing was saved: all results exist already, or nothing is open.", "")
-            return
-        self._stop_live()
-        self._batch_result = [0, skipped]
-        by_id = {entry.id: entry for entry in self.entries}
-        finished = 0
-
-        def handle(kind: Kind, value: Any) -> None:
-            nonlocal finished
-            if isinstance(value, BatchStep):
-                entry = by_id[value.picture]
-                self._set_state(entry, value.state, value.text)
-                if value.state != "running":
-                    self._batch_result[value.state == "failed"] += 1
-                    finished += 1
-                share = (finished + (value.share if value.state == "running" else 0)) / len(items)
-                self._show_activity(Activity(f"{finished + 1} of {len(items)}: {entry.name}", min(share, 1.0)))
-            if kind is Kind.PROGRESS:
-                return
-            self._batch_job = None
-            self._show_activity(Activity())
-            if isinstance(value, BaseException):
-                self._complain(value)
-            self.batch_finished.emit(*self._batch_result)
-            self._refresh()
-            self.state_changed.emit()
-
-        seed, device = self.settings.seed, self.settings.device
-        self._batch_job = self._submit(self._compute, lambda: self._computing.batch(items, seed, device), handle)
-        self.state_changed.emit()
 
     def copy_result(self) -> None:
         """Ask for the whole result as it is; `copied` brings it."""
