@@ -256,12 +256,21 @@ def _raw_error(path: Path) -> CameraRaw:
     return CameraRaw(f"{path.name} is a camera RAW file, which has to be developed")
 
 
-def _check_size(path: Path, width: int, height: int, file_size: int, huge: bool = False) -> None:
-    """Refuse small files that claim to be large, and what is too large, before anything is allocated for them."""
+def _check_size(path: Path, width: int, height: int, file_size: int, huge: bool = False, planes: int = 1) -> None:
+    """Refuse small files that claim to be large, and what is too large, before anything is allocated for them.
+
+    Args:
+        path: of the file.
+        width, height: of one picture, in pixels.
+        file_size: in bytes.
+        huge: whether it may be larger than is opened without asking.
+        planes: of that size that lie together.
+    """
     if width < 1 or height < 1:
         raise ImageError(f"{path.name} is damaged: it claims a size of {width} x {height}")
-    if width * height > max(_HARMLESS, _DENSEST * file_size):
-        raise ImageError(f"{path.name} is damaged: it claims {width} x {height} pixels in only {file_size} bytes")
+    if width * height * planes > max(_HARMLESS, _DENSEST * file_size):
+        size = f"{width} x {height}" + (f" x {planes}" if planes > 1 else "")
+        raise ImageError(f"{path.name} is damaged: it claims {size} pixels in only {file_size} bytes")
     if width * height > _LARGEST and not huge:
         raise TooLarge(path, width, height)
 
@@ -934,9 +943,9 @@ def _decode_slice(file: BinaryIO, page: Any, at: int, parts: range, samples: np.
 
 def check_tiff_page(page: Any, path: Path, file_size: int, huge: bool = False) -> None:
     """Refuse, before anything is decoded, what is no plain picture, too large, or cut off."""
-    _check_size(path, page.imagewidth, page.imagelength * page.imagedepth, file_size, huge)
+    _check_size(path, page.imagewidth, page.imagelength, file_size, huge, planes_of(page))
     if page.is_tiled:
-        _check_size(path, page.tilewidth, page.tilelength * page.tiledepth, file_size, huge)
+        _check_size(path, page.tilewidth, page.tilelength, file_size, huge, page.tiledepth)
     photometric = page.photometric
     if 50706 in page.tags or photometric in (32803, 34892) or (330 in page.tags and page.subfiletype & 1):
         raise _raw_error(path)

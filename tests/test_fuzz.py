@@ -88,9 +88,17 @@ def whole_files(folder: Path) -> dict[str, bytes]:
         samples = np.moveaxis(colour, -1, 0) if "planarconfig" in options else colour
         tifffile.imwrite(stream, samples, photometric="rgb", **options)
         files[f"TIFF {options}"] = stream.getvalue()
-    for options in ({"imagej": True}, {"ome": True}):
+    for options in (
+        {"imagej": True},
+        {"ome": True},
+        {"truncate": True},
+        {"volumetric": True, "tile": (2, 16, 16), "compression": "zlib"},
+        {"planarconfig": "separate", "compression": "zlib"},
+        {"planarconfig": "contig", "compression": "png", "rowsperstrip": 1},
+    ):
         stream = io.BytesIO()
-        tifffile.imwrite(stream, np.stack([grey] * 3), photometric="minisblack", **options)
+        stack = np.stack([grey] * 3, axis=-1 if options.get("planarconfig") == "contig" else 0)
+        tifffile.imwrite(stream, stack, photometric="minisblack", **options)
         files[f"TIFF {options}"] = stream.getvalue()
 
     files["JPEG 12"] = imagecodecs.jpeg8_encode(deep // 16, bitspersample=12)
@@ -107,6 +115,9 @@ def whole_files(folder: Path) -> dict[str, bytes]:
     stream = io.BytesIO()
     np.save(stream, floats)
     files["NPY"] = stream.getvalue()
+    stream = io.BytesIO()
+    np.save(stream, np.asfortranarray(np.stack([deep] * 4)))
+    files["NPY stack"] = stream.getvalue()
     cards = {"SIMPLE": "T", "BITPIX": -32, "NAXIS": 2, "NAXIS1": 31, "NAXIS2": 24}
     head = "".join(f"{name:8}= {value:>20}".ljust(80) for name, value in cards.items()) + "END"
     files["FITS"] = head.ljust(2880).encode() + floats[..., 0].astype(">f4").tobytes().ljust(5760, b"\0")
