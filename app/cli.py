@@ -3,47 +3,48 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
-import json
-import math
-import os
 import shlex
 import signal
 import sys
-import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from app import presets
-from app.batch.journal import FOLDER, Journal
-from app.batch.plan import FIELDS, BatchError, Filter, Item, Naming, Planner, find
-from app.batch.progress import Tally
-from app.batch.run import Batch
-from app.batch.watch import watched
+from app.batch.command import add_options, denoise
 from app.benchmark import BENCHMARKS
-from app.single import Machine, Models, Single, compared, measured
-from app.values import Values
+from app.options import (
+    MISTAKES,
+    UsageError,
+    check_strength,
+    convention,
+    declared,
+    given,
+    models_of,
+    numbers,
+    shared,
+    stated,
+    values_of,
+    whole,
+)
+from app.single import Models, Single, compared, measured
+from app.terminal import complain, say, sentence, show_passes
 from engine import params, paths
 from engine.checkpoint import CheckpointError, export_checkpoint, find_checkpoint, list_checkpoints
 from engine.color import to_grey
 from engine.corruption import Corruption, CorruptionError, rng_for
 from engine.denoise import DenoiseError
-from engine.device import DeviceError, available_devices
-from engine.encode import WRITTEN, Encoding
-from engine.foreign import QUESTIONS, Convention, ForeignError, import_checkpoint, read_any
-from engine.guard import STRONGEST
+from engine.device import DeviceError
+from engine.foreign import ForeignError, import_checkpoint, read_any
 from engine.image import Image, ImageError, find_images, load_image
-from engine.method import Method, MethodError, method_of, methods
+from engine.method import MethodError, method_of, methods
 from engine.metrics import ReferenceMismatch
 from engine.noise import NoiseError, measure_noise
 from engine.pairs import by_stem, find_reference
 from training.events import Started, Verdict
 from training.job import MEMORY_MB
-from training.ranks import ALONE, Ranks, join, leave
 
 FAULTS = (ImageError, CheckpointError, CorruptionError, DenoiseError, DeviceError, ForeignError, MethodError)
 FAULTS += (NoiseError, ReferenceMismatch, params.ParamError, OSError)
@@ -53,15 +54,6 @@ COMMANDS = ("denoise", "noise", "methods", "models", "import", "export", "train"
 COMMANDS += ("study", "benchmark")
 
 
-class UsageError(ValueError):
-    """The command line itself is wrong: exit status 2."""
-
-
-MISTAKES = (UsageError, BatchError, CheckpointError, CorruptionError, DeviceError, MethodError, params.ParamError)
-MISTAKES += (presets.PresetError,)
-"""What would go wrong with every picture: exit status 2."""
-
-
 def main(arguments: Sequence[str]) -> int:
     """Run one command and return the exit status: 0 all done, 1 some failed, 2 wrong usage."""
     parser = _parser()
@@ -69,16 +61,11 @@ def main(arguments: Sequence[str]) -> int:
     try:
         return options.run(options)
     except MISTAKES as error:
-        return _complain(error, 2)
+        return complain(error, 2)
     except FAULTS as error:
-        return _complain(error, 1)
+        return complain(error, 1)
     except KeyboardInterrupt:
-        return _complain("Stopped", 1)
-
-
-def _complain(error: object, status: int) -> int:
-    print(f"pellucid: {error}", file=sys.stderr)
-    return status
+        return complain("Stopped", 1)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -89,19 +76,6 @@ def _parser() -> argparse.ArgumentParser:
         sub = commands.add_parser(name, help=about, description=about)
         sub.set_defaults(run=run)
         return sub
-
-    def shared(sub: argparse.ArgumentParser) -> None:
-        sub.add_argument("--method", help="id of the method, see `methods`; by default what suits the noise")
-        sub.add_argument("--model", help="name of an installed model, or a file; see `models`")
-        sub.add_argument("--seed", type=_whole(0), default=0, help="of all random numbers (0)")
-        sub.add_argument("--device", default="auto", help="auto, cpu, cuda or mps")
-        sub.add_argument("--precision", default="auto", choices=("auto", "float32"), help=argparse.SUPPRESS)
-        sub.add_argument("--tile", type=_whole(16), metavar="N", help="side of a tile in pixels")
-        about = "detail guard: how often the usual variance may be taken away; 1.5 gives much back, 0 is off (0)"
-        sub.add_argument("--guard", type=_guard, default=0.0, metavar="K", help=about)
-        sub.add_argument("--json", action="store_true", help="one JSON object a line")
-        _declared(sub, "Params")
-        _convention(sub)
 
     def learning(sub: argparse.ArgumentParser, rate: float) -> None:
         sub.add_argument("--start", metavar="MODEL", help="checkpoint to begin from")
@@ -114,9 +88,9 @@ def _parser() -> argparse.ArgumentParser:
         sub.add_argument("--batch", type=int, default=32)
         sub.add_argument("--patch", type=int, default=64)
         sub.add_argument("--rate", type=float, default=rate, help="learning rate at the start")
-        sub.add_argument("--seed", type=_whole(0), default=0)
+        sub.add_argument("--seed", type=whole(0), default=0)
         sub.add_argument("--device", default="auto")
-        sub.add_argument("--threads", type=_whole(1), help="CPU threads to use")
+        sub.add_argument("--threads", type=whole(1), help="CPU threads to use")
         sub.add_argument("--no-recursive", dest="recursive", action="store_false", help="without the folders in it")
         about = "of the pictures, that is not learned from but judged on; whole scenes, unless --noise is put on"
         sub.add_argument("--hold-out", type=float, default=0.0, metavar="SHARE", help=about)
@@ -124,43 +98,15 @@ def _parser() -> argparse.ArgumentParser:
         sub.add_argument("--held-out", action="append", default=[], metavar="NAME", help=about)
         sub.add_argument("--leave-out", action="append", default=[], metavar="NAME", help="a picture that is not used")
         sub.add_argument("--against", metavar="MODEL", help="what the result has to beat, where that is not --start")
-        sub.add_argument("--judge-every", type=_whole(1), metavar="N", help="steps between two judgements")
+        sub.add_argument("--judge-every", type=whole(1), metavar="N", help="steps between two judgements")
         about = "end early where N judgements in a row are no better"
-        sub.add_argument("--patience", type=_whole(1), metavar="N", help=about)
+        sub.add_argument("--patience", type=whole(1), metavar="N", help=about)
         about = f"for decoded pictures ({MEMORY_MB})"
-        sub.add_argument("--memory", type=_whole(64), default=MEMORY_MB, metavar="MB", help=about)
-        sub.add_argument("--processes", type=_whole(1), metavar="N", help="that share the work (one for each GPU)")
+        sub.add_argument("--memory", type=whole(64), default=MEMORY_MB, metavar="MB", help=about)
+        sub.add_argument("--processes", type=whole(1), metavar="N", help="that share the work (one for each GPU)")
         sub.add_argument("--name-data", action="store_true", help="name the folder of the pictures in the model's card")
 
-    denoise = command("denoise", _denoise, "Denoise pictures.")
-    denoise.add_argument("inputs", nargs="+", type=Path, metavar="IN", help="pictures or folders of them")
-    denoise.add_argument("-o", dest="out", required=True, type=Path, help="a file for one input, else a folder")
-    shared(denoise)
-    denoise.add_argument("--strength", type=float, help="0 leaves the picture, 1 denoises fully (1)")
-    denoise.add_argument("--preset", metavar="NAME", help="settings saved in the window, or a file of them")
-    denoise.add_argument("--reference", type=Path, help="clean picture to measure against")
-    denoise.add_argument("--huge", action="store_true", help="open also pictures of more than 1000 megapixels")
-    group = denoise.add_argument_group("which files of a folder")
-    group.add_argument("--recursive", action="store_true", help="also those of the folders in it, mirrored in OUT")
-    group.add_argument("--include", action="append", default=[], metavar="PATTERN", help="only such: '*.jpg', '2024/*'")
-    group.add_argument("--exclude", action="append", default=[], metavar="PATTERN", help="no such")
-    group.add_argument("--watch", action="store_true", help="go on with what arrives there, until Ctrl-C")
-    group = denoise.add_argument_group("what is written")
-    group.add_argument("--format", metavar="TYPE", help="tif, png, jpg and others; by default that of the input")
-    group.add_argument("--bits", type=int, choices=(8, 16, 32), help="a sample; by default as in the input")
-    group.add_argument("--quality", type=_whole(1), metavar="1..100", help="of types that lose a little (95)")
-    fields = ", ".join(f"{{{name}}}" for name in FIELDS)
-    group.add_argument(
-        "--name", dest="pattern", metavar="PATTERN", help=f"of the results ({{name}}_denoised); {fields}"
-    )
-    group.add_argument("--overwrite", action="store_true", help="replace files that exist")
-    about = "where a result of that name exists: skip it, or give the new one a number; by default it is an error"
-    group.add_argument("--conflict", choices=("skip", "number"), default="", help=about)
-    group.add_argument("--resume", action="store_true", help="go on with a batch that was stopped; do nothing twice")
-    about = f"note nothing in OUT/{FOLDER}: the batch cannot be resumed"
-    group.add_argument("--no-journal", dest="journal", action="store_false", help=about)
-    group.add_argument("--no-gps", action="store_true", help="leave out where a picture was taken")
-    group.add_argument("--sidecar", action="store_true", help="write how the result was made beside it")
+    add_options(command("denoise", denoise, "Denoise pictures."))
 
     noise = command("noise", _noise, "Measure the noise of pictures.")
     noise.add_argument("inputs", nargs="+", type=Path, metavar="IN")
@@ -173,7 +119,7 @@ def _parser() -> argparse.ArgumentParser:
     bring.add_argument("file", type=Path)
     bring.add_argument("--method", help="run it by this method")
     bring.add_argument("--name", help="what to call it")
-    _convention(bring)
+    convention(bring)
 
     export = command("export", _export, "Write a model with its card as one file, which `import` takes.")
     export.add_argument("model", metavar="MODEL", help="an installed model, the folder of a training, or a file")
@@ -188,8 +134,8 @@ def _parser() -> argparse.ArgumentParser:
     evaluate.add_argument("--clean", type=Path, metavar="DIR2", help="clean pictures of the same names")
     shared(evaluate)
     evaluate.add_argument("--grey", action="store_true", help="work on luminance")
-    evaluate.add_argument("--limit", type=_whole(1), metavar="N", help="only the first N pictures")
-    evaluate.add_argument("--draws", type=_whole(1), default=1, metavar="N", help="put --noise on each picture N times")
+    evaluate.add_argument("--limit", type=whole(1), metavar="N", help="only the first N pictures")
+    evaluate.add_argument("--draws", type=whole(1), default=1, metavar="N", help="put --noise on each picture N times")
     evaluate.add_argument("--round8", action="store_true", help="round the result to 8 bits first")
     evaluate.add_argument("--shift-free", action="store_true", help="take out differences of mean brightness first")
 
@@ -215,10 +161,8 @@ def _parser() -> argparse.ArgumentParser:
     )
     train.add_argument("--grey", action="store_true", help="train on luminance")
     learning(train, 1e-3)
-    train.add_argument(
-        "--scales", type=_numbers, default=(1.0,), metavar="S,S", help="take each picture at these sizes"
-    )
-    train.add_argument("--stride", type=_whole(1), metavar="N", help="take the patches of a grid, N pixels apart")
+    train.add_argument("--scales", type=numbers, default=(1.0,), metavar="S,S", help="take each picture at these sizes")
+    train.add_argument("--stride", type=whole(1), metavar="N", help="take the patches of a grid, N pixels apart")
     train.add_argument("--draws", default="fresh", choices=("fresh", "fixed"), help="random numbers of a grid's patch")
     about = "of generated pictures in each step, so that what --start could do is not forgotten"
     train.add_argument("--replay", type=float, default=0.0, metavar="SHARE", help=about)
@@ -228,13 +172,13 @@ def _parser() -> argparse.ArgumentParser:
         choices=("cosine", "milestones", "plateau"),
         help="of the learning rate; plateau lowers it each time --patience is over, and ends the third time",
     )
-    train.add_argument("--milestones", type=_numbers, default=(0.6,), metavar="P,P", help="a tenth of it from there on")
-    train.add_argument("--report-every", type=_whole(1), metavar="N", help="steps between reports, not seconds")
+    train.add_argument("--milestones", type=numbers, default=(0.6,), metavar="P,P", help="a tenth of it from there on")
+    train.add_argument("--report-every", type=whole(1), metavar="N", help="steps between reports, not seconds")
     train.add_argument("--name", default="trained", help="what the model will be called")
     train.add_argument("-o", dest="out", type=Path, metavar="RUN", help="folder of the run")
     train.add_argument("--resume", type=Path, metavar="RUN", help="go on with a run, or begin one that has only a job")
     train.add_argument("--check", action="store_true", help="only say what would go wrong with --data; trains nothing")
-    _declared(train, "Training")
+    declared(train, "Training")
 
     about = "List the trainings of the window's folder, the latest first."
     command("runs", _runs, about).add_argument("--json", action="store_true")
@@ -249,7 +193,7 @@ def _parser() -> argparse.ArgumentParser:
     distil.add_argument("--network", help=about)
     learning(distil, 3e-4)
     distil.add_argument("--name", help="what the model will be called (MODEL-one-pass)")
-    _declared(distil, "Params")
+    declared(distil, "Params")
 
     study = command("study", _study, "Repeat the report of a published reproduction of R2R, and what it got wrong.")
     study.add_argument("name", nargs="?", metavar="NAME", help="which; see --list")
@@ -258,108 +202,17 @@ def _parser() -> argparse.ArgumentParser:
     study.add_argument("--data", nargs="+", type=Path, default=(), metavar="DIR", help="pictures that are measured")
     study.add_argument("--train", type=Path, metavar="DIR", help="clean pictures to learn from, for `networks`")
     study.add_argument("--model", help="name of an installed model, or a file; see `models`")
-    study.add_argument("--limit", type=_whole(1), metavar="N", help="only the first N pictures")
-    study.add_argument("--sigmas", type=_numbers, default=(25.0, 50.0), metavar="S,S", help="of the noise (25,50)")
-    study.add_argument("--passes", type=_whole(1), default=50, metavar="T", help="independent ones (50)")
-    study.add_argument("--steps", type=_whole(0), help="of each training; 0 trains nothing")
+    study.add_argument("--limit", type=whole(1), metavar="N", help="only the first N pictures")
+    study.add_argument("--sigmas", type=numbers, default=(25.0, 50.0), metavar="S,S", help="of the noise (25,50)")
+    study.add_argument("--passes", type=whole(1), default=50, metavar="T", help="independent ones (50)")
+    study.add_argument("--steps", type=whole(0), help="of each training; 0 trains nothing")
     study.add_argument("--minutes", type=float, help="for each training, in place of --steps")
-    study.add_argument("--batch", type=_whole(1), metavar="N", help="patches a step")
+    study.add_argument("--batch", type=whole(1), metavar="N", help="patches a step")
     study.add_argument("--draws", default="fresh", choices=("fresh", "fixed"), help="recorruptions in training")
-    study.add_argument("--seed", type=_whole(0), default=0)
+    study.add_argument("--seed", type=whole(0), default=0)
     study.add_argument("--device", default="auto")
-    study.add_argument("--threads", type=_whole(1), help="CPU threads to train with")
+    study.add_argument("--threads", type=whole(1), help="CPU threads to train with")
     return parser
-
-
-def _declared(sub: argparse.ArgumentParser, kind: str) -> None:
-    """An option for each parameter that some method declares, once where several share its name."""
-    owners: dict[str, list[str]] = {}
-    found: dict[str, params.Spec] = {}
-    for method in methods().values():
-        for spec in params.specs(getattr(method, kind)):
-            owners.setdefault(spec.name, []).append(method.id)
-            found.setdefault(spec.name, spec)
-    group = sub.add_argument_group("of the methods")
-    for name, spec in found.items():
-        about = f"{spec.label}; {', '.join(owners[name])}".replace("%", "%%")
-        if spec.choices:
-            shown = "|".join(spec.choices)
-        else:
-            shown = f"{spec.minimum * spec.scale:g}..{spec.maximum * spec.scale:g}" + (
-                "|auto" if spec.automatic else ""
-            )
-        group.add_argument(f"--{name.replace('_', '-')}", dest=f"set_{name}", metavar=shown, help=about)
-
-
-def _given(options: argparse.Namespace, method: Method, kind: str) -> dict[str, Any]:
-    """What the command line says of the method's parameters, in engine units; UsageError for those of others."""
-    own = {spec.name: spec for spec in params.specs(getattr(method, kind))}
-    given = {}
-    for key, text in vars(options).items():
-        if not key.startswith("set_") or text is None:
-            continue
-        name = key.removeprefix("set_")
-        if name in own:
-            given[name] = own[name].read(text)
-        elif name != "sigma":
-            raise UsageError(f"Method {method.id} has no --{name.replace('_', '-')}")
-    return given
-
-
-def _whole(least: int) -> Callable[[str], int]:
-    """An argument that is a whole number of at least `least`."""
-
-    def read(text: str) -> int:
-        if not text.isdecimal() or int(text) < least:
-            raise argparse.ArgumentTypeError(f"expected a whole number from {least} on, not {text!r}")
-        return int(text)
-
-    return read
-
-
-def _numbers(text: str) -> tuple[float, ...]:
-    """An argument that is a list of positive numbers: 1,0.9."""
-    try:
-        numbers = tuple(float(part) for part in text.split(","))
-    except ValueError:
-        numbers = ()
-    if not numbers or not all(0 < number < math.inf for number in numbers):
-        raise argparse.ArgumentTypeError(f"expected numbers above 0 with commas between them, not {text!r}")
-    return numbers
-
-
-def _guard(text: str) -> float:
-    """An argument that is a kappa of the detail guard, or 0."""
-    try:
-        kappa = float(text)
-    except ValueError:
-        kappa = math.nan
-    if not 0 <= kappa <= STRONGEST:
-        raise argparse.ArgumentTypeError(f"expected a number from 0 (off) to {STRONGEST:g}, not {text!r}")
-    return kappa
-
-
-def _convention(sub: argparse.ArgumentParser) -> None:
-    group = sub.add_argument_group("checkpoints of others whose convention cannot be read off")
-    for question in QUESTIONS.values():
-        details: dict[str, Any] = {"metavar": question.free} if question.free else {"choices": question.values}
-        dest = f"convention_{question.name}"
-        group.add_argument(question.option, dest=dest, type=question.kind, help=question.label, **details)
-
-
-def _stated(options: argparse.Namespace) -> Convention:
-    """What the command line says of a checkpoint of others."""
-    return Convention(method=options.method, **{name: getattr(options, f"convention_{name}") for name in QUESTIONS})
-
-
-def _say(record: dict[str, Any], as_json: bool, line: str) -> None:
-    """One result: a JSON object (numbers that are not finite become null), or a line for people."""
-    if as_json:
-        clean = {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in record.items()}
-        # In one piece: several processes may share what they write to.
-        print(json.dumps(clean, ensure_ascii=False) + "\n", end="", flush=True)
-    else:
-        print(line, flush=True)
 
 
 def _sigma(text: str | None) -> float | None:
@@ -372,244 +225,24 @@ def _sigma(text: str | None) -> float | None:
         raise UsageError(f"--sigma must be auto or a number from 0 to 255, not {text!r}") from None
 
 
-def _values(options: argparse.Namespace) -> Values:
-    """What the command line says for every picture, on top of a preset."""
-    values = presets.find(options.preset).values if getattr(options, "preset", None) else Values()
-    changes: dict[str, Any] = {"guard": options.guard, "strength": getattr(options, "strength", None)}
-    if options.method or options.model:
-        changes |= {"method": options.method or "", "model": options.model or ""}
-    return replace(values, **{name: value for name, value in changes.items() if value is not None})
-
-
-def _models_for(options: argparse.Namespace) -> Models:
-    """Where the networks come from, and what is given for whichever method is in force."""
-    given = {key.removeprefix("set_"): text for key, text in vars(options).items() if key.startswith("set_") and text}
-    machine = Machine(options.seed, options.device, options.precision, options.tile, _stated(options))
-    return Models(machine, given)
-
-
 def _run(image: Image, models: Models, options: argparse.Namespace, sigma: float | None = None) -> tuple[Single, Image]:
     """One picture, denoised."""
-    single = Single(image, models, _values(options), measured(image), sigma)
+    single = Single(image, models, values_of(options), measured(image), sigma)
     for step in single.run():
-        _progress(step.done, step.total, step.seconds)
+        show_passes(step.done, step.total, step.seconds)
     result, _ = single.finish()
     return single, result
-
-
-def _progress(done: int, total: int, seconds: float) -> None:
-    """A line that is written over, for people at a terminal only."""
-    if sys.stderr.isatty():
-        left = seconds / done * (total - done) if done else 0.0
-        end = "" if done < total else "\r" + " " * 40 + "\r"
-        print(f"\r{done}/{total}, {left:.0f} s left   ", end=end, file=sys.stderr, flush=True)
-
-
-def _check_strength(options: argparse.Namespace) -> None:
-    if options.strength is not None and not 0 <= options.strength <= 1.2:
-        raise UsageError(f"--strength must be 0 to 1.2, not {options.strength:g}")
-
-
-def _denoise(options: argparse.Namespace) -> int:
-    _check_strength(options)
-    how = _encoding(options)
-    which = Filter(options.recursive, tuple(options.include), tuple(options.exclude))
-    many = len(options.inputs) > 1 or options.inputs[0].is_dir() or options.watch
-    is_folder = many or options.out.is_dir() or not options.out.suffix
-    if many and options.out.is_file():
-        raise UsageError(f"{options.out} is a file; several pictures need a folder")
-    if many and options.reference:
-        raise UsageError("--reference goes with one picture; pairs are found by name in `evaluate`")
-    if not is_folder and (options.format or options.pattern or options.resume):
-        raise UsageError(f"--format, --name and --resume need a folder for the results; {options.out} is a file")
-    if options.watch and not all(path.is_dir() for path in options.inputs):
-        raise UsageError("--watch needs folders that it can look into")
-    naming = Naming(options.out if is_folder else options.out.parent, options.pattern or "{name}_denoised")
-    with _ranks() as ranks:
-        return _denoise_all(options, how, which, naming, None if is_folder else options.out, ranks)
-
-
-def _encoding(options: argparse.Namespace) -> Encoding:
-    suffix = f".{options.format.lower().removeprefix('.')}" if options.format else ""
-    if suffix and suffix not in WRITTEN:
-        raise UsageError(f"--format {options.format} cannot be written; choose from {_names(WRITTEN)}")
-    given = {"bits": options.bits, "quality": options.quality}
-    given = {name: value for name, value in given.items() if value is not None}
-    return Encoding(suffix, keep_place=not options.no_gps, **given)
-
-
-def _names(suffixes: Iterable[str]) -> str:
-    return ", ".join(sorted(suffix.removeprefix(".") for suffix in suffixes))
-
-
-@contextlib.contextmanager
-def _ranks() -> Iterator[Ranks]:
-    """This process among those that torchrun started for one list of pictures."""
-    count = int(os.environ.get("WORLD_SIZE", "1"))
-    if count == 1:
-        yield ALONE
-        return
-    gpu = int(os.environ.get("LOCAL_RANK", "0")) if "cuda" in available_devices() else None
-    try:
-        yield join(int(os.environ["RANK"]), count, None, gpu)
-    finally:
-        leave()
-
-
-def _denoise_all(
-    options: argparse.Namespace, how: Encoding, which: Filter, naming: Naming, target: Path | None, ranks: Ranks
-) -> int:
-    out = naming.folder
-    assert out is not None
-    conflict = "replace" if options.overwrite else options.conflict
-    is_many = len(options.inputs) > 1 or options.inputs[0].is_dir()
-    is_noted = target is None and (options.resume or (options.journal and is_many))
-    journal = Journal(out / FOLDER, ranks.number) if is_noted else None
-    missing: list[Path] = []
-    with contextlib.ExitStack() as stack:
-        if ranks.is_first:
-            missing = [path for path in options.inputs if not path.exists()]
-            for path in missing:
-                _lost(path, f"There is no file or folder {path}", options.json)
-            if journal is not None:
-                stack.enter_context(journal.locked())
-        items = _planned(options, which, naming, how, conflict, target, journal) if ranks.is_first else []
-        items = ranks.agree(items)
-        if not items and not missing and not options.watch:
-            raise UsageError("There is no picture in what was given")
-        if journal is not None:
-            journal.load()
-        tally = _work(options, items[ranks.number :: ranks.count], naming, how, which, conflict, journal, ranks)
-        counts = {name: tally.counts[name] for name in ("done", "failed", "skipped")}
-        counts["failed"] += len(missing)
-        counts = dict(zip(counts, ranks.total(list(counts.values())), strict=True))
-    if ranks.is_first and sum(counts.values()) > 1:
-        summary = {"summary": True, **counts, "seconds": round(tally.seconds, 1), "waited": round(tally.waited_s, 1)}
-        told = ", ".join(f"{count} {name}" for name, count in counts.items() if count)
-        if options.json:
-            _say(summary, True, "")
-        else:
-            print(f"pellucid: {told} in {_duration(tally.seconds)}", file=sys.stderr)
-    return 1 if counts["failed"] else 0
-
-
-def _planned(
-    options: argparse.Namespace,
-    which: Filter,
-    naming: Naming,
-    how: Encoding,
-    conflict: str,
-    target: Path | None,
-    journal: Journal | None,
-) -> list[Item]:
-    found = find([path for path in options.inputs if path.exists()], which, naming.folder if target is None else None)
-    values = _values(options)
-    if target is not None:
-        exists = target.exists() and not options.overwrite
-        problem = ""
-        if exists and found:
-            what = "is the input itself" if target.resolve() == found[0].path.resolve() else "exists already"
-            problem = f"{target} {what}; give another name or --overwrite"
-        items = [Item(1, one.path, target, values, problem, replaces=options.overwrite) for one in found]
-        return [replace(item, reference=options.reference) for item in items]
-    if journal is not None:
-        journal.load()
-    known = journal.targets() if journal is not None and options.resume else None
-    items = Planner(naming, how, conflict, known).plan(found, values)
-    if journal is not None:
-        journal.tidy(items, time.time() - _SURELY_LEFT_S)
-    return [replace(item, reference=options.reference) for item in items]
-
-
-_SURELY_LEFT_S = 60.0
-"""A temporary file that nobody has written to for so long was left by a process that was killed."""
-
-
-def _work(
-    options: argparse.Namespace,
-    items: list[Item],
-    naming: Naming,
-    how: Encoding,
-    which: Filter,
-    conflict: str,
-    journal: Journal | None,
-    ranks: Ranks,
-) -> Tally:
-    """Denoise this process's share of a list, and what arrives later where that is wanted."""
-    models = _models_for(options)
-    batch = Batch(models, how, sidecar=options.sidecar, journal=journal, huge=options.huge, fatal=MISTAKES)
-    tally = Tally(items)
-    source: Iterable[Item | None] = items
-    if options.watch:
-        known = journal.targets() if journal is not None else None
-        planner = Planner(naming, how, conflict, known)
-        source = watched(options.inputs, which, planner, _values(options), naming.folder, items)
-    began = time.time()
-    for step in batch.run(source):
-        if step is None:
-            continue
-        tally.add(step)
-        if step.state == "running":
-            _show_progress(tally)
-            continue
-        _clear_progress()
-        if step.state == "failed":
-            _lost(step.item.path, step.text, options.json)
-        elif step.state == "done":
-            _say(dict(step.record), options.json, _sentence(dict(step.record)))
-        elif options.json:
-            _say({"input": str(step.item.path), "output": None, "skipped": step.text}, True, "")
-    if journal is not None:
-        journal.tidy(items, began)
-    return tally
-
-
-def _lost(path: Path, reason: str, as_json: bool) -> None:
-    """Name a picture that could not be denoised."""
-    _complain(reason if str(path.name) in reason else f"{path.name}: {reason}", 1)
-    if as_json:
-        _say({"input": str(path), "output": None, "error": reason}, True, "")
-
-
-def _show_progress(tally: Tally) -> None:
-    if sys.stderr.isatty():
-        left = tally.seconds_left
-        when = f", {_duration(left)} left" if left is not None else ""
-        text = f"{tally.ended + 1} of {tally.total}, {tally.share:.0%}{when}"
-        print(f"\r{text:60}", end="", file=sys.stderr, flush=True)
-
-
-def _clear_progress() -> None:
-    if sys.stderr.isatty():
-        print("\r" + " " * 60 + "\r", end="", file=sys.stderr, flush=True)
-
-
-def _duration(seconds: float) -> str:
-    hours, rest = divmod(round(seconds), 3600)
-    if hours:
-        return f"{hours} h {rest // 60} min"
-    return f"{rest // 60} min {rest % 60} s" if rest >= 60 else f"{rest} s"
 
 
 def _inputs(given: Sequence[Path]) -> tuple[list[Path], list[Path]]:
     """The pictures, and what is not there."""
     missing = [path for path in given if not path.exists()]
     for path in missing:
-        _complain(f"There is no file or folder {path}", 1)
+        complain(f"There is no file or folder {path}", 1)
     paths = find_images([path for path in given if path.exists()], recursive=True)
     if not paths and not missing:
         raise UsageError("There is no picture in what was given")
     return paths, missing
-
-
-def _sentence(record: dict[str, Any]) -> str:
-    parts = [f"{record['output'] or record['input']}: sigma {record['sigma']:.1f}"]
-    if record["psnr_db"] is not None:
-        parts.append(f"PSNR {record['psnr_db']:.2f} dB (was {record['noisy_psnr_db']:.2f})")
-    if record["estimated_psnr_db"] is not None:
-        parts.append(f"estimated PSNR {record['estimated_psnr_db']:.2f} ± {record['estimated_psnr_band_db']:.2f} dB")
-    parts.append(f"{record['seconds']:.1f} s")
-    return ", ".join(parts) + "".join(f"\n  {warning}" for warning in record["warnings"])
 
 
 def _noise(options: argparse.Namespace) -> int:
@@ -619,7 +252,7 @@ def _noise(options: argparse.Namespace) -> int:
             report = measure_noise(load_image(path))
         except FAULTS as error:
             failed.append(path)
-            _complain(error, 1)
+            complain(error, 1)
             continue
         scaled = {
             "input": str(path),
@@ -642,7 +275,7 @@ def _noise(options: argparse.Namespace) -> int:
             f"{path}: sigma {report.sigma * 255:.2f} of 255; flat patches {report.flat * 255:.2f}; "
             f"lag-1 correlation {report.correlation:.2f}; clipped {report.clipped:.2%}\n  {report.reason}"
         )
-        _say(scaled, options.json, line)
+        say(scaled, options.json, line)
     return 1 if failed else 0
 
 
@@ -656,7 +289,7 @@ def _methods(options: argparse.Namespace) -> int:
             "training": [asdict(spec) for spec in params.specs(method.Training)],
             "trains": not method.needs_pairs and bool(method.stages(params.make(method.Training, {}))),
         }
-        _say(record, options.json, f"{method.id:8} {method.label} ({method.source})")
+        say(record, options.json, f"{method.id:8} {method.label} ({method.source})")
     return 0
 
 
@@ -670,12 +303,12 @@ def _models(options: argparse.Namespace) -> int:
             "path": str(entry.path),
             "card": asdict(entry.card),
         }
-        _say(record, options.json, f"{entry.name:16} {entry.method:6} {entry.channels} channel(s)  {entry.card.title}")
+        say(record, options.json, f"{entry.name:16} {entry.method:6} {entry.channels} channel(s)  {entry.card.title}")
     return 0
 
 
 def _import(options: argparse.Namespace) -> int:
-    path = import_checkpoint(options.file, _stated(options), options.name)
+    path = import_checkpoint(options.file, stated(options), options.name)
     print(f"Imported as {path.stem}; use it with --model {path.stem}")
     return 0
 
@@ -691,7 +324,7 @@ def _evaluate(options: argparse.Namespace) -> int:
     if options.draws > 1 and corruption is None:
         raise UsageError("--draws repeats the noise that --noise puts on clean pictures: give --noise, too")
     records = []
-    models = _models_for(options)
+    models = models_of(options)
     for noisy, reference, level in _pairs(options, corruption):
         sigma = _sigma(options.set_sigma)
         if sigma is None and options.set_sigma != "auto":
@@ -700,7 +333,7 @@ def _evaluate(options: argparse.Namespace) -> int:
         pixels = np.rint(result.pixels.clip(0, 1) * 255) / 255 if options.round8 else result.pixels
         record = single.record() | compared(noisy, pixels, reference, options.shift_free)
         records.append(record)
-        _say(record, options.json, _sentence(record))
+        say(record, options.json, sentence(record))
     if not records:
         raise UsageError(f"There is no picture with a clean twin in {options.folder}")
     errors = [
@@ -723,7 +356,7 @@ def _evaluate(options: argparse.Namespace) -> int:
     line = f"mean of {len(records)}: PSNR {mean['mean_psnr_db']:.3f} dB (was {mean['mean_noisy_psnr_db']:.3f})"
     if errors:
         line += f"; estimates are off by {mean['mean_estimate_error_db']:.3f} dB on average, {max(errors):.2f} at worst"
-    _say(mean, options.json, line)
+    say(mean, options.json, line)
     return 0
 
 
@@ -764,14 +397,14 @@ def _grey(image: Image) -> Image:
 
 
 def _benchmark(options: argparse.Namespace) -> int:
-    _check_strength(options)
-    models = _models_for(options)
+    check_strength(options)
+    models = models_of(options)
 
     def denoise(image: Image) -> np.ndarray:
         return _run(image, models, options, _sigma(options.set_sigma))[1].pixels
 
     for record, line in BENCHMARKS[options.set](options.folder, options.out, denoise):
-        _say(record, options.json, line)
+        say(record, options.json, line)
     return 0
 
 
@@ -796,14 +429,14 @@ def _train(options: argparse.Namespace) -> int:
             names = ("fresh", "method", "grey", "name", "target", "domain", "scales", "stride", "draws", "schedule")
             names += ("milestones", "report_every", "replay")
             job = TrainJob(
-                params=_given(options, method_of(options.method), "Training"),
+                params=given(options, method_of(options.method), "Training"),
                 **_shared(options),
                 **{name: getattr(options, name) for name in names},
             )
             begin(job, run)
         return _follow(run)
     except TrainError as error:
-        return _complain(error, 2)
+        return complain(error, 2)
 
 
 def _shared(options: argparse.Namespace) -> dict[str, Any]:
@@ -893,7 +526,7 @@ def _runs(options: argparse.Namespace) -> int:
         try:
             name, data = run.job().name, run.job().data
         except TrainError as error:
-            _complain(error, 1)
+            complain(error, 1)
             continue
         verdict = next((event for event in reversed(run.events()) if isinstance(event, Verdict)), None)
         record = {
@@ -904,7 +537,7 @@ def _runs(options: argparse.Namespace) -> int:
             "gain_db": verdict.gain_db if verdict else None,
             "path": str(run.folder),
         }
-        _say(record, options.json, f"{name:16} {run.state:10} {run.folder}")
+        say(record, options.json, f"{name:16} {run.state:10} {run.folder}")
     return 0
 
 
@@ -921,7 +554,7 @@ def _distil(options: argparse.Namespace) -> int:
         job = TrainJob(
             method="plain",
             teacher=options.model,
-            teacher_params=_given(options, method_of(teacher.method), "Params"),
+            teacher_params=given(options, method_of(teacher.method), "Params"),
             grey=teacher.channels == 1,
             clean=options.clean,
             name=options.name or f"{teacher.name}-one-pass",
@@ -932,7 +565,7 @@ def _distil(options: argparse.Namespace) -> int:
             print(f"Clean pictures of {options.clean} are used beside the noisy ones", flush=True)
         return _follow(options.out)
     except TrainError as error:
-        return _complain(error, 2)
+        return complain(error, 2)
 
 
 def _follow(run: Path) -> int:
@@ -979,7 +612,7 @@ def _study(options: argparse.Namespace) -> int:
     try:
         make(options.name, Choices(**given, say=lambda line: print(line, flush=True)))
     except (StudyError, TrainError) as error:
-        return _complain(error, 2)
+        return complain(error, 2)
     print(f"The report is {options.out / 'report.md'}")
     return 0
 

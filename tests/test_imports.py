@@ -26,6 +26,10 @@ TORCH_ALLOWED = {
 }
 
 
+RUN_NETWORKS = {"app.single", "app.options", "app.batch.run", "app.batch.command"}
+"""Of the app: what the command line loads, and the window on the thread that runs networks."""
+
+
 def modules() -> dict[str, Path]:
     """Every module of ours by its dotted name; a package goes by its own."""
     found = {}
@@ -151,8 +155,7 @@ def test_the_command_line_loads_without_qt(module):
     [
         module
         for module in MODULES
-        # These run networks; the window imports them on the thread that does so.
-        if top(module) == "app" and not module.startswith(("app.cli", "app.studies", "app.single", "app.batch.run"))
+        if top(module) == "app" and not module.startswith(("app.cli", "app.studies")) and module not in RUN_NETWORKS
     ],
 )
 def test_the_window_opens_before_torch_is_loaded(module):

@@ -12,7 +12,7 @@ from datetime import date
 from pathlib import Path
 
 from app.values import Values
-from engine.decode import ImageError
+from engine.decode import ImageError, peek
 from engine.encode import AS_INPUT, Encoding, own_suffix
 from engine.image import find_images
 
@@ -252,8 +252,6 @@ def estimate_bytes(items: Sequence[Item], how: Encoding, most: int = 50) -> int:
 
 
 def _result_bytes(item: Item, how: Encoding) -> int:
-    from engine.decode import peek
-
     try:
         header = peek(item.path)
     except (ImageError, OSError):
