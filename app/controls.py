@@ -29,6 +29,7 @@ from PySide6.QtWidgets import (
 
 from app import theme
 from app.jobs import NOTHING_FOUND, SEEMS_CLEAN, MethodInfo
+from app.raw_controls import RawControls
 from app.values import GUARD, STRENGTH
 from app.words import breakable, wrapped
 from app.workspace import Workspace
@@ -417,6 +418,8 @@ class Controls(QWidget):
         layout.addLayout(proposed)
         layout.addWidget(self.notice)
         layout.addWidget(theme.rule())
+        self.raw = RawControls(workspace)
+        layout.addWidget(self.raw)
         layout.addWidget(self.strength)
         layout.addWidget(self.guard)
         layout.addLayout(self._params_box)
