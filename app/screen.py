@@ -74,8 +74,8 @@ def to_screen(pixels: np.ndarray, levels: tuple[float, float], convert: color.Co
     height, width, channels = pixels.shape
     shown = channels if convert is None else convert(np.zeros((1, 1, channels), np.uint16)).shape[2]
     out = np.empty((height, width, shown), np.uint8)
-    # Small enough for the processor's cache where there is more to do than to scale.
-    rows = max(1, (1 << 18 if convert else 1 << 20) // max(1, width * channels))
+    # A conversion by lcms takes 10 ms to begin with.
+    rows = max(1, (1 << 22 if convert else 1 << 20) // max(1, width * channels))
     for top in range(0, height, rows):
         band = pixels[top : top + rows]
         if convert is None:
