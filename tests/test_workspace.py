@@ -602,16 +602,6 @@ def test_a_model_is_chosen_with_its_method(workspace, qtbot, tmp_path):
     assert workspace.running.model == "tiny-grey"
 
 
-def test_a_batch_takes_for_each_picture_what_its_noise_asks_for(two_kinds, qtbot, tmp_path):
-    two_kinds.change_settings(sidecar=True)
-    two_kinds.set_guard(2.0)
-    with qtbot.waitSignal(two_kinds.batch_finished, timeout=PATIENCE_MS) as finished:
-        two_kinds.save_all(tmp_path, overwrite=False)
-    assert finished.args == [2, 0]
-    made = [json.loads((tmp_path / f"{name}_denoised.tif.json").read_text()) for name in "ab"]
-    assert [(m["method"], m["model"], m["guard"]) for m in made] == [("r2r", "tiny", 2.0), ("apr-rd", "strong", 0.0)]
-
-
 def test_a_method_without_a_model_says_what_is_missing_and_computes_nothing(workspace, qtbot, tmp_path, calls, caplog):
     screen = Screen(workspace)
     calls.pause = 0.05
@@ -633,19 +623,7 @@ def test_a_method_without_a_model_says_what_is_missing_and_computes_nothing(work
     assert np.array_equal(screen.pixels, to_screen(expected(workspace), workspace.opened.picture.image.levels))
 
 
-def test_a_batch_names_the_picture_whose_method_has_no_model(workspace, qtbot, tmp_path, caplog):
-    workspace.open([noisy_file(tmp_path / "a.tif")])
-    wait_done(workspace, qtbot)
-    workspace.set_method("n2n")
-    with caplog.at_level(logging.CRITICAL), qtbot.waitSignal(workspace.batch_finished, timeout=PATIENCE_MS) as finished:
-        workspace.save_all(tmp_path, overwrite=False)
-    assert finished.args == [0, 1]
-    assert "No model for method 'n2n' is installed" in workspace.entries[0].note
-
-
-def test_a_method_without_a_noise_level_runs_on_a_clean_picture_also_in_a_batch(
-    workspace, qtbot, tmp_path, calls, monkeypatch
-):
+def test_a_method_without_a_noise_level_runs_on_a_clean_picture(workspace, qtbot, tmp_path, calls, monkeypatch):
     monkeypatch.setattr("engine.noise.measure_noise", lambda image: white_noise(0.0))
     install("blind", "dbsn", width=8, blocks=1)
     workspace.refresh_models()
@@ -658,11 +636,6 @@ def test_a_method_without_a_noise_level_runs_on_a_clean_picture_also_in_a_batch(
     assert not workspace.is_left_alone
     assert workspace.sigma == pytest.approx(1 / 255)
     assert calls != []
-    with qtbot.waitSignal(workspace.batch_finished, timeout=PATIENCE_MS) as finished:
-        workspace.save_all(tmp_path, overwrite=False)
-    assert finished.args == [1, 0]
-    noisy, result = (load_image(tmp_path / name).pixels for name in ("clean.tif", "clean_denoised.tif"))
-    assert not np.array_equal(noisy, result)
 
 
 def test_what_was_measured_reaches_the_method_whatever_is_set_by_hand(workspace, qtbot, tmp_path, monkeypatch):
@@ -679,9 +652,7 @@ def test_what_was_measured_reaches_the_method_whatever_is_set_by_hand(workspace,
     wait_done(workspace, qtbot)
     workspace.set_value("sigma", 0.1)
     wait_done_again(workspace, qtbot)
-    with qtbot.waitSignal(workspace.batch_finished, timeout=PATIENCE_MS):
-        workspace.save_all(tmp_path, overwrite=False)
-    assert len(reports) == 3
+    assert len(reports) == 2
     assert all(isinstance(report, NoiseReport) for report in reports)
 
 
@@ -904,56 +875,6 @@ def test_a_failed_save_is_told_and_the_picture_stays(opened, qtbot, tmp_path, ca
         qtbot.waitUntil(lambda: bool(opened.errors), timeout=PATIENCE_MS)
     assert "does not exist" in opened.errors[0]
     assert opened.can_save
-
-
-def test_a_batch_saves_all_and_one_failure_does_not_stop_the_rest(workspace, qtbot, tmp_path):
-    files = [noisy_file(tmp_path / f"{name}.tif") for name in "abc"]
-    workspace.open(files)
-    wait_done(workspace, qtbot)
-    qtbot.waitUntil(lambda: all(entry.thumbnail is not None for entry in workspace.entries), timeout=PATIENCE_MS)
-    files[1].write_bytes(b"gone bad")
-    with qtbot.waitSignal(workspace.batch_finished, timeout=PATIENCE_MS) as finished:
-        workspace.save_all(tmp_path, overwrite=False)
-        assert workspace.is_running
-    assert finished.args == [2, 1]
-    assert [entry.state for entry in workspace.entries] == ["done", "failed", "done"]
-    assert "b.tif" in workspace.entries[1].note
-    assert np.array_equal(load_image(tmp_path / "a_denoised.tif").pixels, expected(workspace))
-    assert (tmp_path / "c_denoised.tif").exists()
-
-
-def test_a_batch_leaves_existing_results_alone_unless_told(workspace, qtbot, tmp_path):
-    workspace.open([noisy_file(tmp_path / "a.tif"), noisy_file(tmp_path / "b.tif")])
-    wait_done(workspace, qtbot)
-    (tmp_path / "a_denoised.tif").write_bytes(b"mine")
-    with qtbot.waitSignal(workspace.batch_finished, timeout=PATIENCE_MS) as finished:
-        workspace.save_all(tmp_path, overwrite=False)
-    assert finished.args == [1, 1]
-    assert (tmp_path / "a_denoised.tif").read_bytes() == b"mine"
-
-
-def test_a_batch_never_saves_two_pictures_of_one_name_over_each_other(workspace, qtbot, tmp_path):
-    (tmp_path / "sub").mkdir()
-    workspace.open([noisy_file(tmp_path / "a.tif"), noisy_file(tmp_path / "sub" / "a.tif")])
-    wait_done(workspace, qtbot)
-    with qtbot.waitSignal(workspace.batch_finished, timeout=PATIENCE_MS) as finished:
-        workspace.save_all(tmp_path / "sub", overwrite=True)
-    assert finished.args == [1, 1]
-    assert "Another picture of the list is saved as a_denoised.tif" in workspace.entries[1].note
-
-
-def test_a_batch_can_be_cancelled(workspace, qtbot, tmp_path, calls):
-    workspace.open([noisy_file(tmp_path / f"{name}.tif") for name in "abc"])
-    wait_done(workspace, qtbot)
-    calls.pause = 0.2
-    made = len(calls)
-    workspace.save_all(tmp_path, overwrite=False)
-    qtbot.waitUntil(lambda: len(calls) > made, timeout=PATIENCE_MS)
-    workspace.cancel()
-    idle(workspace, qtbot)
-    assert not workspace.is_running
-    assert not any(entry.state in ("queued", "running") for entry in workspace.entries)
-    assert not (tmp_path / "c_denoised.tif").exists()
 
 
 # ---- Models, settings, end ----
