@@ -73,9 +73,13 @@ class BatchJob:
     def as_json(self) -> dict[str, Any]:
         """For a file; values that many pictures share are written once."""
         values: dict[str, int] = {}
+        seen: dict[int, int] = {}
 
         def number(own: Values) -> int:
-            return values.setdefault(json.dumps(own.as_json(), sort_keys=True), len(values))
+            # Most are one object: to tell that equal ones are equal takes longer.
+            if id(own) not in seen:
+                seen[id(own)] = values.setdefault(json.dumps(own.as_json(), sort_keys=True), len(values))
+            return seen[id(own)]
 
         items = [
             {
