@@ -735,8 +735,12 @@ class MainWindow(QMainWindow):
         opened = self.workspace.opened
         if opened is not None:
             self.view.set_before(opened.picture.shown)
-            if opened.picture.image.metadata.notes:
-                self._note = " ".join(f"{note}." for note in opened.picture.image.metadata.notes)
+            image = opened.picture.image
+            notes = list(image.metadata.notes)
+            if image.pages > 1:
+                notes.append(f"It has {image.pages} pages; here the first is shown and saved, a batch does all of them")
+            if notes:
+                self._note = " ".join(f"{note}." for note in notes)
                 self.message.say(self._note)
 
     def _show_region(self, pixels: np.ndarray, x: int, y: int) -> None:

@@ -976,7 +976,10 @@ def _check_coded(page: Any, path: Path, file: BinaryIO) -> None:
     side = (page.tilewidth, page.tilelength) if page.is_tiled else (page.imagewidth, page.rowsperstrip)
     for offset, count in [*zip(page.dataoffsets, page.databytecounts, strict=False), (0, 0)]:
         file.seek(offset)
-        width, height = _coded_size(io.BytesIO(file.read(count) or page.jpegtables or b""))
+        part = io.BytesIO(file.read(count) or page.jpegtables or b"")
+        width, height = _coded_size(part)
+        if page.compression == 34933 and count:
+            check_png(part)
         if width * height > 2 * side[0] * side[1] + 65536:
             raise ImageError(f"{path.name} is damaged: a part of it claims {width} x {height} pixels")
 
