@@ -592,7 +592,7 @@ class Controls(QWidget):
             black, white = image.levels
             if image.is_float:
                 note = f"{sigma * (white - black):.4g} in the file's values"
-            elif image.bits == 16:
+            elif image.bits == 16 and not image.is_raw:
                 note = f"{sigma * (white - black) * 65535:.4g} of the file's 65535"
         control.set_note(note)
 

@@ -25,7 +25,7 @@ from engine.metrics import Estimate, check_reference, psnr, ssim
 from engine.noise import NoiseError, NoiseReport
 from engine.pairs import find_reference, is_reference
 from engine.provenance import Provenance, write_sidecar
-from engine.stabilisation import channels
+from engine.stabilisation import channels, on_mosaic
 from engine.tiles import Rect, grid
 
 if TYPE_CHECKING:
@@ -362,6 +362,11 @@ class Live:
             self._passes = dict.fromkeys(self._passes, 1)
         self.show_all()
 
+    def redevelop(self, denoising: MosaicDenoising) -> None:
+        """Go on with the same passes of a picture that is developed otherwise."""
+        self.denoising, self._look = denoising, ()
+        self.show_all()
+
     def show_all(self) -> None:
         """Bring everything to the screen again: another picture was there."""
         self._stale = {cell for cell, passes in self._passes.items() if passes}
@@ -524,6 +529,8 @@ class Computing:
         key = request.key
         live = self._lives.get(key)
         if live is None or live.denoising.image is not request.image:
+            live = self._redeveloped(request)
+        if live is None:
             values = params.make(model.method.Params, request.values, model.checkpoint.params)
             self._make_room(request.image.pixels.nbytes)
             denoising = begin(
@@ -538,6 +545,20 @@ class Computing:
             live = self._lives[key] = Live(denoising)
         self._lives.move_to_end(key)
         return live
+
+    def _redeveloped(self, request: Request) -> Live | None:
+        """What was computed on the same mosaic when it was developed otherwise: its passes are this one's too."""
+        from engine.mosaic_denoising import MosaicDenoising
+
+        for key, live in self._lives.items():
+            known = live.denoising
+            is_same = isinstance(known, MosaicDenoising) and known.image.mosaic is request.image.mosaic
+            if is_same and key[:1] + key[2:] == request.key[:1] + request.key[2:] and on_mosaic(request.image):
+                del self._lives[key]
+                live.redevelop(known.developed(request.image))
+                self._lives[request.key] = live
+                return live
+        return None
 
     def _make_room(self, size: int) -> None:
         """Drop the denoisings not seen for longest until one of a picture of `size` bytes fits in."""

@@ -41,6 +41,7 @@ class RawControls(QWidget):
         self.exposure.setSingleStep(0.25)
         self.exposure.setDecimals(2)
         self.exposure.setSuffix(" stops")
+        self.exposure.setAlignment(Qt.AlignmentFlag.AlignRight)
         # Each change develops the picture anew: not at every digit, nor under a wheel that scrolls the panel.
         self.exposure.setKeyboardTracking(False)
         self.exposure.setFocusPolicy(Qt.FocusPolicy.StrongFocus)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator
 from dataclasses import asdict, replace
 from typing import Any
@@ -117,6 +118,14 @@ class MosaicDenoising:
         )
         self.params = self._planes.params
         self._surveyed: tuple[int, bool, Usual] | None = None
+
+    def developed(self, image: Image) -> MosaicDenoising:
+        """The same passes for a picture that was developed otherwise from the same mosaic; both share what is made."""
+        assert image.mosaic is not None
+        assert image.mosaic is self.image.mosaic
+        other = copy.copy(self)
+        other.image, other._pipeline, other._surveyed = image, settle(image.mosaic, image.develop), None
+        return other
 
     @property
     def _whole(self) -> Rect:
