@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import gc
 import itertools
 import json
 import os
 import shutil
 import threading
 import time
+import weakref
 from pathlib import Path
 
 import numpy as np
@@ -264,6 +266,25 @@ def test_closing_stops_within_a_tile_and_leaves_no_thread_and_nothing_half_writt
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("batch")]
     left = list((tmp_path / "out").iterdir()) if (tmp_path / "out").exists() else []
     assert not [path for path in left if path.suffix == ".tmp"]
+
+
+def test_only_a_few_pictures_are_in_memory_at_once_and_none_afterwards(tmp_path, models, monkeypatch):
+    kept: list[weakref.ref] = []
+    most = 0
+
+    def watched_load(*given, **named):
+        nonlocal most
+        image = load_image(*given, **named)
+        kept.append(weakref.ref(image))
+        most = max(most, sum(ref() is not None for ref in kept))
+        return image
+
+    monkeypatch.setattr("app.batch.run.load_image", watched_load)
+    pictures(tmp_path / "in", 12)
+    assert len(run(models, planned(tmp_path / "in", tmp_path / "out"))) == 12
+    assert most <= 5
+    gc.collect()
+    assert not [ref for ref in kept if ref() is not None]
 
 
 def test_the_pages_of_a_stack_are_denoised_into_one_stack(tmp_path, models):

