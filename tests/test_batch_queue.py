@@ -5,6 +5,8 @@ import dataclasses
 import json
 import logging
 import os
+import subprocess
+import sys
 import threading
 import time
 from pathlib import Path
@@ -80,6 +82,25 @@ def tiles(monkeypatch):
 def job_for(given: list[Path], out: Path, values: Values = VALUES, conflict: str = "skip", **details) -> BatchJob:
     items = Planner(Naming(out), conflict=conflict).plan(find(given, Filter(recursive=True)), values)
     return BatchJob(tuple(items), device="cpu", **details)
+
+
+KILLED = """
+import sys, time
+from pathlib import Path
+
+sys.path.insert(0, "..")
+from PySide6.QtWidgets import QApplication
+
+from app.batch.queue import Queue
+from app.workspace import Workspace
+from engine.denoise import Denoising
+from test_batch_queue import job_for
+
+application, folder, advance = QApplication([]), Path(sys.argv[1]), Denoising._advance
+Denoising._advance = lambda self, tile, passes: (time.sleep(0.1), advance(self, tile, passes))
+Queue(Workspace()).start(job_for(sorted((folder / "in").iterdir()), folder / "out"))
+application.exec()
+"""
 
 
 def ended(queue: Queue, qtbot) -> None:
@@ -242,7 +263,32 @@ def test_an_interrupted_batch_is_finished_and_nothing_is_done_twice(make_queue, 
     assert batches.interrupted() is None
 
 
-def test_a_batch_killed_before_its_last_line_was_whole_does_that_picture_again(make_queue, qtbot, tmp_path):
+def test_a_batch_whose_program_was_killed_is_finished_and_nothing_is_done_twice(make_queue, qtbot, tmp_path):
+    """The whole program, by a signal that it cannot catch."""
+    out = tmp_path / "out"
+    pictures(tmp_path / "in", 12)
+    install()
+    program = subprocess.Popen([sys.executable, "-c", KILLED, str(tmp_path)], cwd=Path(__file__).parent)
+    try:
+        deadline = time.monotonic() + 60
+        while len(list(out.glob("*.png"))) < 3 and program.poll() is None and time.monotonic() < deadline:
+            time.sleep(0.005)
+    finally:
+        program.kill()
+        program.wait()
+    kept = {path: path.stat().st_mtime_ns for path in out.glob("*.png")}
+    assert 3 <= len(kept) < 12
+    saved = batches.interrupted()
+    assert saved.count_done() >= len(kept)
+    queue = make_queue()
+    queue.resume(saved)
+    ended(queue, qtbot)
+    assert states(queue) == ["done"] * 12
+    assert {path: path.stat().st_mtime_ns for path in kept} == kept
+    assert len(list(out.glob("*.png"))) == 12
+
+
+def test_a_batch_killed_before_its_last_line_was_whole_does_that_picture_again(make_queue, qtbot, tmp_path, caplog):
     queue = make_queue()
     queue.start(job_for(pictures(tmp_path / "in", 3), tmp_path / "out"))
     ended(queue, qtbot)
@@ -253,11 +299,9 @@ def test_a_batch_killed_before_its_last_line_was_whole_does_that_picture_again(m
     journal.write_text(text[: len(text) - 20])
     (tmp_path / "out/002_denoised.png").unlink()
     second = make_queue()
-    with_log = logging.getLogger("app.batch.journal")
-    with_log.setLevel(logging.CRITICAL)
-    second.resume(batches.interrupted())
-    ended(second, qtbot)
-    with_log.setLevel(logging.NOTSET)
+    with caplog.at_level(logging.CRITICAL):
+        second.resume(batches.interrupted())
+        ended(second, qtbot)
     assert states(second) == ["done"] * 3
     assert len(list((tmp_path / "out").iterdir())) == 3
 

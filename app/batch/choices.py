@@ -28,7 +28,7 @@ class Choices:
     """
 
     settings: str = "own"
-    to_folder: bool = True
+    to_folder: bool = False
     folder: str = ""
     mirrors: bool = True
     pattern: str = "{name}_denoised"

@@ -33,7 +33,7 @@ from PySide6.QtWidgets import (
 
 from app import theme, words
 from app.batch.queue import Queue
-from app.batch.report import STATES, Row, counted
+from app.batch.report import Row, counted
 
 PICTURE, STATE, PROGRESS, NOTE = range(4)
 _TITLES = ("Picture", "State", "Progress", "Note")
@@ -118,7 +118,7 @@ def _text(row: Row, column: int) -> str:
     if column == PICTURE:
         return row.item.path.name
     if column == STATE:
-        return STATES[row.state]
+        return row.said
     return row.note if column == NOTE else ""
 
 
@@ -197,6 +197,8 @@ class QueuePage(QWidget):
         self.headline.setObjectName("number")
         self.counts = QLabel()
         self.counts.setObjectName("muted")
+        for label in (self.headline, self.counts):
+            label.setStyleSheet("padding: 0;")
         self.bar = QProgressBar()
         self.bar.setRange(0, 1000)
         self.bar.setTextVisible(False)
@@ -278,7 +280,7 @@ class QueuePage(QWidget):
         self.pause_button.setEnabled(state in ("running", "paused"))
         self.skip_button.setEnabled(state in ("running", "paused") and bool(self._rows()))
         self.cancel_button.setEnabled(state in ("running", "paused"))
-        self.cancel_button.setText("&Stop watching" if self.queue.is_watching else "C&ancel the batch")
+        self.cancel_button.setText("Stop &watching" if self.queue.is_watching else "C&ancel the batch")
         self._show_progress()
 
     def _show_progress(self) -> None:

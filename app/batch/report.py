@@ -46,6 +46,11 @@ class Row:
         return " ".join(self.record.get("warnings", ()))
 
     @property
+    def said(self) -> str:
+        """The state in a word."""
+        return "Saving" if self.state == "running" and self.share >= 1 else STATES[self.state]
+
+    @property
     def is_unchanged(self) -> bool:
         """Whether it was saved as it is, because no noise was found."""
         return self.state == "done" and self.record.get("sigma") == 0

@@ -166,7 +166,7 @@ class SetupPage(QWidget):
         self.folder.setAcceptDrops(False)
         self.choose = QPushButton("&Choose…")
         self.choose.setToolTip("Choose the folder to denoise")
-        self.folder_label = self._row("Fo&lder", self.folder, self.choose)
+        self.folder_label = self._row("F&older", self.folder, self.choose)
         self.recursive = QCheckBox("With the folders &inside it")
         self.include, self.exclude = QLineEdit(), QLineEdit()
         self.include.setPlaceholderText("all pictures")
@@ -179,13 +179,13 @@ class SetupPage(QWidget):
         filters.setSpacing(8)
         filters.addWidget(self.recursive)
         filters.addSpacing(8)
-        self.filter_labels = [QLabel("&Only"), QLabel("&but not")]
+        self.filter_labels = [QLabel("Onl&y"), QLabel("&but not")]
         for label, field in zip(self.filter_labels, (self.include, self.exclude), strict=True):
             label.setBuddy(field)
             filters.addWidget(label)
             filters.addWidget(field, 1)
         self._form.addLayout(filters, self._form.rowCount(), 1)
-        self.watch = QCheckBox("Also denoise what &arrives in it, until the batch is stopped")
+        self.watch = QCheckBox("Also denoise what arri&ves in it, until the batch is stopped")
         self.watch.setToolTip(words.wrapped("The folder is looked into every two seconds."))
         self._form.addWidget(self.watch, self._form.rowCount(), 1)
 
@@ -231,6 +231,7 @@ class SetupPage(QWidget):
         for name, text in CONFLICTS.items():
             self.conflict.addItem(text, name)
         self.conflict.setAccessibleName("If a file exists")
+        self.conflict.setMinimumContentsLength(max(map(len, CONFLICTS.values())))
         exists = QLabel("If a file e&xists")
         exists.setBuddy(self.conflict)
         self._row("Na&me", self.pattern, exists, self.conflict)
@@ -254,7 +255,7 @@ class SetupPage(QWidget):
         self.quality.setPrefix("Quality ")
         self.quality.setAccessibleName("Quality")
         self.quality.setToolTip("Of files that lose something, as JPEG and AVIF")
-        self._row("Forma&t", self.kind, self.bits, self.compression, self.lossless, self.quality)
+        self._row("Format", self.kind, self.bits, self.compression, self.lossless, self.quality)
         self.gps = QCheckBox("&Keep where they were taken (GPS)")
         self.sidecar = QCheckBox("Write sidecars: what was done, so that it can be re&peated")
         row = QHBoxLayout()
@@ -558,13 +559,19 @@ class SetupPage(QWidget):
         self._rest.start()
         self._show_state()
 
+    @property
+    def _source_error(self) -> str:
+        """Why there is nothing to look for pictures in."""
+        if not self._is_of_folder:
+            return ""
+        if not self.folder.text().strip():
+            return "Choose the folder to denoise."
+        return "" if self._folder.is_dir() else f"There is no folder {self._folder}."
+
     def _find_error(self) -> str:
         """What is wrong whatever the pictures are."""
-        if self._is_of_folder:
-            if not self.folder.text().strip():
-                return "Choose the folder to denoise."
-            if not self._folder.is_dir():
-                return f"There is no folder {self._folder}."
+        if self._source_error:
+            return self._source_error
         try:
             naming = self._naming()
         except BatchError as error:
@@ -582,7 +589,7 @@ class SetupPage(QWidget):
 
     def _work(self) -> None:
         """Look for pictures, or plan for those that were found."""
-        if self._error:
+        if self._source_error:
             return
         if not self._must_look and self._found is not None:
             self._plan()
@@ -607,6 +614,9 @@ class SetupPage(QWidget):
         self._plan()
 
     def _plan(self) -> None:
+        if self._error:
+            self._show_state()
+            return
         found, naming, how, conflict = self._found, self._naming(), self._encoding(), self.conflict.currentData()
         assert found is not None
 
@@ -650,7 +660,7 @@ class SetupPage(QWidget):
 
     def _show_count(self) -> None:
         if self._found is None:
-            text = "" if self._error else "Looking for pictures…"
+            text = "" if self._source_error else "Looking for pictures…"
         else:
             text = _pictures(len(self._found))
             pasted = sum(entry.path is None for entry in self._selected or self.workspace.entries)
@@ -664,11 +674,9 @@ class SetupPage(QWidget):
     def _show_example(self) -> None:
         try:
             naming = self._naming()
-        except BatchError as error:
-            self.example.setText(f"{error}.")
-            theme.restyle(self.example, "warning")
+        except BatchError:
+            self.example.clear()
             return
-        theme.restyle(self.example, "muted")
         first = next((item for item in self._items or () if not item.problem), None)
         if first is not None:
             path, target = first.path, first.target
