@@ -43,6 +43,7 @@ _LARGEST = 1_000_000_000  # pixels
 # Noise of a sensor cannot be stored in less than a bit a pixel, not even by lossy DNG; what claims more is cut off.
 _DENSEST = 64
 _DEAD_ROWS = 0.05
+_MOST_MIXED = 1e3  # condition number of a camera's matrix
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -82,8 +83,6 @@ def read_raw(path: Path, how: Develop = Develop()) -> Developed:
             except rawpy.LibRawError as error:
                 raise _refusal(path, error) from None
             if mosaic is not None:
-                if not _has_matrix(raw):
-                    notes += (f"{path.name} does not tell its camera's colours; they are taken for sRGB's",)
                 pixels = settle(mosaic, how).develop(mosaic.pixels)
             metadata = _metadata(file, raw, *pixels.shape[1::-1])
     icc = SRGB if how.curve == "srgb" else LINEAR_SRGB
@@ -173,7 +172,10 @@ def _mosaic(raw: RawPy, path: Path) -> tuple[Mosaic, tuple[str, ...]]:
         pixels[site] = recorded[site]
         pixels[site] -= black[row, column]
         pixels[site] /= np.float32(white - black[row, column])
-    matrix = np.array(raw.rgb_xyz_matrix[:3], np.float64) if _has_matrix(raw) else XYZ_TO_SRGB
+    matrix = _matrix(raw)
+    if matrix is None:
+        notes += (f"{path.name} does not tell its camera's colours; they are taken for sRGB's",)
+        matrix = XYZ_TO_SRGB
     balance = np.array(raw.camera_whitebalance[:3], np.float64)
     if np.isfinite(balance).all() and (balance > 0).all():
         neutral = balance[1] / balance
@@ -189,12 +191,17 @@ _TURNS = {3: lambda samples: samples[::-1, ::-1], 5: np.rot90, 6: lambda samples
 """By LibRaw's flip: upside down, 90 degrees against the clock, and with it."""
 
 
-def _has_matrix(raw: RawPy) -> bool:
-    matrix = np.array(raw.rgb_xyz_matrix[:3], np.float64)
-    if not (np.isfinite(matrix).all() and matrix.any()):
-        return False
-    to_camera = matrix @ np.linalg.inv(XYZ_TO_SRGB)
-    return bool((to_camera.sum(1) > 0).all() and np.linalg.cond(to_camera) < 1e3)
+def _matrix(raw: RawPy) -> np.ndarray | None:
+    """XYZ to camera; None where the file and LibRaw do not tell it."""
+    found = np.array(raw.rgb_xyz_matrix[:3], np.float64)
+    to_srgb, daylight = np.array(raw.color_matrix)[:, :3].astype(np.float64), np.array(raw.daylight_whitebalance[:3])
+    if not found.any() and to_srgb.any() and np.linalg.cond(to_srgb) < _MOST_MIXED and (daylight > 0).all():
+        # That of a DNG file LibRaw gives only in this form: balanced camera colours to sRGB.
+        found = np.linalg.inv(to_srgb) / daylight[:, None] @ XYZ_TO_SRGB
+    if not (np.isfinite(found).all() and found.any()):
+        return None
+    to_camera = found @ np.linalg.inv(XYZ_TO_SRGB)
+    return found if (to_camera.sum(1) > 0).all() and np.linalg.cond(to_camera) < _MOST_MIXED else None
 
 
 def _white_level(recorded: np.ndarray, white: float) -> float:

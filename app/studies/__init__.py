@@ -9,13 +9,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from app.studies.learning import networks
+from app.studies.raw import raw
 from app.studies.real import polyu
 from app.studies.report import Choices, StudyError, figure_class
 from app.studies.synthetic import alpha, passes, sigma, tiles
 from app.studies.tuning import tuning
 
 STUDIES: Mapping[str, Callable[[Choices], None]] = {
-    study.__name__: study for study in (passes, alpha, sigma, networks, tiles, polyu, tuning)
+    study.__name__: study for study in (passes, alpha, sigma, networks, tiles, polyu, raw, tuning)
 }
 """By name; the first line of the docstring says what each is about."""
 
