@@ -14,12 +14,13 @@ from app.values import Values
 from engine import params
 from engine.checkpoint import list_checkpoints
 from engine.denoise import Model, Progress, load_model
+from engine.device import pick_device
 from engine.foreign import Convention
 from engine.image import Image
 from engine.method import MethodError, methods
 from engine.metrics import Estimate, check_reference, psnr, ssim
 from engine.mosaic_denoising import begin
-from engine.noise import NoiseError, NoiseReport, measure_noise
+from engine.noise import NoiseError, NoiseReport
 from engine.proposal import propose, settled_sigma
 from engine.provenance import Provenance
 from engine.stabilisation import channels, measure
@@ -61,6 +62,11 @@ class Models:
         has = {m.id: {spec.name for spec in params.specs(m.Params)} for m in methods().values()}
         suited = [entry for entry in installed if self._given.keys() <= has.get(entry.method, set())]
         self._installed = suited or installed
+
+    @property
+    def device(self) -> str:
+        """Kind of the device that they run on: cpu, cuda or mps; DeviceError if there is no such."""
+        return pick_device(self.machine.device).type
 
     @property
     def key(self) -> dict[str, Any]:

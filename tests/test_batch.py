@@ -20,13 +20,14 @@ from batches import VALUES, install, pictures
 from hypothesis import given
 from hypothesis import strategies as st
 
+import app.batch.run
 from app.batch import plan as planning
 from app.batch.journal import Journal, settings_hash
 from app.batch.plan import AUTOMATIC, BatchError, Filter, Found, Item, Naming, Planner, estimate_bytes, find
 from app.batch.progress import Control, Step, Tally
 from app.batch.run import Batch
 from app.batch.watch import watched
-from app.single import Machine, Models
+from app.single import Machine, Models, Single
 from engine.encode import AS_INPUT, Encoding
 from engine.image import load_image
 
@@ -285,6 +286,30 @@ def test_only_a_few_pictures_are_in_memory_at_once_and_none_afterwards(tmp_path,
     assert most <= 5
     gc.collect()
     assert not [ref for ref in kept if ref() is not None]
+
+
+@pytest.mark.parametrize(("device", "most"), [("cuda", 0.35), ("cpu", 1.0)])
+def test_for_an_accelerator_several_threads_read_and_write(tmp_path, models, monkeypatch, device, most):
+    """Reading takes three times as long as denoising, and so does writing: the network hardly waits all the same."""
+    pause = 0.03
+
+    def slow(call, seconds):
+        return lambda *given, **named: (time.sleep(seconds), call(*given, **named))[1]
+
+    for name in ("load_image", "save_image"):
+        monkeypatch.setattr(f"app.batch.run.{name}", slow(getattr(app.batch.run, name), 3 * pause))
+    monkeypatch.setattr(Single, "finish", slow(Single.finish, pause))
+    monkeypatch.setattr(Models, "device", device)
+    monkeypatch.setattr(os, "cpu_count", lambda: 16)
+    pictures(tmp_path / "in", 24, side=24)
+    tally = Tally(items := planned(tmp_path / "in", tmp_path / "out"))
+    for step in Batch(models).run(items):
+        if step is not None:
+            tally.add(step)
+    assert tally.counts == {"done": 24}
+    assert tally.waited_s / tally.seconds < most
+    if device == "cpu":
+        assert tally.waited_s / tally.seconds > 0.5  # or the test could not fail
 
 
 def test_the_pages_of_a_stack_are_denoised_into_one_stack(tmp_path, models):

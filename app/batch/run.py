@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import os
 import queue
 import threading
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
+
+import psutil
 
 from app.batch.journal import Journal, settings_hash
 from app.batch.plan import Item
@@ -28,7 +31,9 @@ log = logging.getLogger(__name__)
 _AHEAD = 1 << 30
 """Bytes of pictures that are read, in work or being written, from which on no other is read ahead."""
 
-_MOST_AHEAD = 3
+_MOST_HELPERS = 4
+"""Threads that read, and as many that write, for an accelerator."""
+
 _BEAT_S = 0.05
 """Between two chances to stop while nothing else can be reported."""
 
@@ -39,6 +44,14 @@ class _Loaded:
     image: Image
     noise: NoiseReport | NoiseError
     reference: Image | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class _Line:
+    """An item and what was read of it, in order; None ends it."""
+
+    item: Item
+    outputs: queue.Queue[Step | _Loaded | None] = field(default_factory=queue.Queue)
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,7 +91,13 @@ class Batch:
     ) -> None:
         self._models, self._how, self._sidecar, self._journal = models, how, sidecar, journal
         self._control, self._huge, self._fatal = control or Control(), huge, fatal
-        self._read: queue.Queue[Step | _Loaded | BaseException | None] = queue.Queue()
+        # Where networks run on the processor, it has no time to read for them.
+        on_cpu = models.device == "cpu"
+        self._helpers = 1 if on_cpu else max(1, min(_MOST_HELPERS, (os.cpu_count() or 1) // 4))
+        self._ahead = _AHEAD if on_cpu else min(4 * _AHEAD, psutil.virtual_memory().available // 4)
+        self._lines: queue.Queue[_Line | Exception | None] = queue.Queue()
+        self._head: Item | None = None
+        self._waiting = 0
         self._in_flight: dict[int, int] = {}
         self._changed = threading.Condition()
         self._is_stopped = False
@@ -93,76 +112,108 @@ class Batch:
         Args:
             items: taken in a thread of their own as they are needed; None stands for "nothing yet".
         """
-        reader = threading.Thread(target=self._read_all, args=(items,), name="batch reading")
-        reader.start()
-        writing: list[Future[Step | None]] = []
-        try:
-            with ThreadPoolExecutor(1, "batch writing") as writer:
-                began = time.monotonic()
-                while (got := self._next()) is not None:
-                    if got is _NOTHING:
-                        yield from _finished(writing)
-                        yield None
-                        continue
-                    waited = time.monotonic() - began
-                    if isinstance(got, BaseException):
-                        raise got
-                    if isinstance(got, _Loaded):
-                        result = yield from self._denoise(got, waited)
-                        if isinstance(result, _Result):
-                            writing.append(writer.submit(self._write, result))
-                        else:
-                            self._forget(got.item)
-                            writing.append(writer.submit(self._give_up_stack, got.item.number))
-                            yield result
-                        # Neither may outlive its turn: together they are gigabytes.
-                        del result
+        with contextlib.ExitStack() as stack:
+            stack.callback(self._give_up_all)
+            reading = stack.enter_context(ThreadPoolExecutor(self._helpers, "batch reading"))
+            writing = stack.enter_context(ThreadPoolExecutor(self._helpers, "batch writing"))
+            # The pages of a stack go into their file one after the other.
+            pages = stack.enter_context(ThreadPoolExecutor(1, "batch writing pages"))
+            listing = threading.Thread(target=self._list, args=(items, reading), name="batch listing")
+            stack.callback(listing.join)
+            stack.callback(self._stop)
+            listing.start()
+            written: list[Future[Step | None]] = []
+            began = time.monotonic()
+            for got in self._loaded():
+                if isinstance(got, _Loaded):
+                    result = yield from self._denoise(got, time.monotonic() - began)
+                    if isinstance(result, _Result):
+                        writer = writing if result.image.pages == 1 else pages
+                        written.append(writer.submit(self._write, result))
                     else:
-                        yield got
-                    del got
-                    yield from _finished(writing)
+                        self._forget(got.item)
+                        pages.submit(self._give_up_stack, got.item.number)
+                        yield result
+                    # Neither may outlive its turn: together they are gigabytes.
+                    del result
                     began = time.monotonic()
-                while writing:
-                    yield from _finished(writing)
-                    yield None
-                    time.sleep(_BEAT_S / 5)
-        finally:
-            with self._changed:
-                self._is_stopped = True
-                self._changed.notify_all()
-            reader.join()
-            for number in list(self._stacks):
-                self._give_up_stack(number)
+                else:
+                    yield got
+                del got
+                yield from _finished(written)
+            while written:
+                yield from _finished(written)
+                yield None
+                time.sleep(_BEAT_S / 5)
 
-    def _next(self) -> Any:
-        try:
-            return self._read.get(timeout=_BEAT_S)
-        except queue.Empty:
-            return _NOTHING
+    def _loaded(self) -> Iterator[_Loaded | Step | None]:
+        """What was read, in the order of the items; None where nothing is there yet."""
+        while True:
+            try:
+                line = self._lines.get(timeout=_BEAT_S)
+            except queue.Empty:
+                yield None
+                continue
+            if line is None:
+                return
+            if isinstance(line, Exception):
+                raise line
+            with self._changed:
+                self._head = line.item
+                self._changed.notify_all()
+            while True:
+                try:
+                    got = line.outputs.get(timeout=_BEAT_S)
+                except queue.Empty:
+                    yield None
+                    continue
+                if got is None:
+                    break
+                yield got
+                del got
+            with self._changed:
+                self._waiting -= 1
+                self._changed.notify_all()
+
+    def _stop(self) -> None:
+        with self._changed:
+            self._is_stopped = True
+            self._changed.notify_all()
 
     # Reading
 
-    def _read_all(self, items: Iterable[Item | None]) -> None:
+    def _list(self, items: Iterable[Item | None], reading: ThreadPoolExecutor) -> None:
         try:
             for item in items:
                 if item is not None:
-                    self._read_one(item)
+                    with self._changed:
+                        self._changed.wait_for(lambda: self._is_stopped or self._waiting <= self._helpers)
+                        self._waiting += 1
+                    line = _Line(item)
+                    self._lines.put(line)
+                    reading.submit(self._read, line)
                 if self._is_stopped:
                     break
         except Exception as error:
             log.exception("The list of a batch cannot be gone through")
-            self._read.put(error)
-        self._read.put(None)
+            self._lines.put(error)
+        self._lines.put(None)
 
-    def _read_one(self, item: Item) -> None:
+    def _read(self, line: _Line) -> None:
+        try:
+            self._read_one(line.item, line.outputs.put)
+        finally:
+            line.outputs.put(None)
+
+    def _read_one(self, item: Item, put: Callable[[Step | _Loaded], None]) -> None:
         if self._control.skips(item):
-            self._read.put(Step(item, "skipped", "Left out"))
+            put(Step(item, "skipped", "Left out"))
             return
         if self._journal is not None and self._journal.is_done(item, self._settings(item)):
-            self._read.put(Step(item, "skipped", f"Done before: {item.target}", was_done=True))
+            put(Step(item, "skipped", f"Done before: {item.target}", was_done=True))
             return
         if item.problem:
-            self._read.put(Step(item, "skipped" if item.is_wanted else "failed", item.problem))
+            put(Step(item, "skipped" if item.is_wanted else "failed", item.problem))
             return
         page, pages = 0, 1
         while page < pages and item.number not in self._lost:
@@ -176,14 +227,14 @@ class Batch:
                 loaded = _Loaded(item, image, measured(image), reference)
             except Exception as error:
                 log.debug("It failed here", exc_info=True)
-                self._lost.add(item.number)
                 self._forget(item)
-                self._read.put(_failed(item, error))
+                if self._lose(item):
+                    put(_failed(item, error))
                 return
             pages = image.pages
             with self._changed:
                 self._in_flight[item.number] = self._in_flight.get(item.number, 0) + image.pixels.nbytes
-            self._read.put(loaded)
+            put(loaded)
             del image, loaded
             page += 1
 
@@ -191,13 +242,24 @@ class Batch:
         """Whether the batch goes on once there is room for another picture."""
         with self._changed:
             while not self._is_stopped:
-                flying = self._in_flight.values()
-                if sum(flying) < _AHEAD and len(flying) < _MOST_AHEAD and self._read.qsize() < _MOST_AHEAD:
+                others = {number: size for number, size in self._in_flight.items() if number != item.number}
+                own = self._in_flight.get(item.number, 0)
+                if sum(others.values()) + own < self._ahead and len(others) < 2 * self._helpers + 1:
                     return True
-                if not self._in_flight:
+                # Whose turn it is waits for nobody but itself.
+                if not others and not own:
                     return True
-                self._changed.wait(_BEAT_S)
+                if self._head is item and not own:
+                    return True
+                self._changed.wait()
         return False
+
+    def _lose(self, item: Item) -> bool:
+        """Give up a picture; whether nobody has before."""
+        with self._changed:
+            is_news = item.number not in self._lost
+            self._lost.add(item.number)
+        return is_news
 
     def _forget(self, item: Item, size: int | None = None) -> None:
         """A picture, or `size` bytes of its pages, is no longer in memory."""
@@ -227,8 +289,7 @@ class Batch:
                     yield None
                     time.sleep(_BEAT_S)
                 if self._control.skips(item):
-                    self._lost.add(item.number)
-                    return Step(item, "skipped", "Left out")
+                    return Step(item, "skipped", "Left out") if self._lose(item) else None
                 yield Step(item, "running", share=(image.page + step.done / step.total) / image.pages)
             result, made = single.finish()
             record = single.record()
@@ -239,8 +300,7 @@ class Batch:
             raise
         except Exception as error:
             log.debug("It failed here", exc_info=True)
-            self._lost.add(item.number)
-            return _failed(item, error)
+            return _failed(item, error) if self._lose(item) else None
 
     # Writing
 
@@ -276,9 +336,8 @@ class Batch:
             return Step(item, "done", str(item.target), 1.0, record, result.waited_s)
         except Exception as error:
             log.debug("It failed here", exc_info=True)
-            self._lost.add(item.number)
             self._give_up_stack(item.number)
-            return _failed(item, error)
+            return _failed(item, error) if self._lose(item) else None
         finally:
             self._forget(item, size)
 
@@ -289,6 +348,10 @@ class Batch:
         if item.target.exists() and not (item.replaces or is_ours):
             raise ImageError(f"{item.target} exists already; it was left as it is")
 
+    def _give_up_all(self) -> None:
+        for number in list(self._stacks):
+            self._give_up_stack(number)
+
     def _give_up_stack(self, number: int) -> None:
         """Leave nothing of a stack whose pages will not all come."""
         stack = self._stacks.pop(number, None)
@@ -296,9 +359,6 @@ class Batch:
             given_up = ImageError("Not all pages came")
             with contextlib.suppress(ImageError):
                 stack.__exit__(ImageError, given_up, None)
-
-
-_NOTHING = object()
 
 
 def _finished(writing: list[Future[Step | None]]) -> Iterator[Step]:
