@@ -47,6 +47,7 @@ class Image:
         opacity: (H, W) in the file's type, carried along untouched.
         metadata: what else the file held.
         page, pages: which of the pictures of a stack this is, from 0, and how many the file holds.
+        axes: how these are ordered.
         mosaic: what the sensor recorded, upright; None where the file is not RAW or cannot be denoised there.
         develop: how a RAW file was developed.
     """
@@ -63,6 +64,7 @@ class Image:
     dtype: str = ""
     mosaic: Mosaic | None = None
     develop: Develop = Develop()
+    axes: Axes = Axes()
 
     @property
     def height(self) -> int:
@@ -161,6 +163,7 @@ def _finish(decoded: Decoded, path: Path, wanted: Wanted) -> Image:
         wanted.page,
         decoded.axes.pages,
         kind.name,
+        axes=decoded.axes,
     )
 
 
