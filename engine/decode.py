@@ -421,13 +421,15 @@ def _deep_jpeg2000(file: BinaryIO, picture: PIL.Image.Image) -> _Samples | None:
         return None
     if len(depths) > 1 or count > 4:
         raise ValueError(f"its {count} channels are too many, or differ in depth; export it as TIFF first")
-    samples = imagecodecs.jpeg2k_decode(data)
+    # Without its boxes: a profile in them would be applied.
+    samples = imagecodecs.jpeg2k_decode(data[at:])
     opacity = samples[..., -1] if count in (2, 4) else None
     if opacity is not None:
         samples = samples[..., 0] if count == 2 else samples[..., :-1]
     if samples.dtype.kind == "i":
         return samples, 1, opacity
-    return samples, (2 << depths.pop()) - 1, opacity
+    white = (2 << depths.pop()) - 1
+    return samples, white, _full_range(opacity, white)
 
 
 def _deep_avif(file: BinaryIO, picture: PIL.Image.Image) -> _Samples | None:
@@ -442,8 +444,17 @@ def _deep_avif(file: BinaryIO, picture: PIL.Image.Image) -> _Samples | None:
     samples = imagecodecs.avif_decode(data, index=0)
     white = 4095 if flags & 32 else 1023
     if samples.ndim == 3 and samples.shape[2] in (2, 4):
-        return (samples[..., 0] if samples.shape[2] == 2 else samples[..., :3]), white, samples[..., -1]
+        colours = samples[..., 0] if samples.shape[2] == 2 else samples[..., :3]
+        return colours, white, _full_range(samples[..., -1], white)
     return samples, white, None
+
+
+def _full_range(opacity: np.ndarray | None, white: int) -> np.ndarray | None:
+    """Opacity of unsigned samples whose white becomes the largest number of their type, which others take for it."""
+    if opacity is None or opacity.dtype.kind != "u" or white == np.iinfo(opacity.dtype).max:
+        return opacity
+    most = np.iinfo(opacity.dtype).max
+    return ((opacity.astype(np.uint64) * most + white // 2) // white).astype(opacity.dtype)
 
 
 _DEEP: dict[str | None, Callable[[BinaryIO, PIL.Image.Image], _Samples | None]] = {
@@ -614,7 +625,8 @@ def _read_jpegxl(file: BinaryIO, path: Path, wanted: Wanted) -> Decoded:
         notes=tuple(notes),
     )
     # The decoder has turned the picture upright.
-    return Decoded(samples, metadata, 1 if samples.dtype.kind == "f" else (1 << header.bits) - 1, 1, opacity)
+    white = 1 if samples.dtype.kind == "f" else (1 << header.bits) - 1
+    return Decoded(samples, metadata, white, 1, _full_range(opacity, white))
 
 
 def _pfm_header(file: BinaryIO) -> re.Match[bytes]:
@@ -647,6 +659,8 @@ def _read_array(
     height, width = layout.size
     _check_size(path, width, height, _file_size(file), wanted.huge)
     _check_page(path, wanted, layout.axes)
+    if math.prod(shape) * kind.itemsize > _file_size(file) - file.tell():
+        raise ValueError("the file ends too early")
     file.seek(wanted.page * math.prod(layout.page) * kind.itemsize, io.SEEK_CUR)
     return _colours_last(_stored(file, layout.page, kind), layout.is_planar), layout.axes
 
@@ -847,6 +861,7 @@ def _read_tiff(file: BinaryIO, path: Path, wanted: Wanted) -> Decoded:
     if extras and samples.ndim == 3:
         opacity, samples = samples[..., -1], samples[..., :-1]
         samples = samples[..., 0] if samples.shape[2] == 1 else samples
+        opacity = _full_range(opacity, (1 << bits) - 1) if bits <= 16 else opacity
     shown: Callable[[np.ndarray], np.ndarray] | None = None
     if photometric == 0 and (white > 1 or bits == 1):
         shown = functools.partial(np.subtract, samples.dtype.type(white))

@@ -13,6 +13,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 _MOST = 1 << 20  # pages
+_CUT_OFF = "it is damaged, part of its pages is missing"
 
 
 @dataclass(frozen=True)
@@ -77,7 +78,7 @@ class TiffLayout:
 
 
 def tiff_layout(file: BinaryIO, tiff: Any) -> TiffLayout:
-    """Find the pages of a TIFF file, without decoding any.
+    """Find the pages of a TIFF file, without decoding any; ValueError where some of them are cut off.
 
     Args:
         file: open for reading.
@@ -102,7 +103,10 @@ def planes_of(page: Any) -> int:
 
 
 def _directories(file: BinaryIO) -> tuple[list[int], int]:
-    """The positions of the directories that hold whole pictures, and how many others there are; no loop is followed."""
+    """The positions of the directories that hold whole pictures, and how many others there are; no loop is followed.
+
+    ValueError where one that follows is not in the file: a stack whose end is cut off is no shorter stack.
+    """
     end = file.seek(0, io.SEEK_END)
     file.seek(0)
     head = file.read(16)
@@ -118,14 +122,16 @@ def _directories(file: BinaryIO) -> tuple[list[int], int]:
         file.seek(at)
         start = file.read(struct.calcsize(length))
         if len(start) < struct.calcsize(length):
-            break
+            raise ValueError(_CUT_OFF)
         (count,) = struct.unpack(order + length, start)
-        entries = file.read(count * step + width) if count <= 4096 else b""
-        if len(entries) < count * step + width:
-            break
+        entries = file.read(count * step + width) if 1 <= count <= 4096 else b""
+        if len(entries) < count * step + width or not entries:
+            raise ValueError(_CUT_OFF)
         if len(seen) == 1 or not _subfile(entries, count, step, order) & 5:
             found.append(at)
         (at,) = struct.unpack_from(order + pointer, entries, count * step)
+    if at and at not in seen:
+        raise ValueError(_CUT_OFF)
     return found, len(seen) - len(found)
 
 
@@ -184,15 +190,17 @@ def _without_ones(names: str, sides: list[int]) -> Axes:
 
 
 def _lies_behind(tiff: Any, images: int) -> bool:
-    """Whether so many pages lie as they are behind the position of the first."""
+    """Whether so many pages lie as they are behind the position of the first; ValueError where some of them do."""
     page = tiff.pages.first
-    size = math.prod(page.shaped) * page.dtype.itemsize if page.dtype else 0
-    return bool(
-        page.is_contiguous
-        and page.fillorder == 1
-        and page.predictor == 1
-        and page.dataoffsets[0] + images * size <= tiff.filehandle.size
-    )
+    if not (page.dtype and page.is_contiguous and page.fillorder == 1 and page.predictor == 1):
+        return False
+    start, size = page.dataoffsets[0], math.prod(page.shaped) * page.dtype.itemsize
+    if start + images * size <= tiff.filehandle.size:
+        return True
+    # A page that was copied out of a stack together with its description has nothing behind it.
+    if page.offset < start and start + 2 * size <= tiff.filehandle.size:
+        raise ValueError(_CUT_OFF)
+    return False
 
 
 def _ome_axes(xml: str) -> Axes | None:

@@ -165,16 +165,20 @@ def test_smaller_copies_and_masks_are_no_pages(tmp_path):
     assert load_image(tmp_path / "a.tif", 1).width == 40
 
 
-def test_directories_that_lead_back_or_out_of_the_file_end_the_list(tmp_path):
+def test_directories_that_lead_back_end_the_list_and_those_out_of_the_file_are_damage(tmp_path):
     tifffile.imwrite(tmp_path / "a.tif", samples(np.uint8, 3, 8, 9), photometric="minisblack", metadata=None)
     data = bytearray((tmp_path / "a.tif").read_bytes())
     with tifffile.TiffFile(io.BytesIO(bytes(data))) as tiff:
         first, last = tiff.pages[0], tiff.pages[2]
     link = last.offset + 2 + 12 * len(last.tags)
-    for target in (first.offset, len(data) + 100):
+    data[link : link + 4] = first.offset.to_bytes(4, "little")
+    (tmp_path / "a.tif").write_bytes(data)
+    assert load_image(tmp_path / "a.tif").pages == 3
+    for target in (len(data) - 4, len(data), len(data) + 100):
         data[link : link + 4] = target.to_bytes(4, "little")
         (tmp_path / "a.tif").write_bytes(data)
-        assert load_image(tmp_path / "a.tif").pages == 3
+        with pytest.raises(ImageError, match="part of its pages is missing"):
+            load_image(tmp_path / "a.tif")
 
 
 @pytest.mark.parametrize("order", ["C", "F"])
