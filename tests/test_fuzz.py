@@ -27,6 +27,7 @@ import tifffile
 from engine.encode import Encoding, save_image
 from engine.image import Image, ImageError, load_image
 from engine.metadata import Metadata
+from tests.dng import write_dng
 
 ROOT = Path(__file__).resolve().parents[1]
 COUNT = int(os.environ.get("PELLUCID_FUZZ", "2000"))
@@ -129,6 +130,7 @@ def whole_files(folder: Path) -> dict[str, bytes]:
         files["HEIC"] = stream.getvalue()
     except (ImportError, RuntimeError):
         pass
+    files["RAW"] = write_dng(folder / "a.dng", rng.integers(200, 4096, (64, 48))).read_bytes()
     return files
 
 
