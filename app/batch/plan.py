@@ -81,12 +81,29 @@ class Naming:
             "folder": path.parent.name,
             "date": date.today().isoformat(),
         }
-        stem = re.sub(r"{([^{}]*)}", lambda found: fields[found[1]], self.pattern)
+        suffix = how.suffix or own_suffix(path)
+        name = self._filled(fields) + suffix
+        if (over := len(os.fsencode(name)) - _LONGEST) > 0:
+            fields["name"] = _shortened(fields["name"], over)
+            name = self._filled(fields) + suffix
         folder = path.parent
         if self.folder is not None:
             below = path.parent.relative_to(root) if self.mirrors and path.parent.is_relative_to(root) else Path()
             folder = self.folder / below
-        return folder / f"{stem}{how.suffix or own_suffix(path)}"
+        return folder / name
+
+    def _filled(self, fields: Mapping[str, str]) -> str:
+        return re.sub(r"{([^{}]*)}", lambda found: fields[found[1]], self.pattern)
+
+
+_LONGEST = 240
+"""Bytes of a result's name: systems take 255, of which a number and the suffix of a sidecar need some."""
+
+
+def _shortened(name: str, over: int) -> str:
+    """A name without its last characters that take so many bytes."""
+    kept = os.fsencode(name)[: -over or None].decode(errors="ignore")
+    return kept.rstrip(" .") or name[:1]
 
 
 def _braced(name: str) -> str:
@@ -199,7 +216,12 @@ class Planner:
         last = first + len(found) - 1
         for number, one in enumerate(found, first):
             own = values if isinstance(values, Values) else values[number - first]
-            items.append(self._item(number, last, one, own))
+            try:
+                items.append(self._item(number, last, one, own))
+            except OSError as error:  # such as a name that is too long
+                items.append(
+                    Item(number, one.path, one.path, own, f"{one.path.name} cannot be saved: {error.strerror}")
+                )
         return items
 
     def _item(self, number: int, last: int, one: Found, values: Values) -> Item:
