@@ -18,6 +18,7 @@ from app.pyramid import Pyramid
 from app.screen import to_screen
 from engine import params
 from engine.color import conversion
+from engine.decode import peek
 from engine.develop import Develop
 from engine.encode import AS_INPUT, Encoding, save_image
 from engine.image import Image, find_images, input_hash, load_image
@@ -189,8 +190,9 @@ class Request:
     @property
     def key(self) -> tuple[Any, ...]:
         """Equal keys give equal passes."""
-        values = tuple(sorted(self.values.items()))
-        return self.picture, self.image.develop, self.method, self.model, values, self.sigma, self.seed, self.device
+        image, values = self.image, tuple(sorted(self.values.items()))
+        how = self.method, self.model, values, self.sigma, self.seed, self.device
+        return self.picture, image.develop, image.page, *how
 
 
 @dataclass(frozen=True, eq=False)
@@ -252,9 +254,16 @@ def read_thumbnail(path: Path) -> Iterator[Any]:
 
 
 def read(
-    path: Path | None, image: Image | None, reference: Path | None, find_twin: bool, develop: Develop = Develop()
+    path: Path | None,
+    image: Image | None,
+    reference: Path | None,
+    find_twin: bool,
+    develop: Develop = Develop(),
+    page: int = 0,
 ) -> Iterator[Any]:
     """Yield the `Picture`, its thumbnail, then its `Reference` if there is one, or why there is none.
+
+    Of the pages of a stack the first gives the thumbnail.
 
     Args:
         path: of the file, None for a picture without one.
@@ -262,18 +271,20 @@ def read(
         reference: its clean twin.
         find_twin: look for a twin by name.
         develop: how, where it is RAW.
+        page: of a stack.
     """
     if image is None:
         assert path is not None
-        yield Stage(f"Reading {path.name}")
-        image = load_image(path, develop=develop)
+        yield Stage(f"Reading {path.name}" + (f", page {page + 1}" if page else ""))
+        image = load_image(path, page, develop=develop)
     elif image.is_raw and image.develop != develop:
         from engine.raw import redeveloped
 
         yield Stage("Developing")
         image = redeveloped(image, develop)
     yield _shown(image)
-    yield screen.thumbnail(image, THUMBNAIL_SIDE)
+    if not page:
+        yield screen.thumbnail(image, THUMBNAIL_SIDE)
     if reference is None and find_twin and path is not None:
         reference = find_reference(path)
     if reference is not None:
@@ -307,9 +318,13 @@ def measure(image: Image) -> Iterator[Any]:
 
 
 def read_reference(path: Path, image: Image) -> Iterator[Any]:
-    """Return the `Reference` of a picture; ReferenceMismatch or ImageError if it cannot be one."""
+    """Return the `Reference` of a picture; ReferenceMismatch or ImageError if it cannot be one.
+
+    A page is compared with the same one of a stack with as many, else with the first.
+    """
     yield Stage(f"Reading {path.name}")
-    reference = load_image(path, develop=image.develop)
+    page = image.page if image.page and peek(path).pages == image.pages else 0
+    reference = load_image(path, page, develop=image.develop)
     check_reference(image.pixels.shape, reference.pixels.shape, path.name)
     return Reference(reference, path.name, psnr(image.pixels, reference.pixels, reference.peak))
 
@@ -551,9 +566,10 @@ class Computing:
         from engine.mosaic_denoising import MosaicDenoising
 
         for key, live in self._lives.items():
-            known = live.denoising
-            is_same = isinstance(known, MosaicDenoising) and known.image.mosaic is request.image.mosaic
-            if is_same and key[:1] + key[2:] == request.key[:1] + request.key[2:] and on_mosaic(request.image):
+            known, is_same = live.denoising, key[:1] + key[2:] == request.key[:1] + request.key[2:]
+            if not isinstance(known, MosaicDenoising) or known.image.mosaic is not request.image.mosaic:
+                continue
+            if is_same and on_mosaic(request.image):
                 del self._lives[key]
                 live.redevelop(known.developed(request.image))
                 self._lives[request.key] = live

@@ -84,7 +84,7 @@ def read_raw(path: Path, how: Develop = Develop()) -> Developed:
                 raise _refusal(path, error) from None
             if mosaic is not None:
                 pixels = settle(mosaic, how).develop(mosaic.pixels)
-            metadata = _metadata(file, raw, *pixels.shape[1::-1])
+            metadata = _metadata(file, raw, pixels.shape[1], pixels.shape[0])
     icc = SRGB if how.curve == "srgb" else LINEAR_SRGB
     return Developed(pixels, mosaic, dataclasses.replace(metadata, icc=icc, notes=notes))
 
@@ -160,6 +160,7 @@ def _mosaic(raw: RawPy, path: Path) -> tuple[Mosaic, tuple[str, ...]]:
     notes = _check_pixels(recorded, path)
     height, width = (side // 2 * 2 for side in recorded.shape)
     cells = raw.raw_pattern
+    assert cells is not None
     black = np.array(raw.black_level_per_channel, np.float32)[cells]
     white = _white_level(recorded, float(raw.white_level))
     if white <= black.max():
