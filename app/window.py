@@ -47,6 +47,7 @@ from app.dialogs import (
     card_text,
 )
 from app.image_list import FilmStrip
+from app.pages import PageBar
 from app.presets import Preset
 from app.presets_dialog import PresetsDialog, SavePresetDialog
 from app.save_dialog import SaveDialog, last_choice, remembered
@@ -91,12 +92,14 @@ class MainWindow(QMainWindow):
 
         self.view = CompareView()
         self.strip = FilmStrip(workspace)
+        self.pages = PageBar(workspace)
         self.message = MessageLine()
         centre = QWidget()
         column = QVBoxLayout(centre)
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(0)
         column.addWidget(self.view, 1)
+        column.addWidget(self.pages)
         column.addWidget(self.message)
         column.addWidget(self.strip)
         self.setCentralWidget(centre)
@@ -254,6 +257,8 @@ class MainWindow(QMainWindow):
         # Also the arrow keys and Space while the picture has the focus: elsewhere they belong to sliders and buttons.
         menu.addAction(add("next", "&Next picture", lambda: workspace.step(1), "Ctrl+Right"))
         menu.addAction(add("previous", "&Previous picture", lambda: workspace.step(-1), "Ctrl+Left"))
+        menu.addAction(add("next_page", "Next pa&ge", lambda: self._turn(1), "PgDown"))
+        menu.addAction(add("previous_page", "Pre&vious page", lambda: self._turn(-1), "PgUp"))
         self._keys.append(("Next picture, while the picture has the focus", "Right, Down, Space"))
         self._keys.append(("Previous picture, while the picture has the focus", "Left, Up, Backspace"))
 
@@ -418,6 +423,10 @@ class MainWindow(QMainWindow):
         """Open what was dropped."""
         event.acceptProposedAction()
         self._take(event.mimeData(), "What was dropped is no picture.")
+
+    def _turn(self, by: int) -> None:
+        if self.workspace.current is not None:
+            self.workspace.set_page(self.workspace.current.page + by)
 
     def remove_selected(self) -> None:
         """Take the selected pictures out of the list."""
@@ -735,13 +744,10 @@ class MainWindow(QMainWindow):
         opened = self.workspace.opened
         if opened is not None:
             self.view.set_before(opened.picture.shown)
-            image = opened.picture.image
-            notes = list(image.metadata.notes)
-            if image.pages > 1:
-                notes.append(f"It has {image.pages} pages; here the first is shown and saved, a batch does all of them")
-            if notes:
-                self._note = " ".join(f"{note}." for note in notes)
-                self.message.say(self._note)
+            note = " ".join(f"{note}." for note in opened.picture.image.metadata.notes)
+            if note and note != self._note:  # not again at every page
+                self._note = note
+                self.message.say(note)
 
     def _show_region(self, pixels: np.ndarray, x: int, y: int) -> None:
         self.view.update_after(pixels, x, y)
@@ -791,6 +797,8 @@ class MainWindow(QMainWindow):
         actions["copy_values"].setEnabled(workspace.current is not None)
         actions["paste_values"].setEnabled(workspace.can_paste_values and workspace.current is not None)
         actions["reference"].setEnabled(workspace.opened is not None)
+        for name in ("next_page", "previous_page"):
+            actions[name].setEnabled(workspace.opened is not None and workspace.opened.picture.image.pages > 1)
         for name in ("card", "export"):
             actions[name].setEnabled(workspace.model_in_force() is not None)
         running = workspace.running

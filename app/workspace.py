@@ -58,6 +58,9 @@ REST_MS = 150
 INSTANT_S = 0.1
 """A pass over the visible region that took less restarts at once."""
 
+PAGE_REST_MS = 60
+"""How long another page of a stack is asked for before it is read: a slider passes many."""
+
 _OPEN_PICTURES = 2
 
 
@@ -72,6 +75,7 @@ class Entry:
         note: what belongs to the state: a reason, or where it was saved.
         reference: chosen by hand.
         finds_reference: whether a clean twin is looked for by name.
+        page: of a stack, the one that is shown; all else belongs to all of them.
     """
 
     id: int
@@ -84,6 +88,12 @@ class Entry:
     image: Image | None = None
     reference: Path | None = None
     finds_reference: bool = True
+    page: int = 0
+
+    @property
+    def key(self) -> tuple[int, int]:
+        """Of what is kept of the page that is shown."""
+        return self.id, self.page
 
 
 @dataclass(eq=False)
@@ -137,6 +147,9 @@ class Workspace(QObject):
 
     picture_ready = Signal()
     """The current picture's pixels are there."""
+
+    page_changed = Signal()
+    """Another page of the current stack is asked for; its pixels follow."""
 
     models_changed = Signal()
     params_changed = Signal()
@@ -192,7 +205,7 @@ class Workspace(QObject):
         self.is_closed = False
 
         self._ids = itertools.count(1)
-        self._pictures: OrderedDict[int, Opened] = OrderedDict()
+        self._pictures: OrderedDict[tuple[int, int], Opened] = OrderedDict()
         self._look = Look()
         self._request: Request | None = None
         self._is_wanted = self._is_done = self._is_first = False
@@ -219,6 +232,10 @@ class Workspace(QObject):
         self._rest = QTimer(self)
         self._rest.setSingleShot(True)
         self._rest.timeout.connect(self._start)
+        self._page_rest = QTimer(self)
+        self._page_rest.setSingleShot(True)
+        self._page_rest.setInterval(PAGE_REST_MS)
+        self._page_rest.timeout.connect(self._open_page)
         self._settings_timer = QTimer(self)
         self._settings_timer.setSingleShot(True)
         self._settings_timer.setInterval(1000)
@@ -273,6 +290,7 @@ class Workspace(QObject):
             return
         self.is_closed = True
         self._rest.stop()
+        self._page_rest.stop()
         for job in (self._live_job, self._save_job, self._read_job, self._thumbnail_job):
             self._drop(job)
         self._handlers.clear()
@@ -309,7 +327,7 @@ class Workspace(QObject):
         if entry is None or opened is None:
             self._next_thumbnail()
             return
-        self._pictures[entry.id] = opened
+        self._pictures[entry.id, opened.picture.image.page] = opened
 
         def handle(kind: Kind, value: Any) -> None:
             if kind is Kind.FAILED:
@@ -408,7 +426,8 @@ class Workspace(QObject):
         row = self.entries.index(self.current) if self.current in self.entries else 0
         self.entries = [entry for entry in self.entries if id(entry) not in gone]
         for entry in entries:
-            self._pictures.pop(entry.id, None)
+            for key in [key for key in self._pictures if key[0] == entry.id]:
+                del self._pictures[key]
             self._wants_thumbnail.pop(entry.id, None)
             self._submit(self._compute, lambda entry=entry: self._computing.forget(entry.id), _ignore)
         self.history.forget(entry.id for entry in entries)
@@ -421,18 +440,11 @@ class Workspace(QObject):
         """Make a picture the current one."""
         if entry is self.current and (entry is None or self.opened is not None or self._read_job is not None):
             return
-        self._stop_live()
-        self._drop(self._read_job)
-        self._drop(self._measure_job)
-        self._read_job = self._measure_job = None
-        if self.current is not None and self.current.state == "running":
-            self._set_state(self.current, "")
-        self.current, self.opened, self._request = entry, None, None
-        self.numbers, self.activity = Numbers(), Activity()
-        self._is_done = False
+        self._page_rest.stop()
+        self._leave()
+        self.current, self.opened = entry, None
+        self.activity = Activity()
         self._is_first, self._visible_pass_s = True, None
-        self._must_repaint = True
-        self._shows_result = self._is_outdated = False
         self._is_wanted = self.settings.denoise_on_open
         # A picture of the same size takes the place of the last in the view, which then reports nothing new.
         self._look = Look(viewport=self._look.viewport, serial=self._look.serial + 1)
@@ -442,17 +454,33 @@ class Workspace(QObject):
         self.reference_changed.emit()
         if entry is not None:
             self._wants_thumbnail.pop(entry.id, None)
-            cached = self._pictures.pop(entry.id, None)
-            if cached is not None and cached.is_measured and self._is_developed(cached, entry):
-                self.opened = self._pictures[entry.id] = cached
-                self.picture_ready.emit()
-                self.noise_ready.emit()
-                self.reference_changed.emit()
-                self._refresh()
-            else:
-                self._read(entry, entry.image if cached is None else cached.picture.image)
+            self._show_entry(entry)
         self.state_changed.emit()
         self.progress.emit()
+
+    def _leave(self) -> None:
+        """Stop what is under way for the picture that is shown; what was computed of it is no longer the result."""
+        self._stop_live()
+        self._drop(self._read_job)
+        self._drop(self._measure_job)
+        self._read_job = self._measure_job = self._request = None
+        if self.current is not None and self.current.state == "running":
+            self._set_state(self.current, "")
+        self.numbers = Numbers()
+        self._is_done = self._shows_result = self._is_outdated = False
+        self._must_repaint = True
+
+    def _show_entry(self, entry: Entry) -> None:
+        """Show what is kept of a picture, or read it."""
+        cached = self._pictures.pop(entry.key, None)
+        if cached is not None and cached.is_measured and self._is_developed(cached, entry):
+            self._take(entry, cached)
+            self.picture_ready.emit()
+            self.noise_ready.emit()
+            self.reference_changed.emit()
+            self._refresh()
+        else:
+            self._read(entry, entry.image if cached is None else cached.picture.image)
 
     def step(self, by: int) -> None:
         """Go to the next (1) or previous (-1) picture."""
@@ -471,12 +499,14 @@ class Workspace(QObject):
                 self._give_up(entry, value)
             elif kind is Kind.FAILED:
                 self._complain(value)
+                self._stay_on_page()
             self._next_thumbnail()
             self.state_changed.emit()
 
+        path, page, develop = entry.path, entry.page, entry.values.develop
         self._read_job = self._submit(
             self._io,
-            lambda: jobs.read(entry.path, image, entry.reference, entry.finds_reference, entry.values.develop),
+            lambda: jobs.read(path, image, entry.reference, entry.finds_reference, develop, page),
             handle,
         )
 
@@ -514,14 +544,15 @@ class Workspace(QObject):
         if isinstance(value, Stage):
             self._show_activity(Activity(value.text))
         elif isinstance(value, Picture):
-            self.opened = self._pictures[entry.id] = Opened(value)
+            opened = Opened(value)
+            self._take(entry, opened)
             self._make_room()
             self._show_activity(Activity())
             log.info("The window shows %s", entry.name)
             self.picture_ready.emit()
             self.params_changed.emit()
             self.state_changed.emit()
-            self._measure(self.opened)
+            self._measure(opened)
             self._refresh()
         elif isinstance(value, Reference) and self.opened is not None:
             self.opened.reference = value
@@ -534,6 +565,56 @@ class Workspace(QObject):
             self.entry_changed.emit(entry)
         elif isinstance(value, BaseException):
             self._complain(value)
+
+    # ---- Pages ----
+
+    def set_page(self, page: int) -> None:
+        """Show another page of the current stack, from 0; what is set holds for all of them."""
+        entry, opened = self.current, self.opened
+        if entry is None or opened is None or page == entry.page or not 0 <= page < opened.picture.image.pages:
+            return
+        self._leave()
+        self._show_activity(Activity())
+        if entry.thumbnail is None and entry.path is not None:
+            self._wants_thumbnail[entry.id] = entry  # it would have come with what was being read
+        entry.page = page
+        self.page_changed.emit()
+        self.state_changed.emit()
+        self._page_rest.start()
+
+    @property
+    def _awaits_page(self) -> bool:
+        """Whether another page is shown than is asked for."""
+        entry, opened = self.current, self.opened
+        return entry is not None and opened is not None and opened.picture.image.page != entry.page
+
+    def _open_page(self) -> None:
+        entry = self.current
+        if entry is None:
+            return
+        self._is_first = True
+        self._is_wanted = self._is_wanted or self.settings.denoise_on_open
+        self._look = Look(viewport=self._look.viewport, serial=self._look.serial + 1)
+        self._show_entry(entry)
+        self.estimate_changed.emit()
+        self.state_changed.emit()
+
+    def _take(self, entry: Entry, opened: Opened) -> None:
+        """Make this what is shown of the current picture; of the page before it, nothing stays."""
+        is_other_page = self._awaits_page
+        self.opened = self._pictures[entry.key] = opened
+        if is_other_page:
+            self.result_cleared.emit()
+            self.reference_changed.emit()
+
+    def _stay_on_page(self) -> None:
+        """The page that was asked for cannot be read: the one that is shown stays."""
+        entry, opened = self.current, self.opened
+        if entry is not None and opened is not None and self._awaits_page:
+            entry.page = opened.picture.image.page
+            self._show_activity(Activity())
+            self.page_changed.emit()
+            self._refresh()
 
     def _make_room(self) -> None:
         """Let go of pictures not seen for longest, so that those kept fit into the memory for results."""
@@ -822,13 +903,7 @@ class Workspace(QObject):
 
     def _develop(self, entry: Entry, opened: Opened) -> None:
         """Develop a RAW picture as its values say now; what was computed is of another picture then."""
-        self._stop_live()
-        self._drop(self._read_job)
-        self._drop(self._measure_job)
-        self._measure_job = self._request = None
-        self.numbers = Numbers()
-        self._is_done = self._shows_result = self._is_outdated = False
-        self._must_repaint = True
+        self._leave()
         self._read(entry, opened.picture.image)
         self.estimate_changed.emit()
         self.state_changed.emit()
@@ -1116,6 +1191,8 @@ class Workspace(QObject):
         # Also a level by hand waits for the report: methods use more of it, and the result must not depend on haste.
         if self.current is None or opened is None or not opened.is_measured or sigma is None or entry is None:
             return None
+        if self._awaits_page:
+            return None
         chosen = {**self.proposed, **self.by_hand}
         return Request(
             self.current.id,
@@ -1132,7 +1209,7 @@ class Workspace(QObject):
     def _refresh(self, at_once: bool = False) -> None:
         """Start what the state asks for, unless it runs already."""
         request = self._make_request()
-        if self.is_closed:
+        if self.is_closed or self._awaits_page:
             return
         if request is None:
             if self.opened is not None and self.opened.is_measured:
@@ -1222,7 +1299,7 @@ class Workspace(QObject):
         self.state_changed.emit()
 
     def _on_step(self, request: Request, value: Any) -> None:
-        if self.current is None or request.picture != self.current.id:
+        if self.current is None or (request.picture, request.image.page) != self.current.key:
             return  # a save of a picture that is no longer shown
         if isinstance(value, Stage):
             self._show_activity(Activity(value.text))

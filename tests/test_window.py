@@ -182,11 +182,11 @@ def test_pasted_files_open(window, qtbot, tmp_path):
 
 
 def test_what_is_said_of_a_picture_goes_with_it(window, qtbot, tmp_path):
-    pages = tmp_path / "pages.tif"
-    tifffile.imwrite(pages, np.zeros((3, 40, 40), np.uint8), photometric="minisblack")
-    window.workspace.open([pages, noisy_file(tmp_path / "single.png")])
+    deep = tmp_path / "deep.tif"
+    tifffile.imwrite(deep, np.full((40, 40), 1 << 25, np.uint32), photometric="minisblack")
+    window.workspace.open([deep, noisy_file(tmp_path / "single.png")])
     qtbot.waitUntil(window.message.isVisible, timeout=PATIENCE_MS)
-    assert "3 pages" in window.message.text.text()
+    assert "rounded to 24 bits" in window.message.text.text()
     window.workspace.step(1)
     assert not window.message.isVisible()
 
