@@ -252,7 +252,7 @@ def _by_libraw(raw: RawPy, path: Path, how: Develop) -> np.ndarray:
     _check_pixels(samples, path)
     pixels = np.empty(samples.shape, np.float32)
     np.divide(samples, np.float32(65535 / 2.0**how.exposure), out=pixels)
-    pixels = pixels if pixels.shape[2] == 3 else np.repeat(pixels, 3, axis=2)
+    pixels = pixels if pixels.shape[-1] == 3 else np.repeat(pixels, 3, axis=-1)
     if how.curve == "srgb":
         for top in range(0, len(pixels), 256):
             pixels[top : top + 256] = to_srgb(pixels[top : top + 256])
