@@ -250,7 +250,7 @@ def _by_libraw(raw: RawPy, path: Path, how: Develop) -> np.ndarray:
         **options,
     )
     _check_pixels(samples, path)
-    pixels = np.empty(samples.shape, np.float32)
+    pixels: np.ndarray = np.empty(samples.shape, np.float32)
     np.divide(samples, np.float32(65535 / 2.0**how.exposure), out=pixels)
     pixels = pixels if pixels.shape[-1] == 3 else np.repeat(pixels, 3, axis=-1)
     if how.curve == "srgb":
