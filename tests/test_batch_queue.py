@@ -229,9 +229,12 @@ def test_pictures_can_be_left_out_also_the_one_in_work(queue, qtbot, tmp_path, t
     queue.start(job_for(pictures(tmp_path / "in", 4), tmp_path / "out"))
     qtbot.waitUntil(lambda: queue.rows[0].state == "running" and len(tiles) > 1, timeout=PATIENCE_MS)
     queue.skip([0, 3])
+    assert queue.tally.ended == 2
     tiles.pause = 0.0
     ended(queue, qtbot)
     assert states(queue) == ["skipped", "done", "done", "skipped"]
+    assert queue.tally.ended == 4
+    assert queue.rows[3].text == "Skipped by hand"
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["001_denoised.png", "002_denoised.png"]
     queue.retry([queue.rows[3]])
     ended(queue, qtbot)

@@ -27,6 +27,8 @@ log = logging.getLogger(__name__)
 _TOLD_MS = 150
 """Between two times that the progress of the whole is told."""
 
+_BY_HAND = "Skipped by hand"
+
 _SURELY_LEFT_S = 60.0
 """A temporary file that nobody has written to for so long was left by a process that was killed."""
 
@@ -164,7 +166,9 @@ class Queue(QObject):
             row = self.rows[number]
             if row.state in ("waiting", "running"):
                 self._control.skip(row.item.number)
-                self._set_row(number, "skipped", "Left out")
+                self._set_row(number, "skipped", _BY_HAND)
+                if self.tally is not None:
+                    self.tally.add(Step(row.item, "skipped"))
 
     def cancel(self) -> None:
         """Stop within a tile; what is done stays, and nothing is left half-written."""
@@ -232,9 +236,11 @@ class Queue(QObject):
             self.rows.append(Row(step.item))
             self.counts["waiting"] += 1
             self.row_added.emit(number)
+        row = self.rows[number]
+        if step.state == row.state == "skipped":
+            return  # by hand: it was counted then
         if self.tally is not None:
             self.tally.add(step)
-        row = self.rows[number]
         if step.was_done:
             self._set_row(number, "done", str(step.item.target), 1.0)
         elif step.state != "running":

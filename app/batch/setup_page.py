@@ -246,6 +246,7 @@ class SetupPage(QWidget):
         for kind in TYPES:
             self.kind.addItem(kind.name, kind.suffixes[0])
         self.bits, self.compression = _combo(), _combo()
+        self.compression.setMinimumContentsLength(22)
         self.bits.setAccessibleName("Depth")
         self.compression.setAccessibleName("Compression")
         self.lossless = QCheckBox("Lossless")

@@ -7,7 +7,16 @@ from pathlib import Path
 
 from PySide6.QtCore import Qt
 from PySide6.QtGui import QIcon
-from PySide6.QtWidgets import QHBoxLayout, QLabel, QMessageBox, QPushButton, QStackedWidget, QVBoxLayout, QWidget
+from PySide6.QtWidgets import (
+    QAbstractButton,
+    QHBoxLayout,
+    QLabel,
+    QMessageBox,
+    QPushButton,
+    QStackedWidget,
+    QVBoxLayout,
+    QWidget,
+)
 
 from app import theme
 from app.batch import saved as batches
@@ -17,7 +26,7 @@ from app.batch.queue_page import QueuePage, RowsModel
 from app.batch.saved import SavedBatch
 from app.batch.setup_page import FOLDER, SetupPage
 from app.batch.summary_page import SummaryPage
-from app.dialogs import MessageLine, confirmed
+from app.dialogs import MessageLine
 from app.workspace import Entry
 from engine import paths
 
@@ -158,10 +167,16 @@ class BatchWindow(QWidget):
         """Stop it, after asking where something is left to do."""
         queue = self.queue
         left = queue.counts["waiting"] + queue.counts["running"]
-        question = f"{left:,} pictures are not done yet. What is done stays, and the rest can be gone on with."
-        if left > 1 and not confirmed(self, "Cancel the batch?", question, "Cancel the batch"):
+        if left > 1 and not self._is_sure(f"{left:,} pictures are not done yet."):
             return
         queue.cancel()
+
+    def _is_sure(self, question: str) -> bool:
+        box = QMessageBox(QMessageBox.Icon.Question, "Cancel the batch?", question, parent=self)
+        box.setInformativeText("What is done stays. You can go on with the rest from the summary.")
+        cancel = box.addButton("&Cancel the batch", QMessageBox.ButtonRole.DestructiveRole)
+        box.setDefaultButton(box.addButton("&Go on", QMessageBox.ButtonRole.RejectRole))
+        return _pressed(box) is cancel
 
     def _offer(self) -> None:
         """Offer what was interrupted."""
@@ -221,11 +236,15 @@ def ask_before_stopping(queue: Queue, parent: QWidget) -> bool:
     box = QMessageBox(QMessageBox.Icon.Question, "Stop the batch?", question, parent=parent)
     box.setInformativeText("What is done stays. At the next start you can go on with the rest.")
     stop = box.addButton("&Stop and close", QMessageBox.ButtonRole.DestructiveRole)
-    stay = box.addButton("S&tay", QMessageBox.ButtonRole.RejectRole)
-    box.setDefaultButton(stay)
+    box.setDefaultButton(box.addButton("S&tay", QMessageBox.ButtonRole.RejectRole))
+    return _pressed(box) is stop
+
+
+def _pressed(box: QMessageBox) -> QAbstractButton | None:
+    """Ask, and tell with which button it was answered."""
     for button in box.buttons():
         # The style's least width would cut long words off.
         button.ensurePolished()
         button.setMinimumWidth(button.sizeHint().width())
     box.exec()
-    return box.clickedButton() is stop
+    return box.clickedButton()
