@@ -62,6 +62,8 @@ def main(arguments: Sequence[str]) -> int:
         return options.run(options)
     except MISTAKES as error:
         return complain(error, 2)
+    except OSError as error:
+        return complain(f"{error.filename}: {error.strerror}" if error.filename and error.strerror else error, 1)
     except FAULTS as error:
         return complain(error, 1)
     except KeyboardInterrupt:

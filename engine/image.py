@@ -9,7 +9,7 @@ import hashlib
 import math
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -293,15 +293,23 @@ def _levels(samples: np.ndarray, is_float: bool) -> tuple[float, float]:
     return 0.0, math.ldexp(1.0, exponent - (mantissa == 0.5))
 
 
-def find_images(paths: Iterable[str | Path], recursive: bool = False) -> list[Path]:
-    """Files as they are given; folders expanded to the pictures in them, in natural order, without hidden files."""
+def find_images(
+    paths: Iterable[str | Path], recursive: bool = False, unread: Callable[[OSError], object] | None = None
+) -> list[Path]:
+    """Files as they are given; folders expanded to the pictures in them, in natural order, without hidden files.
+
+    Args:
+        paths: of files and folders.
+        recursive: whether the folders in folders are looked into.
+        unread: told of each folder that cannot be looked into; they are passed over.
+    """
     found: dict[Path, None] = {}
     for path in map(Path, paths):
         if not path.is_dir():
             found[path] = None
             continue
-        inside = []
-        for folder, folders, names in os.walk(path):
+        inside: list[Path] = []
+        for folder, folders, names in os.walk(path, onerror=unread):
             folders[:] = [name for name in folders if not name.startswith(".")] if recursive else []
             inside += [
                 Path(folder, name)

@@ -67,9 +67,9 @@ def add_options(command: argparse.ArgumentParser) -> None:
 def denoise(options: argparse.Namespace) -> int:
     """Run the command; 0 where all was done or left out on purpose, 1 where something failed."""
     check_strength(options)
-    many = len(options.inputs) > 1 or options.inputs[0].is_dir()
-    is_folder = many or options.out.is_dir() or not options.out.suffix
-    if many and options.out.is_file():
+    many = len(options.inputs) > 1 or os.path.isdir(options.inputs[0])
+    is_folder = many or os.path.isdir(options.out) or not options.out.suffix
+    if many and os.path.isfile(options.out):
         raise UsageError(f"{options.out} is a file; several pictures need a folder")
     if many and options.reference:
         raise UsageError("--reference goes with one picture; pairs are found by name in `evaluate`")
@@ -127,7 +127,7 @@ class _One:
             missing: list[Path] = []
             items: list[Item] = []
             if self.ranks.is_first:
-                missing = [path for path in self.options.inputs if not path.exists()]
+                missing = [path for path in self.options.inputs if not os.path.lexists(path)]
                 for path in missing:
                     _lost(path, f"There is no file or folder {path}", self.options.json)
                 if self.journal is not None:
@@ -147,7 +147,7 @@ class _One:
         """What is to be denoised."""
         target, options = self.options.out, self.options
         problem = ""
-        if given and target.exists() and not options.overwrite:
+        if given and os.path.exists(target) and not options.overwrite:
             what = "is the input itself" if target.resolve() == given[0].resolve() else "exists already"
             problem = f"{target} {what}; give another name or --overwrite"
         return [
@@ -213,7 +213,7 @@ class _Many(_One):
         self._which = Filter(options.recursive, tuple(options.include), tuple(options.exclude))
         self._conflict = "replace" if options.overwrite else options.conflict
         self._naming = Naming(options.out, options.pattern or "{name}_denoised")
-        many = len(options.inputs) > 1 or options.inputs[0].is_dir()
+        many = len(options.inputs) > 1 or os.path.isdir(options.inputs[0])
         if options.resume or (options.journal and many):
             self.journal = Journal(options.out / FOLDER, ranks.number)
         if options.resume:

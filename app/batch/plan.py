@@ -146,19 +146,28 @@ class Filter:
 def find(given: Iterable[Path], which: Filter, out: Path | None = None) -> list[Found]:
     """The pictures in files and folders, in natural order, each once; those below `out` are results, not inputs.
 
-    A file that was given is taken whatever its name.
+    A file that was given is taken whatever its name, and so is a folder that cannot be looked into: it has to be told.
     """
     found: dict[Path, Found] = {}
+    folders: dict[Path, Path] = {}
+
+    def real(folder: Path) -> Path:
+        if folder not in folders:
+            folders[folder] = Path(os.path.realpath(folder))
+        return folders[folder]
+
     for path in given:
-        if not path.is_dir():
-            found.setdefault(path, Found(path, path.parent))
+        if not os.path.isdir(path):
+            found.setdefault(real(path.parent) / path.name, Found(path, path.parent))
             continue
-        inside = [Found(one, path) for one in find_images([path], recursive=which.recursive)]
-        if out is not None and out != path:
-            inside = [one for one in inside if not one.path.is_relative_to(out)]
-        for one in inside:
-            if which.takes(one):
-                found.setdefault(one.path, one)
+        unread: list[OSError] = []
+        inside = [Found(one, path) for one in find_images([path], which.recursive, unread.append)]
+        # A folder in that of the results may well be an input.
+        if out is not None and real(path) in real(out).parents:
+            inside = [one for one in inside if not real(one.path.parent).is_relative_to(real(out))]
+        closed = [Found(Path(error.filename), path) for error in unread]
+        for one in [*filter(which.takes, inside), *closed]:
+            found.setdefault(real(one.path.parent) / one.path.name, one)
     return list(found.values())
 
 
@@ -207,15 +216,17 @@ class Planner:
         self._naming, self._how, self._conflict = naming, how, conflict
         self._known = dict(known or {})
         self._taken = {_key(path) for path in self._known.values()}
+        self._results = set(self._known.values())
 
     def plan(self, found: Sequence[Found], values: Sequence[Values] | Values = AUTOMATIC, first: int = 1) -> list[Item]:
-        """An item for each picture, with numbers from `first` on."""
+        """An item for each picture that is no result of this batch itself, with numbers from `first` on."""
+        given = [values] * len(found) if isinstance(values, Values) else values
+        pairs = [(one, own) for one, own in zip(found, given, strict=True) if one.path not in self._results]
         # No result ever takes the place of a picture that is still to be denoised.
-        self._taken |= {_key(one.path) for one in found}
+        self._taken |= {_key(one.path) for one, _ in pairs}
         items = []
-        last = first + len(found) - 1
-        for number, one in enumerate(found, first):
-            own = values if isinstance(values, Values) else values[number - first]
+        last = first + len(pairs) - 1
+        for number, (one, own) in enumerate(pairs, first):
             try:
                 items.append(self._item(number, last, one, own))
             except OSError as error:  # such as a name that is too long
@@ -239,6 +250,8 @@ class Planner:
             problem = f"{target} exists already"
             problem += "" if self._conflict == "skip" else "; give another name or --overwrite"
         self._taken.add(_key(target))
+        if not problem:
+            self._results.add(target)
         is_wanted, replaces = self._conflict == "skip", self._conflict == "replace"
         return Item(number, one.path, target, values, problem, is_wanted, replaces)
 

@@ -343,9 +343,13 @@ class Batch:
 
     def _check_place(self, item: Item) -> None:
         """Make the folder; ImageError where another file came to the target's name since the batch was planned."""
-        item.target.parent.mkdir(parents=True, exist_ok=True)
+        folder = item.target.parent
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise ImageError(f"The folder {folder} cannot be made: {error.strerror}") from error
         is_ours = self._journal is not None and self._journal.owns(item)
-        if item.target.exists() and not (item.replaces or is_ours):
+        if os.path.exists(item.target) and not (item.replaces or is_ours):
             raise ImageError(f"{item.target} exists already; it was left as it is")
 
     def _give_up_all(self) -> None:
