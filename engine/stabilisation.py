@@ -111,7 +111,7 @@ def noise_line(mosaic: Mosaic) -> tuple[float, float]:
     All colours share an amplifier, and with it one line. In 8x8 blocks of the planes, sorted into 16 groups by their
     mean, those with the least at low frequencies are taken and measured by their high ones; as these are independent
     for white noise, the choice does not bias. Of seven photographs of Kodak with three known noises each (half size,
-    where texture is hardest) the deviation found is 5 % off in the median, at most 5 % too low, and up to 1.5 times too
+    where texture is hardest) the deviation found is 5 % off in the median, at most 5 % too low, and up to 2.4 times too
     high where there is no quiet place at all.
     """
     planes = pack(mosaic.pixels, mosaic.pattern)
