@@ -333,7 +333,6 @@ def test_a_picture_whose_method_has_no_model_is_named(queue, qtbot, tmp_path):
 
 
 def test_what_arrives_in_a_watched_folder_is_denoised_until_it_is_stopped(make_queue, qtbot, tmp_path, monkeypatch):
-    monkeypatch.setattr("app.batch.watch.EVERY_S", 0.05)
     monkeypatch.setattr("app.batch.watch.watched.__defaults__", ((), 0.05))
     queue = make_queue()
     inside, out = tmp_path / "in", tmp_path / "out"
@@ -426,16 +425,18 @@ def test_a_batch_that_cannot_be_read_says_so(tmp_path, text):
 
 
 def test_batches_that_ended_long_ago_are_removed_and_no_others(tmp_path):
-    old, recent, open_ = (batches.new() for _ in range(3))
-    for saved in (old, recent, open_):
+    old, recent, forgotten, open_ = made = [batches.new() for _ in range(4)]
+    for saved in made:
         saved.begin(BatchJob())
     for saved in (old, recent):
         saved.end({"done": 1})
     long_ago = time.time() - 30 * 86400
-    os.utime(old.folder / batches.ENDED, (long_ago, long_ago))
+    for name in (BATCH, batches.ENDED):
+        os.utime(old.folder / name, (long_ago, long_ago))
     os.utime(open_.folder / BATCH, (long_ago, long_ago))
+    os.utime(forgotten.folder / BATCH, (0, 0))
     batches.tidy()
-    assert [saved.folder.exists() for saved in (old, recent, open_)] == [False, True, True]
+    assert [saved.folder.exists() for saved in made] == [False, True, False, True]
     assert batches.interrupted() == open_
 
 

@@ -510,6 +510,9 @@ def test_closing_asks_and_what_was_interrupted_is_offered_and_finished_once(
     assert not third.message.isVisible()  # once is enough; its window still offers it
     third.denoise_folder()
     assert "was interrupted" in third.batch.message.text.text()
+    QTest.mouseClick(third.batch.message.close_button, Qt.MouseButton.LeftButton)
+    third.denoise_folder()
+    assert not third.batch.message.isVisible()
 
     QTest.mouseClick(second.message.action, Qt.MouseButton.LeftButton)
     assert second.batch.isVisible()

@@ -30,6 +30,9 @@ _VERSION = 1
 _KEPT_S = 14 * 86400.0
 """How long a batch that has ended is kept."""
 
+_OFFERED_S = 60 * 86400.0
+"""How long one is kept that nobody goes on with."""
+
 
 @dataclass(frozen=True)
 class Watch:
@@ -228,14 +231,17 @@ def interrupted() -> SavedBatch | None:
 
 
 def tidy() -> None:
-    """Remove batches that ended long ago."""
+    """Remove batches that ended long ago, or that nobody went on with for very long."""
     for folder in _folders():
-        ended = folder / ENDED
+        saved = SavedBatch(folder)
+        kept_s = _KEPT_S if saved.is_ended else _OFFERED_S
         try:
-            if ended.exists() and time.time() - ended.stat().st_mtime > _KEPT_S:
-                SavedBatch(folder).delete()
+            # Not the lock, which is touched by who only looks.
+            last = max(path.stat().st_mtime for path in folder.glob("*.json*"))
+            if time.time() - last > kept_s and not _is_at_work(saved):
+                saved.delete()
         except OSError:
-            log.warning("%s cannot be looked at", ended)
+            log.warning("%s cannot be looked at", folder)
 
 
 def _folders() -> list[Path]:

@@ -39,6 +39,8 @@ class BatchWindow(QWidget):
     def __init__(self, queue: Queue) -> None:
         super().__init__(None, Qt.WindowType.Window)
         self.queue = queue
+        self._offered: SavedBatch | None = None
+        self._refused: SavedBatch | None = None
         self.setWindowTitle("Denoise and save")
         self.setWindowIcon(QIcon(str(paths.resources() / "icon.png")))
         self.setAcceptDrops(True)
@@ -87,6 +89,7 @@ class BatchWindow(QWidget):
         layout.addWidget(theme.rule())
         layout.addLayout(footer)
 
+        self.message.dismissed.connect(self._refuse)
         self.setup.changed.connect(self._show_start)
         self.progress.cancel_asked.connect(self.cancel)
         self.summary.again_asked.connect(self.set_up)
@@ -179,10 +182,14 @@ class BatchWindow(QWidget):
         return _pressed(box) is cancel
 
     def _offer(self) -> None:
-        """Offer what was interrupted."""
+        """Offer what was interrupted, until the user has said no to it."""
         saved = batches.interrupted()
-        if saved is not None and (sentence := interrupted_sentence(saved)):
+        if saved is not None and saved != self._refused and (sentence := interrupted_sentence(saved)):
+            self._offered = saved
             self.message.say(sentence, action=("Go on", lambda: self.resume(saved)))
+
+    def _refuse(self) -> None:
+        self._refused = self._offered
 
     # ---- The window ----
 
