@@ -8,7 +8,7 @@ import os
 import queue
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -104,7 +104,7 @@ class Batch:
         self._lost: set[int] = set()
         self._stacks: dict[int, StackWriter] = {}
 
-    def run(self, items: Iterable[Item | None]) -> Iterator[Step | None]:
+    def run(self, items: Iterable[Item | None]) -> Generator[Step | None, None, None]:
         """Denoise the items; None where there is nothing to tell, and the caller may stop.
 
         Closing the generator stops within a tile; a result that is being written is written.
