@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import math
 import time
@@ -16,12 +17,13 @@ import numpy as np
 from app import screen
 from app.pyramid import Pyramid
 from app.screen import to_screen
+from app.values import Values
 from engine import params
 from engine.color import conversion
 from engine.decode import peek
 from engine.develop import Develop
 from engine.encode import AS_INPUT, Encoding, save_image
-from engine.image import Image, find_images, input_hash, load_image
+from engine.image import Image, ImageError, find_images, input_hash, load_image
 from engine.metrics import Estimate, check_reference, psnr, ssim
 from engine.noise import NoiseError, NoiseReport
 from engine.pairs import find_reference, is_reference
@@ -218,11 +220,32 @@ class Look:
 
 @dataclass(frozen=True)
 class Target:
-    """Where and how a result is saved, and whether how it was made is written beside it."""
+    """Where and how a result is saved.
+
+    Attributes:
+        sidecar: whether how it was made is written beside it.
+        all_pages: of a stack, each denoised with the same values; else only the one that is shown.
+    """
 
     path: Path
     how: Encoding = AS_INPUT
     sidecar: bool = False
+    all_pages: bool = False
+
+
+@dataclass(frozen=True)
+class Paging:
+    """How far the pages of a stack are.
+
+    Attributes:
+        page: in work, from 1.
+        share: 0 to 1, of all of them.
+        seconds_left: None where that is not known yet.
+    """
+
+    page: int
+    share: float
+    seconds_left: float | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -333,6 +356,41 @@ def write(finished: Finished, target: Target) -> Iterator[Any]:
     """Save a result and its sidecar; return the path."""
     yield Stage(f"Saving {target.path.name}")
     _save(finished, target)
+    return target.path
+
+
+def save_pages(image: Image, values: Values, target: Target, seed: int, device: str) -> Iterator[Any]:
+    """Denoise and save every page of a stack; yield how far it is (`Paging`) and return the path.
+
+    As the batch does it: no more than a few pages are in memory. ImageError if one page cannot be done; no file appears
+    then.
+
+    Args:
+        image: any page of it.
+        values: for all pages; the noise of each is measured.
+        target: of a type that holds pages.
+        seed: of the recorruptions.
+        device: auto, cpu, cuda or mps.
+    """
+    yield Stage("Loading the model")
+    from app.batch.plan import Item
+    from app.batch.run import Batch
+    from app.single import Machine, Models
+
+    assert image.path is not None
+    item = Item(1, image.path, target.path, values, replaces=True)
+    batch = Batch(Models(Machine(seed, device)), target.how, sidecar=target.sidecar)
+    began = time.monotonic()
+    with contextlib.closing(batch.run([item])) as steps:
+        said: Any = Stage(f"Denoising page 1 of {image.pages}")
+        for step in steps:
+            if step is not None and step.state == "failed":
+                raise ImageError(step.text)
+            if step is not None:
+                page = min(image.pages, math.floor(step.share * image.pages + 1e-6) + 1)
+                left = (time.monotonic() - began) * (1 / step.share - 1) if step.share else None
+                said = Paging(page, step.share, left)
+            yield said
     return target.path
 
 

@@ -29,6 +29,7 @@ from app.dialogs import confirmed
 from app.jobs import Target
 from engine.encode import AS_INPUT, HEIC_NOTE, TYPES, Encoding, FileType, check_target, file_type, left_out
 from engine.image import Image, ImageError
+from engine.stack import holds_pages
 
 COMPRESSIONS = {
     "deflate": "Deflate, read everywhere",
@@ -61,7 +62,7 @@ def remembered(chosen: Target, proposed: Path) -> dict[str, Any]:
 
 
 class SaveDialog(QDialog):
-    """Where and how a result is saved.
+    """Where and how a result is saved, and of a stack whether all of its pages are.
 
     Args:
         image: what is saved, for its depth and its metadata.
@@ -83,6 +84,9 @@ class SaveDialog(QDialog):
         self.path = QLineEdit(str(target))
         self.path.setAccessibleName("File")
         browse = QPushButton("Browse…")
+        self.pages = QComboBox()
+        self.pages.addItem(f"All {image.pages} pages", True)
+        self.pages.addItem(f"Only page {image.page + 1}", False)
         self.kind = QComboBox()
         for kind in TYPES:
             self.kind.addItem(kind.name, kind)
@@ -119,6 +123,7 @@ class SaveDialog(QDialog):
         form = self.form = QFormLayout()
         for text, buddy, field in (
             ("&File", self.path, row),
+            ("&Pages", self.pages, self.pages),
             ("F&ormat", self.kind, self.kind),
             ("&Depth", self.bits, self.bits),
             ("&Compression", self.compression, self.compression),
@@ -126,6 +131,7 @@ class SaveDialog(QDialog):
             label = QLabel(text)
             label.setBuddy(buddy)
             form.addRow(label, field)
+        form.setRowVisible(self.pages, image.pages > 1)
         form.addRow("", self.lossless)
         label = QLabel("&Quality")
         label.setBuddy(self.quality)
@@ -143,6 +149,8 @@ class SaveDialog(QDialog):
         self.quality.setValue(how.quality)
         # What was chosen, for when a type that has no choice is passed on the way to one that has.
         self._bits, self._lossless, self._compression = how.bits, how.lossless, how.compression
+        self._all_pages = image.pages > 1
+        self.pages.activated.connect(self._take_pages)
         self.path.textChanged.connect(self._follow_suffix)
         self.kind.currentIndexChanged.connect(self._change_suffix)
         self.bits.currentIndexChanged.connect(self._take_bits)
@@ -169,10 +177,17 @@ class SaveDialog(QDialog):
             compression=self._compression,
             keep_place=self.gps.isChecked(),
         )
-        return Target(self._path(), how, self.sidecar.isChecked())
+        return Target(self._path(), how, self.sidecar.isChecked(), self._all_pages and self._can_hold_pages())
 
     def _path(self) -> Path:
         return Path(self.path.text().strip()).expanduser()
+
+    def _can_hold_pages(self) -> bool:
+        return self._image.pages > 1 and holds_pages(self._path(), self._image)
+
+    def _take_pages(self) -> None:
+        self._all_pages = self.pages.currentData()
+        self._explain()
 
     def _comes_from_heic(self) -> bool:
         return self._image.metadata.format == "HEIF"
@@ -249,6 +264,15 @@ class SaveDialog(QDialog):
     def _explain(self) -> None:
         notes = []
         path = self._path()
+        if self._image.pages > 1:
+            can = self._can_hold_pages()
+            self.pages.setEnabled(can)
+            self.pages.setCurrentIndex(self.pages.findData(can and self._all_pages))
+            if can and self._all_pages:
+                notes.append(f"All {self._image.pages} pages are denoised and saved.")
+            elif not can:
+                only = f"only page {self._image.page + 1} is saved"
+                notes.append(f"This type holds one picture: {only}; TIFF holds all {self._image.pages} pages.")
         if self._comes_from_heic() and self._kind.name == "TIFF":
             notes.append(f"{HEIC_NOTE}; a 16-bit TIFF is proposed.")
         chosen = self.bits.currentData() or self._kind.bits_for(self._image)

@@ -497,8 +497,10 @@ class MainWindow(QMainWindow):
         own = workspace.default_target(workspace.current)
         settings = workspace.settings
         how = last_choice(settings.export, settings.gps)
-        target = own.with_suffix(how.suffix) if how.suffix else own
-        dialog = SaveDialog(workspace.opened.picture.image, target, settings.sidecar, how, self)
+        image = workspace.opened.picture.image
+        # Few types hold the pages of a stack; its own does.
+        target = own.with_suffix(how.suffix) if how.suffix and image.pages == 1 else own
+        dialog = SaveDialog(image, target, settings.sidecar, how, self)
         if dialog.exec() == QDialog.DialogCode.Accepted:
             chosen = dialog.target()
             export = remembered(chosen, own)

@@ -22,6 +22,7 @@ from app.jobs import (
     Look,
     MethodInfo,
     Numbers,
+    Paging,
     Picture,
     Reference,
     Request,
@@ -1341,6 +1342,9 @@ class Workspace(QObject):
             self.failed.emit(f"{target.path.name} is the original; choose another name.", "")
             return
         self._stop_live()
+        if target.all_pages:
+            self._save_pages(entry, request, target)
+            return
         if self._request is None or self._request.key != request.key:
             self._is_outdated = self._shows_result
         self._request = request
@@ -1364,24 +1368,46 @@ class Workspace(QObject):
             if kind is Kind.PROGRESS:
                 self._show_activity(Activity(value.text))
                 return
-            if kind is Kind.DONE:
-                self._set_state(entry, "done", f"Saved as {value}")
-                self.saved.emit(value)
             ended(kind, value)
 
         def ended(kind: Kind, value: Any) -> None:
-            self._save_job = None
-            if kind is Kind.FAILED:
-                self._set_state(entry, "failed", str(value))
-                self._complain(value)
-            self._show_activity(Activity())
-            self._refresh()
-            self.state_changed.emit()
+            self._end_save(entry, kind, value)
 
         self._save_job = self._submit(
             self._compute, lambda: computing.finish(request, look, automatic, repaint), handle
         )
         self._set_state(entry, "running")
+        self.state_changed.emit()
+
+    def _save_pages(self, entry: Entry, request: Request, target: Target) -> None:
+        """Denoise and save all pages of a stack; pages can be looked at meanwhile."""
+        image, values, settings = request.image, entry.values, self.settings
+
+        def handle(kind: Kind, value: Any) -> None:
+            if kind is not Kind.PROGRESS:
+                self._end_save(entry, kind, value)
+            elif isinstance(value, Paging):
+                text = f"Denoising page {value.page} of {image.pages}"
+                self._show_activity(Activity(text, value.share, value.seconds_left))
+            else:
+                self._show_activity(Activity(value.text))
+
+        self._save_job = self._submit(
+            self._compute, lambda: jobs.save_pages(image, values, target, settings.seed, settings.device), handle
+        )
+        self._set_state(entry, "running")
+        self.state_changed.emit()
+
+    def _end_save(self, entry: Entry, kind: Kind, value: Any) -> None:
+        self._save_job = None
+        if kind is Kind.DONE:
+            self._set_state(entry, "done", f"Saved as {value}")
+            self.saved.emit(value)
+        elif kind is Kind.FAILED:
+            self._set_state(entry, "failed", str(value))
+            self._complain(value)
+        self._show_activity(Activity())
+        self._refresh()
         self.state_changed.emit()
 
     def default_target(self, entry: Entry, folder: Path | None = None) -> Path:

@@ -64,7 +64,7 @@ class Image:
     dtype: str = ""
     mosaic: Mosaic | None = None
     develop: Develop = Develop()
-    axes: Axes = Axes()
+    axes: Axes = field(default_factory=Axes)
 
     @property
     def height(self) -> int:

@@ -23,7 +23,14 @@ from engine.image import Image
 from engine.metadata import append_exif, read_directories, without_place
 from engine.pages import ArrayLayout, Axes, has_channels, tiff_layout
 
+_TIFF = (".tif", ".tiff")
 _LARGEST_TIFF = (1 << 32) - (1 << 26)  # of samples, in bytes; beyond it is a BigTIFF
+
+
+def holds_pages(path: Path, image: Image) -> bool:
+    """Whether `StackWriter` can write all pages of a picture's file under this name."""
+    suffix = path.suffix.lower()
+    return suffix in _TIFF or (suffix == ".npy" and image.metadata.format != "TIFF")
 
 
 class StackWriter:
@@ -60,13 +67,14 @@ class StackWriter:
     def __enter__(self) -> StackWriter:
         """Open both files; ImageError if `like` is no stack, or its type of file cannot hold one."""
         with foreign_errors(self.path, "cannot be saved"), contextlib.ExitStack() as opened:
-            source = opened.enter_context(self.like.open("rb"))
+            # In this order: where `like` itself is replaced, it is closed by then, as Windows wants it.
             temporary = opened.enter_context(replacing(self.path, self._seal))
+            source = opened.enter_context(self.like.open("rb"))
             target = opened.enter_context(temporary.open("xb+"))
             suffix = self.path.suffix.lower()
-            if suffix in (".tif", ".tiff") and is_tiff(source):
+            if suffix in _TIFF and is_tiff(source):
                 self._pages: _Pages = _TiffPages(target, opened, source, self.like.name)
-            elif suffix in (".tif", ".tiff"):
+            elif suffix in _TIFF:
                 self._pages = _NewTiffPages(target, opened, array_stack(source, self.like))
             elif suffix == ".npy" and not is_tiff(source):
                 self._pages = _ArrayPages(target, array_stack(source, self.like))

@@ -10,10 +10,22 @@ import tifffile
 from hypothesis import given
 from hypothesis import strategies as st
 from opened import noisy_pixels
+from PySide6.QtWidgets import QDialog
 from test_window import make_window, press, settle_focus, window  # noqa: F401 - fixtures
-from test_workspace import PATIENCE_MS, Screen, idle, known_noise, small_tiles, wait_done, workspace  # noqa: F401
+from test_workspace import (  # noqa: F401 - fixtures
+    PATIENCE_MS,
+    Screen,
+    calls,
+    idle,
+    known_noise,
+    small_tiles,
+    wait_done,
+    workspace,
+)
 
+from app.jobs import Target
 from app.pages import place
+from app.save_dialog import SaveDialog
 from app.screen import to_screen
 from engine.image import load_image
 from engine.pages import Axes
@@ -24,6 +36,17 @@ PAGES = 4
 def stack(path: Path, pages: int = PAGES, height: int = 100, width: int = 130, **options) -> Path:
     """A TIFF of grey noisy pages, float32, each with noise of its own."""
     tifffile.imwrite(path, pixels(pages, height, width), photometric="minisblack", **options)
+    return path
+
+
+def damaged(path: Path, page: int) -> Path:
+    """A stack one page of which cannot be decoded."""
+    stack(path, compression="zlib")
+    with tifffile.TiffFile(path) as tiff:
+        at, size = tiff.pages[page].dataoffsets[0], tiff.pages[page].databytecounts[0]
+    with path.open("rb+") as file:
+        file.seek(at)
+        file.write(b"\xff" * size)
     return path
 
 
@@ -116,13 +139,7 @@ def test_nothing_of_another_page_can_be_saved_or_computed_while_one_is_awaited(s
 
 
 def test_a_page_that_is_damaged_is_told_and_the_one_before_stays(workspace, qtbot, tmp_path):  # noqa: F811
-    path = stack(tmp_path / "a.tif", compression="zlib")
-    with tifffile.TiffFile(path) as tiff:
-        at, size = tiff.pages[2].dataoffsets[0], tiff.pages[2].databytecounts[0]
-    with path.open("rb+") as file:
-        file.seek(at)
-        file.write(b"\xff" * size)
-    workspace.open([path])
+    workspace.open([damaged(tmp_path / "a.tif", page=2)])
     wait_done(workspace, qtbot)
     workspace.set_page(2)
     qtbot.waitUntil(lambda: bool(workspace.errors), timeout=PATIENCE_MS)
@@ -207,3 +224,130 @@ def test_every_page_has_a_place_of_its_own(shape, data):
     axes = Axes(names, tuple(shape))
     said = [place(axes, page) for page in range(axes.pages)]
     assert names == "Q" or len(set(said)) == axes.pages
+
+
+# ---- Saving ----
+
+
+def save(workspace, qtbot, target: Target) -> Path:  # noqa: F811
+    saved = []
+    workspace.saved.connect(saved.append)
+    workspace.save(target)
+    qtbot.waitUntil(lambda: bool(saved) or bool(workspace.errors), timeout=PATIENCE_MS)
+    workspace.saved.disconnect(saved.append)
+    assert workspace.errors == []
+    return saved[0]
+
+
+def test_all_pages_are_saved_each_as_it_would_be_alone(shown, qtbot, tmp_path):
+    shown.set_value("passes", 2)
+    shown.set_strength(0.7)
+    told = []
+    shown.progress.connect(lambda: told.append(shown.activity))
+    path = save(shown, qtbot, Target(tmp_path / "all.tif", all_pages=True))
+    together = [load_image(path, page) for page in range(PAGES)]
+    assert [image.pages for image in together] == [PAGES] * PAGES
+    for page in (0, 2):
+        turn_to(shown, qtbot, page)
+        wait_done(shown, qtbot)
+        alone = load_image(save(shown, qtbot, Target(tmp_path / f"{page}.tif")))
+        assert alone.pages == 1
+        np.testing.assert_array_equal(alone.pixels, together[page].pixels)
+        assert not np.array_equal(alone.pixels[..., 0], pixels()[page])
+    said = [activity for activity in told if activity.text.startswith("Denoising page ")]
+    assert {activity.text for activity in said} >= {f"Denoising page {n} of {PAGES}" for n in (1, 2, 3, 4)}
+    shares = [activity.share for activity in said]
+    assert shares == sorted(shares)
+    assert shares[-1] > 0.9
+    assert any(activity.seconds_left for activity in said)
+
+
+def test_pages_can_be_looked_at_while_all_are_saved_and_are_denoised_afterwards(shown, qtbot, tmp_path):
+    shown.save(Target(tmp_path / "all.tif", all_pages=True))
+    turn_to(shown, qtbot, 1)
+    wait_done_on(shown, qtbot, 1)
+    assert load_image(tmp_path / "all.tif").pages == PAGES
+
+
+def test_a_cancelled_save_of_a_stack_leaves_nothing(shown, qtbot, tmp_path, calls):  # noqa: F811
+    calls.pause = 0.05
+    shown.save(Target(tmp_path / "all.tif", all_pages=True))
+    qtbot.waitUntil(lambda: shown.activity.text == f"Denoising page 2 of {PAGES}", timeout=PATIENCE_MS)
+    assert shown.is_running
+    shown.cancel()
+    assert not shown.is_running
+    assert shown.activity.text == ""
+    idle(shown, qtbot)
+    assert sorted(path.name for path in tmp_path.iterdir() if path.is_file()) == ["stack.tif"]
+
+
+def test_a_page_that_cannot_be_read_is_one_sentence_and_no_file(workspace, qtbot, tmp_path):  # noqa: F811
+    workspace.open([damaged(tmp_path / "a.tif", page=2)])
+    wait_done(workspace, qtbot)
+    workspace.save(Target(tmp_path / "all.tif", all_pages=True))
+    qtbot.waitUntil(lambda: bool(workspace.errors), timeout=PATIENCE_MS)
+    assert len(workspace.errors) == 1
+    assert workspace.errors[0].startswith("a.tif cannot be opened: ")
+    assert "\n" not in workspace.errors[0]
+    assert sorted(path.name for path in tmp_path.iterdir() if path.is_file()) == ["a.tif"]
+
+
+def test_the_original_stack_is_replaced_only_when_that_is_said(shown, qtbot, tmp_path):
+    path = shown.current.path
+    before = path.read_bytes()
+    shown.save(Target(path, all_pages=True))
+    assert shown.errors
+    assert path.read_bytes() == before
+    shown.errors.clear()
+    shown.save(Target(path, all_pages=True), over_original=True)
+    qtbot.waitUntil(lambda: path.read_bytes() != before or bool(shown.errors), timeout=PATIENCE_MS)
+    assert shown.errors == []
+    assert load_image(path, PAGES - 1).pages == PAGES
+
+
+def ask(qtbot, path: Path, target: str, page: int = 0) -> SaveDialog:
+    dialog = SaveDialog(load_image(path, page), path.with_name(target), sidecar=False)
+    qtbot.addWidget(dialog)
+    return dialog
+
+
+def test_the_save_dialog_offers_all_pages_or_the_one_that_is_shown(qtbot, tmp_path):
+    dialog = ask(qtbot, stack(tmp_path / "a.tif"), "b.tif", page=2)
+    assert dialog.form.isRowVisible(dialog.pages)
+    assert "All 4 pages are denoised and saved" in dialog.note.text()
+    assert dialog.target().all_pages
+    dialog.pages.setCurrentText("Only page 3")
+    dialog.pages.activated.emit(1)
+    assert not dialog.target().all_pages
+    assert "All 4 pages" not in dialog.note.text()
+
+
+def test_a_type_that_holds_one_picture_says_so_beforehand_and_saves_the_page(qtbot, tmp_path):
+    dialog = ask(qtbot, stack(tmp_path / "a.tif"), "b.tif", page=2)
+    for kind in ("PNG", "NumPy array"):
+        dialog.kind.setCurrentText(kind)
+        assert "only page 3 is saved" in dialog.note.text()
+        assert dialog.pages.currentText() == "Only page 3"
+        assert not dialog.pages.isEnabled()
+        assert not dialog.target().all_pages
+    dialog.kind.setCurrentText("TIFF")
+    assert dialog.target().all_pages
+    assert dialog.pages.currentText() == "All 4 pages"
+
+
+def test_an_array_is_saved_with_all_pages_as_array_too_and_a_single_picture_is_asked_nothing(qtbot, tmp_path):
+    np.save(tmp_path / "a.npy", pixels())
+    assert ask(qtbot, tmp_path / "a.npy", "b.npy").target().all_pages
+    dialog = ask(qtbot, stack(tmp_path / "c.tif", 1), "d.tif")
+    assert not dialog.form.isRowVisible(dialog.pages)
+    assert not dialog.target().all_pages
+
+
+def test_the_type_of_the_last_picture_is_not_proposed_for_a_stack(window, qtbot, tmp_path, monkeypatch):  # noqa: F811
+    window.workspace.change_settings(export={"suffix": ".jpg"})
+    window.workspace.open([stack(tmp_path / "a.tif")])
+    qtbot.waitUntil(lambda: window.workspace.can_save, timeout=PATIENCE_MS)
+    monkeypatch.setattr(SaveDialog, "exec", lambda self: QDialog.DialogCode.Accepted)
+    window.save()
+    qtbot.waitUntil(lambda: "a_denoised.tif" in window.message.text.text(), timeout=PATIENCE_MS)
+    assert load_image(tmp_path / "a_denoised.tif").pages == PAGES
