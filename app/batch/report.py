@@ -20,7 +20,17 @@ STATES = {
     "skipped": "Left out",
 }
 
-_FIELDS: tuple[str, ...] = ("picture", "state", "result", "why", "method", "model", "sigma", "estimated_psnr_db", "seconds")
+_FIELDS: tuple[str, ...] = (
+    "picture",
+    "state",
+    "result",
+    "why",
+    "method",
+    "model",
+    "sigma",
+    "estimated_psnr_db",
+    "seconds",
+)
 
 
 @dataclass(eq=False)
