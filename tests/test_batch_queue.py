@@ -355,6 +355,15 @@ def test_what_arrives_in_a_watched_folder_is_denoised_until_it_is_stopped(make_q
     assert batches.interrupted() is None
 
 
+def test_huge_pictures_are_opened_only_where_that_is_wanted(queue, qtbot, tmp_path, monkeypatch):
+    monkeypatch.setattr("engine.decode._LARGEST", 1000)
+    paths = pictures(tmp_path / "in", 1)
+    for huge, state in ((False, "failed"), (True, "done")):
+        queue.start(job_for(paths, tmp_path / "out", huge=huge))
+        ended(queue, qtbot)
+        assert states(queue) == [state]
+
+
 # ---- Files ----
 
 names = st.text(st.characters(exclude_characters="\0/"), min_size=1, max_size=12)
@@ -397,6 +406,7 @@ encodings = st.builds(Encoding, bits=st.sampled_from([None, 8, 16]), quality=st.
         how=encodings,
         sidecar=st.booleans(),
         seed=st.integers(0, 2**31 - 1),
+        huge=st.booleans(),
         watch=st.none() | watches,
     )
 )

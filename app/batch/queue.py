@@ -57,7 +57,7 @@ def _working(
             planner = Planner(watch.naming, job.how, watch.conflict, known)
             source = watched(watch.folders, watch.which, planner, watch.values, watch.naming.folder, items)
         models = Models(Machine(job.seed, job.device))
-        batch = Batch(models, job.how, sidecar=job.sidecar, journal=journal, control=control)
+        batch = Batch(models, job.how, sidecar=job.sidecar, journal=journal, control=control, huge=job.huge)
         try:
             with contextlib.closing(batch.run(source)) as steps:
                 yield from steps

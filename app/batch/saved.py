@@ -64,6 +64,7 @@ class BatchJob:
         seed: of the recorruptions.
         device: auto, cpu, cuda or mps.
         watch: what may arrive later; None where nothing is waited for.
+        huge: whether pictures of any size are opened, see `engine.image.load_image`.
     """
 
     items: tuple[Item, ...] = ()
@@ -72,6 +73,7 @@ class BatchJob:
     seed: int = 0
     device: str = "auto"
     watch: Watch | None = None
+    huge: bool = False
 
     def as_json(self) -> dict[str, Any]:
         """For a file; values that many pictures share are written once."""
@@ -119,6 +121,7 @@ class BatchJob:
             "seed": self.seed,
             "device": self.device,
             "watch": watch,
+            "huge": self.huge,
             "values": [json.loads(text) for text in values],
             "items": items,
         }
@@ -154,7 +157,7 @@ class BatchJob:
             )
         how = {field.name: given["how"][field.name] for field in dataclasses.fields(Encoding)}
         seed, device = int(given["seed"]), str(given["device"])
-        return cls(items, Encoding(**how), bool(given["sidecar"]), seed, device, watch)
+        return cls(items, Encoding(**how), bool(given["sidecar"]), seed, device, watch, bool(given["huge"]))
 
 
 @dataclass(frozen=True)

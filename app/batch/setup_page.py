@@ -258,11 +258,15 @@ class SetupPage(QWidget):
         self.quality.setToolTip("Of files that lose something, as JPEG and AVIF")
         self._row("Format", self.kind, self.bits, self.compression, self.lossless, self.quality)
         self.gps = QCheckBox("&Keep where they were taken (GPS)")
-        self.sidecar = QCheckBox("Write sidecars: what was done, so that it can be re&peated")
+        self.sidecar = QCheckBox("Write sidecars: how &pictures were made")
+        self.sidecar.setToolTip("All that is needed to make a result once more")
+        self.huge = QCheckBox("&Huge pictures, too")
+        self.huge.setToolTip(words.wrapped("Those of more than 1000 megapixels, which take long and much of the disk"))
         row = QHBoxLayout()
         row.setSpacing(20)
         row.addWidget(self.gps)
         row.addWidget(self.sidecar)
+        row.addWidget(self.huge)
         row.addStretch(1)
         self._form.addLayout(row, self._form.rowCount(), 1)
         self.disk = _muted()
@@ -392,7 +396,8 @@ class SetupPage(QWidget):
         if self.watch.isChecked() and self._is_of_folder and isinstance(values, Values):
             watch = Watch((self._folder,), self._filter(), self._naming(), self.conflict.currentData(), values)
         settings = self.workspace.settings
-        return BatchJob(items, self._encoding(), self.sidecar.isChecked(), settings.seed, settings.device, watch)
+        sidecar, huge = self.sidecar.isChecked(), self.huge.isChecked()
+        return BatchJob(items, self._encoding(), sidecar, settings.seed, settings.device, watch, huge)
 
     def keep(self) -> None:
         """Remember what was chosen for the next time."""
