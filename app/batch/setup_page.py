@@ -699,7 +699,7 @@ class SetupPage(QWidget):
     def _show_disk(self) -> None:
         is_too_little = False
         if self._size is None:
-            text = ""
+            text = "Estimating how much will be written…" if self._items else ""
         else:
             size, free = self._size
             text = f"About {_size(size)} will be written"
