@@ -183,7 +183,7 @@ class Header:
 def _opened(path: Path) -> Iterator[tuple[BinaryIO, bytes]]:
     """The file and its first bytes; ImageError if it is none or is empty."""
     if path.is_dir():
-        next(os.scandir(path), None)
+        os.scandir(path).close()  # one that must not be looked into says so
         raise ImageError(f"{path.name} is a folder; choose a picture")
     if path.is_symlink() and not path.exists():
         raise ImageError(f"{path.name} is a link that leads nowhere or back to itself; choose a picture")

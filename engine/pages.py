@@ -177,6 +177,13 @@ def _described(tiff: Any, count: int, planes: int) -> Axes:
         found = _json_axes(description, first.ndim)
         if (
             found is not None
+            and count == 1
+            and '"truncated": true' in description
+            and not _lies_behind(tiff, found.pages)
+        ):
+            raise ValueError(_CUT_OFF)
+        if (
+            found is not None
             and 1 <= found.pages <= _MOST
             and (found.pages == count or (count == 1 and _lies_behind(tiff, found.pages)))
         ):

@@ -314,14 +314,15 @@ class Batch:
             record = {**result.record, "output": str(item.target)}
             if image.page == 0:
                 self._check_place(item)
-            if self._sidecar and image.page == 0:
-                made = replace(result.made, input_sha256=input_hash(item.path), output=item.target.name)
-                write_sidecar(made, item.target)
-            source, settings = item.path.stat(), self._settings(item)
+            source, settings, made = item.path.stat(), self._settings(item), result.made
 
             def seal(temporary: Path) -> None:
                 if self._journal is not None:
                     self._journal.write(item, settings, source, temporary)
+                # Last of all: it shall lie beside nothing that it is not about.
+                if self._sidecar:
+                    own = replace(made, input_sha256=input_hash(item.path), output=item.target.name)
+                    write_sidecar(own, item.target)
 
             if image.pages == 1:
                 save_image(image, item.target, self._how, seal)
@@ -361,7 +362,8 @@ class Batch:
         stack = self._stacks.pop(number, None)
         if stack is not None:
             given_up = ImageError("Not all pages came")
-            with contextlib.suppress(ImageError):
+            # On a full disk closing its files fails, too.
+            with contextlib.suppress(ImageError, OSError):
                 stack.__exit__(ImageError, given_up, None)
 
 
