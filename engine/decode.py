@@ -963,6 +963,8 @@ def check_tiff_page(page: Any, path: Path, file_size: int, huge: bool = False) -
     if page.is_tiled:
         _check_size(path, page.tilewidth, page.tilelength, file_size, huge, page.tiledepth)
     photometric = page.photometric
+    if not (isinstance(photometric, int) and isinstance(page.compression, int)):
+        raise ImageError(f"{path.name} is damaged: it says its colours or its compression more than once")
     if 50706 in page.tags or photometric in (32803, 34892) or (330 in page.tags and page.subfiletype & 1):
         raise _raw_error(path)
     if photometric in (8, 9, 10, 32844, 32845) or (photometric == 6 and page.compression not in _RGB_FROM_CODEC):

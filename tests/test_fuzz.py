@@ -24,6 +24,7 @@ import PIL.Image
 import pytest
 import tifffile
 
+from engine.decode import RAW
 from engine.encode import Encoding, save_image
 from engine.image import Image, ImageError, load_image
 from engine.metadata import Metadata
@@ -109,6 +110,10 @@ def whole_files(folder: Path) -> dict[str, bytes]:
     files["JXL lossy"] = imagecodecs.jpegxl_encode(np.dstack([colour, grey]), level=80)
     files["JXL 16"] = imagecodecs.jpegxl_encode(deep, lossless=True)
     files["AVIF 10"] = imagecodecs.avif_encode(deep // 64, bitspersample=10)
+    clear = np.dstack([deep, deep[..., :1]])
+    files["AVIF 12 opacity"] = imagecodecs.avif_encode(clear // 16, bitspersample=12)
+    files["JP2 12 opacity"] = imagecodecs.jpeg2k_encode(clear // 16, level=0, bitspersample=12, codecformat="jp2")
+    files["JXL 12 opacity"] = imagecodecs.jpegxl_encode(clear // 16, lossless=True, bitspersample=12)
     floats = colour.astype(np.float32)
     files["PFM"] = cv2.imencode(".pfm", floats)[1].tobytes()
     files["PGM 16"] = b"P5\n31 24\n65535\n" + deep[..., 0].astype(">u2").tobytes()
@@ -306,25 +311,41 @@ def open_bombs(folder: Path) -> None:
     sys.stdout.write(json.dumps(found))
 
 
-def open_damaged(folder: Path, first: int, count: int) -> None:
-    """Open so many damaged files and print what became of them as JSON; the one at work lies in the folder."""
+def camera_files(folder: Path, largest: int) -> dict[str, bytes]:
+    """The files of cameras below a folder up to a size, sound and broken ones."""
+    found = [path for path in sorted(folder.rglob("*")) if path.suffix.lower() in RAW]
+    return {path.name: path.read_bytes() for path in found if path.stat().st_size <= largest}
+
+
+def open_damaged(folder: Path, first: int, count: int, cameras: str = "") -> None:
+    """Open so many damaged files and print what became of them as JSON; the one at work lies in the folder.
+
+    Args:
+        folder: for it.
+        first: number of the damage.
+        count: of files.
+        cameras: the folder of those that are damaged; "" for small files of every type.
+    """
     if sys.platform == "linux":
         import resource
 
         # A file that would take all memory shall not take that of others; what it then says is found by its words.
         taken = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
         resource.setrlimit(resource.RLIMIT_AS, (taken + (6 << 30),) * 2)
-    whole = whole_files(folder)
+    whole = camera_files(Path(cameras), 1 << 20 if count < 500 else 1 << 25) if cameras else whole_files(folder)
     names, contents = list(whole), list(whole.values())
     path = folder / "a.bin"
     opened, wrong, slowest = 0, [], (0.0, "")
     peak = peak_bytes()
     for content in contents:
         path.write_bytes(content)
-        load_image(path)
+        with contextlib.suppress(ImageError) if cameras else contextlib.nullcontext():
+            load_image(path)
     for index in range(first, first + count):
         rng = np.random.default_rng(index)
         which = int(rng.integers(len(names)))
+        if cameras:
+            path = folder / f"a.bin{Path(names[which]).suffix}"
         path.write_bytes(damaged(contents[which], contents, rng))
         faulthandler.dump_traceback_later(LONGEST_S, exit=True)
         start = time.perf_counter()
@@ -364,6 +385,16 @@ def test_no_damaged_file_crashes_hangs_or_fills_the_memory(tmp_path):
     assert 0.1 * COUNT < found["opened"] < 0.5 * COUNT
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(0 if COUNT > 5000 else 120)
+def test_no_damaged_file_of_a_camera_crashes_hangs_or_fills_the_memory(data, tmp_path):
+    found, said = in_a_child(tmp_path, "0", str(COUNT // 20), str(data / "raw"))
+    assert found["wrong"] == []
+    assert found["slowest"][0] < LONGEST_S
+    assert found["peak"] < MOST_BYTES, said
+    assert found["opened"] < 0.8 * (COUNT // 20)
+
+
 def test_a_few_kilobytes_that_claim_gigabytes_are_refused_before_memory_is_touched(tmp_path):
     found, _ = in_a_child(tmp_path)
     assert len(found) >= 30
@@ -388,4 +419,4 @@ if __name__ == "__main__":
     if len(sys.argv) == 2:
         open_bombs(Path(sys.argv[1]))
     else:
-        open_damaged(Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]))
+        open_damaged(Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]), *sys.argv[4:])
