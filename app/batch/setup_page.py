@@ -271,7 +271,6 @@ class SetupPage(QWidget):
         self._form.addLayout(row, self._form.rowCount(), 1)
         self.disk = _muted()
         self.disk.setAccessibleName("Room on the disk")
-        self._form.addWidget(self.disk, self._form.rowCount(), 1)
 
     def _heading(self, text: str) -> None:
         label = QLabel(text)

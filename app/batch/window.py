@@ -44,7 +44,7 @@ class BatchWindow(QWidget):
         self.setWindowTitle("Denoise and save")
         self.setWindowIcon(QIcon(str(paths.resources() / "icon.png")))
         self.setAcceptDrops(True)
-        self.resize(860, 660)
+        self.resize(860, 700)
         model = RowsModel(queue, self)
         self.setup = SetupPage(queue.workspace)
         self.progress = QueuePage(queue, model)
@@ -74,8 +74,10 @@ class BatchWindow(QWidget):
         footer.setContentsMargins(12, 8, 12, 10)
         footer.setSpacing(8)
         footer.addWidget(self.close_button)
+        # Beside Start, where it is seen however small the window is.
+        footer.addWidget(self.setup.disk)
         footer.addStretch(1)
-        self._buttons = ((self.start_button,), self.progress.buttons, self.summary.buttons)
+        self._buttons = ((self.setup.disk, self.start_button), self.progress.buttons, self.summary.buttons)
         for buttons in self._buttons:
             for button in buttons:
                 footer.addWidget(button)
