@@ -75,7 +75,7 @@ class BatchWindow(QWidget):
         footer.setSpacing(8)
         footer.addWidget(self.close_button)
         # Beside Start, where it is seen however small the window is.
-        footer.addWidget(self.setup.disk)
+        footer.addWidget(self.setup.disk, 10)
         footer.addStretch(1)
         self._buttons = ((self.setup.disk, self.start_button), self.progress.buttons, self.summary.buttons)
         for buttons in self._buttons:
