@@ -7,7 +7,7 @@ import logging
 import math
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,9 +18,9 @@ from app import screen
 from app.pyramid import Pyramid
 from app.screen import to_screen
 from app.values import Values
-from engine import params
+from engine import params, scratch
 from engine.color import conversion
-from engine.decode import peek
+from engine.decode import TooLarge, peek
 from engine.develop import Develop
 from engine.encode import AS_INPUT, Encoding, save_image
 from engine.image import Image, ImageError, find_images, input_hash, load_image
@@ -39,6 +39,14 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 THUMBNAIL_SIDE = 192
+
+_MOST_FOR_THUMBNAIL = 1 << 27
+"""Pixels that are decoded only for a thumbnail; cameras have up to 102 million."""
+
+_READ_IN_PIECES = {".tif", ".tiff", ".npy", ".fits", ".fit", ".fts", ".pfm"}
+
+_MEANS = 3
+"""Arrays as large as the picture that denoising it by four passes makes."""
 
 _CELL = 256
 """Side of the pieces in which a result is brought to the screen."""
@@ -94,6 +102,25 @@ class Picture:
 
     image: Image
     shown: Pyramid
+
+
+@dataclass(frozen=True)
+class Oversize:
+    """A picture that is opened only after asking.
+
+    Attributes:
+        width, height: in pixels.
+        opened, denoised: bytes of the disk that it takes while it is open, and those that denoising adds, about.
+        decoded: bytes of memory that reading it takes; 0 where it is read piece by piece.
+        free: bytes of that disk.
+    """
+
+    width: int
+    height: int
+    opened: int
+    denoised: int
+    decoded: int
+    free: int
 
 
 @dataclass(frozen=True, eq=False)
@@ -271,8 +298,12 @@ def find(paths: Sequence[Path]) -> Iterator[Any]:
 
 
 def read_thumbnail(path: Path) -> Iterator[Any]:
-    """Return (h, w, 3) uint8."""
+    """Return (h, w, 3) uint8; None of a picture so large that it is decoded only to be shown itself."""
     yield Stage(f"Reading {path.name}")
+    with contextlib.suppress(ImageError):  # it says nothing, or is RAW
+        header = peek(path)
+        if header.width * header.height > _MOST_FOR_THUMBNAIL:
+            return None
     return screen.thumbnail(load_image(path), THUMBNAIL_SIDE)
 
 
@@ -283,10 +314,11 @@ def read(
     find_twin: bool,
     develop: Develop = Develop(),
     page: int = 0,
+    huge: bool = False,
 ) -> Iterator[Any]:
     """Yield the `Picture`, its thumbnail, then its `Reference` if there is one, or why there is none.
 
-    Of the pages of a stack the first gives the thumbnail.
+    Of the pages of a stack the first gives the thumbnail. A picture that is opened only after asking is `Oversize`.
 
     Args:
         path: of the file, None for a picture without one.
@@ -295,11 +327,16 @@ def read(
         find_twin: look for a twin by name.
         develop: how, where it is RAW.
         page: of a stack.
+        huge: whether it was asked.
     """
     if image is None:
         assert path is not None
         yield Stage(f"Reading {path.name}" + (f", page {page + 1}" if page else ""))
-        image = load_image(path, page, develop=develop)
+        try:
+            image = load_image(path, page, huge, develop=develop)
+        except TooLarge as error:
+            yield _oversize(path, error)
+            return
     elif image.is_raw and image.develop != develop:
         from engine.raw import redeveloped
 
@@ -315,6 +352,16 @@ def read(
             yield (yield from read_reference(reference, image))
         except (ValueError, OSError) as error:
             yield error
+
+
+def _oversize(path: Path, error: TooLarge) -> Oversize:
+    header = peek(path)
+    samples = error.width * error.height * header.channels
+    stored, is_read_in_pieces = samples * header.bits // 8, path.suffix.lower() in _READ_IN_PIECES
+    # As float32; noisy and denoised for the screen, with a third for the smaller sizes.
+    opened = 4 * samples + 2 * samples * 4 // 3 + (stored if is_read_in_pieces else 0)
+    decoded = 0 if is_read_in_pieces else stored
+    return Oversize(error.width, error.height, opened, 4 * _MEANS * samples, decoded, scratch.free_bytes())
 
 
 def show(image: Image) -> Iterator[Any]:
@@ -347,7 +394,8 @@ def read_reference(path: Path, image: Image) -> Iterator[Any]:
     """
     yield Stage(f"Reading {path.name}")
     page = image.page if image.page and peek(path).pages == image.pages else 0
-    reference = load_image(path, page, develop=image.develop)
+    # As large as the picture, if it is its twin: for that it was asked.
+    reference = load_image(path, page, image.pixels.size > scratch.IN_MEMORY, develop=image.develop)
     check_reference(image.pixels.shape, reference.pixels.shape, path.name)
     return Reference(reference, path.name, psnr(image.pixels, reference.pixels, reference.peak))
 
@@ -359,7 +407,9 @@ def write(finished: Finished, target: Target) -> Iterator[Any]:
     return target.path
 
 
-def save_pages(image: Image, values: Values, target: Target, seed: int, device: str) -> Iterator[Any]:
+def save_pages(
+    image: Image, values: Values, target: Target, seed: int, device: str, huge: bool = False
+) -> Iterator[Any]:
     """Denoise and save every page of a stack; yield how far it is (`Paging`) and return the path.
 
     As the batch does it: no more than a few pages are in memory. ImageError if one page cannot be done; no file appears
@@ -371,6 +421,7 @@ def save_pages(image: Image, values: Values, target: Target, seed: int, device: 
         target: of a type that holds pages.
         seed: of the recorruptions.
         device: auto, cpu, cuda or mps.
+        huge: whether it was asked before a page was opened that is so large.
     """
     yield Stage("Loading the model")
     from app.batch.plan import Item
@@ -379,7 +430,7 @@ def save_pages(image: Image, values: Values, target: Target, seed: int, device: 
 
     assert image.path is not None
     item = Item(1, image.path, target.path, values, replaces=True)
-    batch = Batch(Models(Machine(seed, device)), target.how, sidecar=target.sidecar)
+    batch = Batch(Models(Machine(seed, device)), target.how, sidecar=target.sidecar, huge=huge)
     began = time.monotonic()
     with contextlib.closing(batch.run([item])) as steps:
         said: Any = Stage(f"Denoising page 1 of {image.pages}")
@@ -674,7 +725,7 @@ class Computing:
         model = self._model(request.model, request.method, channels(request.image), request.device)
         denoising, now = self._live(request, model).denoising, look()
         passes = _passes(model, request, now)
-        pixels = denoising.blended(passes, now.strength, guard=now.guard)
+        pixels = yield from _whole(denoising, passes, now)
         made = denoising.provenance(passes, now.strength, sigma_automatic, now.guard)
         return Finished(replace(request.image, pixels=pixels), made)
 
@@ -683,9 +734,22 @@ class Computing:
         yield Stage("Copying")
         model = self._model(request.model, request.method, channels(request.image), request.device)
         denoising = self._live(request, model).denoising
-        pixels = denoising.blended(_passes(model, request, look), look.strength, guard=look.guard)
+        pixels = yield from _whole(denoising, _passes(model, request, look), look)
         image = request.image
         return to_screen(pixels, image.levels, conversion(image.metadata.icc, image.channels))
+
+
+def _whole(denoising: Denoising | MosaicDenoising, passes: int, look: Look) -> Generator[Stage, None, np.ndarray]:
+    """The whole result; of a picture that lies in a file made in bands, into a file, too."""
+    image = denoising.image
+    if image.pixels.size <= scratch.IN_MEMORY:
+        return denoising.blended(passes, look.strength, guard=look.guard)
+    out = scratch.array(image.pixels.shape, np.float32)
+    for top in range(0, image.height, _BAND):
+        yield Stage("Putting the result together")
+        area = Rect(0, top, image.width, min(top + _BAND, image.height))
+        out[area.slices] = denoising.blended(passes, look.strength, area, look.guard)
+    return out
 
 
 def _passes(model: Model, request: Request, look: Look) -> int:

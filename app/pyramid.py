@@ -12,6 +12,8 @@ from collections.abc import Iterator
 import cv2
 import numpy as np
 
+from engine import scratch
+
 TILE = 256
 """Side of a rendered tile in screen pixels."""
 
@@ -25,12 +27,17 @@ averaged straight from the picture.
 """
 
 
+_BAND = 1 << 22
+"""Samples of a level that are averaged at a time."""
+
+
 class Pyramid:
     """One picture and its halved levels; a level is made when it is first needed.
 
     Level 0 is the given array itself, not a copy: the caller does not write to it. Pixel i of level k covers the pixels
     from i·2^k up to (i+1)·2^k of the picture, or what there is of them at the right and bottom edge. `replace` writes
-    to blocks of its own, so that a first result costs what it covers, not what a picture of 100 megapixels does.
+    to blocks of its own, so that a first result costs what it covers, not what a picture of 100 megapixels does. Levels
+    larger than `scratch.IN_MEMORY`, and the blocks of such, lie in files.
     """
 
     def __init__(self, pixels: np.ndarray) -> None:
@@ -39,6 +46,8 @@ class Pyramid:
         self._given = [pixels]
         # For each level the blocks of TILE x TILE pixels that differ, by row and column.
         self._changed: list[dict[tuple[int, int], np.ndarray]] = []
+        # Where the blocks of large levels lie.
+        self._rooms: dict[int, np.ndarray] = {}
 
     @property
     def pixels(self) -> np.ndarray:
@@ -130,9 +139,20 @@ class Pyramid:
             block = changed.get(place)
             if block is None:
                 y, x = place[0] * TILE, place[1] * TILE
-                block = changed[place] = given[y : y + TILE, x : x + TILE].copy()
+                start = given[y : y + TILE, x : x + TILE]
+                block = changed[place] = self._room(index, y, x, start.shape)
+                block[...] = start
             there, inside = _overlap(place, top, bottom, left, right)
             block[inside] = pixels[there]
+
+    def _room(self, index: int, y: int, x: int, shape: tuple[int, ...]) -> np.ndarray:
+        """Memory for a block of a level, or its place in a file as large as the level."""
+        given = self._given[index]
+        if given.size <= scratch.IN_MEMORY:
+            return np.empty(shape, np.uint8)
+        if index not in self._rooms:
+            self._rooms[index] = scratch.array(given.shape, np.uint8)
+        return self._rooms[index][y : y + shape[0], x : x + shape[1]]
 
     def _change_next(self) -> None:
         """Carry what was replaced on to the next level."""
@@ -152,7 +172,8 @@ class Pyramid:
 
     def shown_size(self, zoom: float) -> tuple[int, int]:
         """Width and height in screen pixels at a zoom below 1, at least 1 each."""
-        return tuple(max(1, math.ceil(size * zoom - 1e-6)) for size in (self.width, self.height))
+        width, height = (max(1, math.ceil(size * zoom - 1e-6)) for size in (self.width, self.height))
+        return width, height
 
     def prepare(self, zoom: float, *, is_draft: bool = False) -> None:
         """Make the levels that `tile` reads at this zoom; after that `tile` may be called from several threads."""
@@ -229,12 +250,18 @@ def _halved(pixels: np.ndarray) -> np.ndarray:
     """(ceil(H/2), ceil(W/2), C) means of 2x2 pixels; an odd last row or column is averaged along itself only."""
     height, width, channels = pixels.shape
     half_height, half_width = height // 2, width // 2
-    halved = np.empty(((height + 1) // 2, (width + 1) // 2, channels), np.uint8)
+    halved = scratch.array(((height + 1) // 2, (width + 1) // 2, channels), np.uint8)
 
     def average(source: np.ndarray, target: np.ndarray) -> None:
-        if target.size:
-            shape = target.shape
-            target[...] = cv2.resize(source, (shape[1], shape[0]), interpolation=cv2.INTER_AREA).reshape(shape)
+        rows, columns = target.shape[:2]
+        if not columns:
+            return
+        step = len(source) // rows if rows else 1
+        band = max(1, _BAND // (columns * channels))
+        for top in range(0, rows, band):
+            into = target[top : top + band]
+            part = source[top * step : (top + len(into)) * step]
+            into[...] = cv2.resize(part, (columns, len(into)), interpolation=cv2.INTER_AREA).reshape(into.shape)
 
     even_height, even_width = 2 * half_height, 2 * half_width
     average(pixels[:even_height, :even_width], halved[:half_height, :half_width])

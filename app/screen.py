@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import PIL.ImageCms
 
-from engine import color
+from engine import color, scratch
 from engine.image import Image
 from engine.image import thumbnail as averaged
 
@@ -69,11 +69,12 @@ def conversion_of(image: Image) -> color.Convert | None:
 def to_screen(pixels: np.ndarray, levels: tuple[float, float], convert: color.Convert | None = None) -> np.ndarray:
     """(H, W, C) float32 in the picture's units as uint8: `levels` become black and white, clipped and rounded.
 
-    With a conversion the colours are brought to the screen's; grey may become (H, W, 3) then.
+    With a conversion the colours are brought to the screen's; grey may become (H, W, 3) then. What is larger than
+    `scratch.IN_MEMORY` lies in a file; NoRoom where the disk cannot hold it.
     """
     height, width, channels = pixels.shape
     shown = channels if convert is None else convert(np.zeros((1, 1, channels), np.uint16)).shape[2]
-    out = np.empty((height, width, shown), np.uint8)
+    out = scratch.array((height, width, shown), np.uint8)
     # A conversion by lcms takes 10 ms to begin with.
     rows = max(1, (1 << 22 if convert else 1 << 20) // max(1, width * channels))
     for top in range(0, height, rows):

@@ -45,8 +45,10 @@ from app.dialogs import (
     TextDialog,
     ask_export,
     card_text,
+    confirmed,
 )
 from app.image_list import FilmStrip
+from app.jobs import Oversize
 from app.pages import PageBar
 from app.presets import Preset
 from app.presets_dialog import PresetsDialog, SavePresetDialog
@@ -125,6 +127,8 @@ class MainWindow(QMainWindow):
         self.message.dismissed.connect(workspace.dismiss_failures)
         workspace.current_changed.connect(self._current_changed)
         workspace.picture_ready.connect(self._picture_ready)
+        # Later: a question must not be asked inside the event that it answers.
+        workspace.too_large.connect(self._ask_huge, Qt.ConnectionType.QueuedConnection)
         workspace.region_ready.connect(self._show_region)
         workspace.result_cleared.connect(lambda: self.view.set_after(None))
         workspace.estimate_changed.connect(self._show_captions)
@@ -750,6 +754,21 @@ class MainWindow(QMainWindow):
             if note and note != self._note:  # not again at every page
                 self._note = note
                 self.message.say(note)
+
+    def _ask_huge(self, entry: Entry, found: Oversize) -> None:
+        """Ask before a picture is opened that takes a good part of the disk."""
+        if entry is not self.workspace.current:
+            return  # asked when it is shown again
+        opened, denoised, free = (f"{size / 1e9:,.1f} GB" for size in (found.opened, found.denoised, found.free))
+        decoded = f" Its type is decoded in memory, in {found.decoded / 1e9:,.1f} GB." if found.decoded else ""
+        question = (
+            f"{entry.name} has {found.width} x {found.height} pixels. While it is open it needs about {opened} of the "
+            f"disk, and about {denoised} more to be denoised; {free} are free.{decoded} Open it?"
+        )
+        if confirmed(self, "Open a huge picture?", question, "Open"):
+            self.workspace.open_huge(entry)
+        else:
+            self.workspace.decline_huge(entry)
 
     def _show_region(self, pixels: np.ndarray, x: int, y: int) -> None:
         self.view.update_after(pixels, x, y)

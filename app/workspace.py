@@ -22,6 +22,7 @@ from app.jobs import (
     Look,
     MethodInfo,
     Numbers,
+    Oversize,
     Paging,
     Picture,
     Reference,
@@ -77,6 +78,7 @@ class Entry:
         reference: chosen by hand.
         finds_reference: whether a clean twin is looked for by name.
         page: of a stack, the one that is shown; all else belongs to all of them.
+        huge: whether it is opened however large it is, because the user said so.
     """
 
     id: int
@@ -90,6 +92,7 @@ class Entry:
     reference: Path | None = None
     finds_reference: bool = True
     page: int = 0
+    huge: bool = False
 
     @property
     def key(self) -> tuple[int, int]:
@@ -148,6 +151,9 @@ class Workspace(QObject):
 
     picture_ready = Signal()
     """The current picture's pixels are there."""
+
+    too_large = Signal(object, object)
+    """An entry, which waits for `open_huge` or `decline_huge`, and the `Oversize` that says what opening it takes."""
 
     page_changed = Signal()
     """Another page of the current stack is asked for; its pixels follow."""
@@ -504,12 +510,27 @@ class Workspace(QObject):
             self._next_thumbnail()
             self.state_changed.emit()
 
-        path, page, develop = entry.path, entry.page, entry.values.develop
+        path, page, develop, huge = entry.path, entry.page, entry.values.develop, entry.huge
         self._read_job = self._submit(
             self._io,
-            lambda: jobs.read(path, image, entry.reference, entry.finds_reference, develop, page),
+            lambda: jobs.read(path, image, entry.reference, entry.finds_reference, develop, page, huge),
             handle,
         )
+
+    def open_huge(self, entry: Entry) -> None:
+        """Open a picture however large it is; asked once, it holds for the file."""
+        entry.huge = True
+        if entry is self.current:
+            self._drop(self._read_job)
+            self._read(entry, None)
+            self.state_changed.emit()
+
+    def decline_huge(self, entry: Entry) -> None:
+        """Do not: the picture leaves the list, or of a stack the page before stays."""
+        if entry is self.current and self._awaits_page:
+            self._stay_on_page()
+        elif entry in self.entries:
+            self.remove([entry])
 
     @staticmethod
     def _is_developed(opened: Opened, entry: Entry) -> bool:
@@ -555,6 +576,9 @@ class Workspace(QObject):
             self.state_changed.emit()
             self._measure(opened)
             self._refresh()
+        elif isinstance(value, Oversize):
+            self._show_activity(Activity())
+            self.too_large.emit(entry, value)
         elif isinstance(value, Reference) and self.opened is not None:
             self.opened.reference = value
             self._change_look(reference=value)
@@ -653,11 +677,11 @@ class Workspace(QObject):
             if kind is Kind.PROGRESS:
                 return
             self._thumbnail_job = None
-            if kind is Kind.DONE:
+            if kind is Kind.FAILED:
+                self._give_up(entry, value)
+            elif value is not None:
                 entry.thumbnail = value
                 self.entry_changed.emit(entry)
-            elif kind is Kind.FAILED:
-                self._give_up(entry, value)
             self._next_thumbnail()
 
         self._thumbnail_job = self._submit(self._io, lambda: jobs.read_thumbnail(path), handle)
@@ -1393,7 +1417,9 @@ class Workspace(QObject):
                 self._show_activity(Activity(value.text))
 
         self._save_job = self._submit(
-            self._compute, lambda: jobs.save_pages(image, values, target, settings.seed, settings.device), handle
+            self._compute,
+            lambda: jobs.save_pages(image, values, target, settings.seed, settings.device, entry.huge),
+            handle,
         )
         self._set_state(entry, "running")
         self.state_changed.emit()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import math
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field, replace
@@ -15,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from engine import paths
+from engine import scratch
 from engine.checkpoint import Checkpoint, CheckpointError, Entry, find_checkpoint, list_checkpoints
 from engine.device import DeviceError, autocast_dtype, is_out_of_memory, memory_format, pick_device
 from engine.field import NoiseField
@@ -626,10 +625,10 @@ class Denoising:
         if self._used + size <= self._budget:
             self._used += size
             return np.zeros(shape, np.float32)
-        paths.cache().mkdir(parents=True, exist_ok=True)
-        # Without a name where the system can do that; gone when the array is.
-        with tempfile.TemporaryFile(dir=paths.cache()) as file:
-            return np.memmap(file, np.float32, "w+", shape=shape)
+        try:
+            return scratch.filed(shape, np.float32)
+        except scratch.NoRoom as error:
+            raise DenoiseError(f"There is not enough room to denoise this picture: {error}") from error
 
 
 @dataclass(frozen=True, eq=False)

@@ -25,10 +25,13 @@ def array(shape: tuple[int, ...], kind: np.dtype | type | str) -> np.ndarray:
     Raises:
         NoRoom: the disk has not as many bytes; the message says how many are needed and how many are free.
     """
+    return np.empty(shape, kind) if math.prod(shape) <= IN_MEMORY else filed(shape, kind)
+
+
+def filed(shape: tuple[int, ...], kind: np.dtype | type | str) -> np.ndarray:
+    """An array of zeros in a file, whatever its size; NoRoom as for `array`."""
     kind = np.dtype(kind)
     size = math.prod(shape) * kind.itemsize
-    if math.prod(shape) <= IN_MEMORY:
-        return np.empty(shape, kind)
     folder = paths.cache()
     folder.mkdir(parents=True, exist_ok=True)
     free = shutil.disk_usage(folder).free
@@ -38,4 +41,13 @@ def array(shape: tuple[int, ...], kind: np.dtype | type | str) -> np.ndarray:
         if hasattr(os, "posix_fallocate"):
             # Reserved here, because a mapped file that finds its disk full later ends the process.
             os.posix_fallocate(file.fileno(), 0, size)
+        else:
+            file.truncate(size)
         return np.asarray(np.memmap(file, kind, "r+", shape=shape))
+
+
+def free_bytes() -> int:
+    """What the disk of such files has left."""
+    folder = paths.cache()
+    folder.mkdir(parents=True, exist_ok=True)
+    return shutil.disk_usage(folder).free
