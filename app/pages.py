@@ -63,10 +63,11 @@ class PageBar(QWidget):
             widget.setValue(entry.page + 1)
             widget.blockSignals(blocked)
         self.number.setSuffix(f" of {image.pages}")
+        # As wide as the longest, or the slider would grow and shrink under the hand that drags it.
+        self.place.setText(place(image.axes, image.pages - 1))
+        self.place.setMinimumWidth(self.place.sizeHint().width())
         self.place.setText(place(image.axes, entry.page))
         self.place.setToolTip(_explained(image.axes))
-        # As wide as the longest, or the slider would grow and shrink under the hand that drags it.
-        self.place.setMinimumWidth(self.place.fontMetrics().horizontalAdvance(place(image.axes, image.pages - 1)) + 4)
         self.place.setVisible(bool(self.place.text()))
         self.setVisible(image.pages > 1)
 
