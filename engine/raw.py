@@ -183,13 +183,15 @@ def _mosaic(raw: RawPy, path: Path) -> tuple[Mosaic, tuple[str, ...]]:
     else:
         neutral = np.ones(3)
         notes += (f"{path.name} does not tell the camera's white balance; its colours are left as they were recorded",)
-    turn = _TURNS.get(raw.sizes.flip, lambda samples: samples)
-    names = np.array(list(_names(raw, cells))).reshape(2, 2)
-    return Mosaic(np.ascontiguousarray(turn(pixels)), "".join(turn(names).ravel()), neutral, matrix), notes
+    names = _turned(np.array(list(_names(raw, cells))).reshape(2, 2), raw.sizes.flip)
+    pixels = np.ascontiguousarray(_turned(pixels, raw.sizes.flip))
+    return Mosaic(pixels, "".join(names.ravel()), neutral, matrix), notes
 
 
-_TURNS = {3: lambda samples: samples[::-1, ::-1], 5: np.rot90, 6: lambda samples: np.rot90(samples, -1)}
-"""By LibRaw's flip: upside down, 90 degrees against the clock, and with it."""
+def _turned(samples: np.ndarray, flip: int) -> np.ndarray:
+    """A view of them that stands upright; in LibRaw's flip 1 mirrors rows, 2 columns, and 4 changes them then."""
+    samples = samples[:: -1 if flip & 2 else 1, :: -1 if flip & 1 else 1]
+    return samples.T if flip & 4 else samples
 
 
 def _matrix(raw: RawPy) -> np.ndarray | None:

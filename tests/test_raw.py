@@ -39,9 +39,10 @@ def scene():
 
 
 @pytest.mark.parametrize("pattern", PATTERNS)
-@pytest.mark.parametrize("orientation", [1, 3, 6, 8])
+@pytest.mark.parametrize("orientation", range(1, 9))
 def test_every_filter_and_orientation_gives_the_same_upright_picture(tmp_path, scene, pattern, orientation):
-    stored = np.rot90(scene, {1: 0, 3: 2, 6: 1, 8: 3}[orientation])
+    stored = scene[:, ::-1] if orientation in (2, 4, 5, 7) else scene
+    stored = np.rot90(stored, {1: 0, 2: 0, 3: 2, 4: 2, 5: 1, 6: 1, 7: 3, 8: 3}[orientation])
     path = write_dng(tmp_path / "a.dng", samples_of(recorded(stored, pattern)), pattern, orientation=orientation)
     image = load_image(path)
     assert image.pixels.shape == (64, 80, 3)
