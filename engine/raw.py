@@ -189,7 +189,7 @@ def _mosaic(raw: RawPy, path: Path) -> tuple[Mosaic, tuple[str, ...]]:
 
 
 def _turned(samples: np.ndarray, flip: int) -> np.ndarray:
-    """A view of them that stands upright; in LibRaw's flip 1 mirrors rows, 2 columns, and 4 changes them then."""
+    """A view that stands upright; LibRaw's flip: 1 swaps left and right, 2 top and bottom, 4 then rows and columns."""
     samples = samples[:: -1 if flip & 2 else 1, :: -1 if flip & 1 else 1]
     return samples.T if flip & 4 else samples
 

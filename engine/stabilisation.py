@@ -62,27 +62,28 @@ class Stabiliser:
     def forward(self, planes: np.ndarray) -> np.ndarray:
         """(h, w, 4) of a mosaic, also values below black, as float32 in which the noise varies alike everywhere."""
         out = np.empty(planes.shape, np.float32)
-        for index, (slope, offset) in enumerate(self.lines):
-            out[..., index] = _anscombe(planes[..., index], slope, offset)
-            out[..., index] -= np.float32(_anscombe(np.zeros(1), slope, offset)[0])
-        out /= np.float32(self.span)
+        for index, (slope, offset) in enumerate(self.lines.tolist()):
+            # 2/a (sqrt(a x + c) - sqrt(c)) without the difference, which would cost the shades where a is small.
+            least = 0.375 * slope**2 + offset
+            light = np.maximum(planes[..., index], -least / slope)
+            root = np.sqrt(np.maximum(slope * light + least, 0))
+            out[..., index] = 2 / self.span * light / (root + math.sqrt(least))
         return out
 
     def inverse(self, planes: np.ndarray) -> np.ndarray:
         """The light whose noisy recordings have these means after `forward`: (h, w, 4) float32."""
         out = np.empty(planes.shape, np.float32)
         root = math.sqrt(1.5)
-        for index, (slope, offset) in enumerate(self.lines):
+        for index, (slope, offset) in enumerate(self.lines.tolist()):
+            start = 2 / slope * math.sqrt(0.375 * slope**2 + offset)
             # The least mean that a sum of photons and noise can have; below it the closed form turns up again.
-            d = np.maximum(planes[..., index] * np.float32(self.span) + _anscombe(np.zeros(1), slope, offset), root)
-            light = d * d / 4 + root / 4 / d - 11 / 8 / d**2 + 5 / 8 * root / d**3 - 1 / 8 - offset / slope**2
+            rise = np.maximum(planes[..., index] * self.span, root - start)
+            d = rise + start
+            # d^2/4 - 1/8 - b/a^2, again without a difference of large numbers.
+            light = rise * (d + start) / 4 + 1 / 4
+            light += root / 4 / d - 11 / 8 / d**2 + 5 / 8 * root / d**3
             out[..., index] = slope * light
         return out
-
-
-def _anscombe(values: np.ndarray, slope: float, offset: float) -> np.ndarray:
-    values = values.astype(np.float64) if values.size == 1 else values
-    return 2 / slope * np.sqrt(np.maximum(slope * values + 0.375 * slope**2 + offset, 0))
 
 
 _known: weakref.WeakKeyDictionary[Mosaic, Stabiliser] = weakref.WeakKeyDictionary()

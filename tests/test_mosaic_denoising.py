@@ -75,6 +75,13 @@ def test_more_light_is_more_after_stabilising_and_after_its_inverse(slope, read)
     assert (np.diff(found.inverse(np.linspace(-0.5, 2, 300).reshape(-1, 1, 1).repeat(4, 2)), axis=0) >= -1e-7).all()
 
 
+@pytest.mark.parametrize("read", [0.003, 0.03, 0.1])
+def test_no_shade_is_lost_where_the_noise_does_not_grow_with_light(read):
+    found = Stabiliser(np.tile((1e-7, read**2), (4, 1)), 5.0)
+    light = np.linspace(0, 0.2, 3001, dtype=np.float32).reshape(-1, 1, 1).repeat(4, 2)
+    assert np.abs(found.inverse(found.forward(light)) - light).max() < 1e-6
+
+
 @pytest.mark.parametrize(("slope", "read"), [(0.0005, 0.002), (0.004, 0.004), (0.01, 0.01)])
 def test_the_noise_of_a_sensor_is_found_in_one_picture(slope, read):
     _, image = shot(256, 320, slope=slope, offset=read**2)
