@@ -8,6 +8,7 @@ import json
 import logging
 import os
 import re
+import threading
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -15,7 +16,7 @@ from typing import Any
 
 import filelock
 
-from app.batch.plan import BatchError, Item
+from app.batch.plan import BatchError, Item, Places
 from app.values import Values
 from engine.encode import Encoding
 from engine.image import input_hash
@@ -67,9 +68,12 @@ class Journal:
     """
 
     def __init__(self, folder: Path, rank: int = 0) -> None:
-        self.folder = folder.absolute()
+        self._places = Places()
+        self.folder = self._places.folder(folder)
         self._own = self.folder / f"done-{rank}.jsonl"
-        self._entries: dict[str, Entry] = {}
+        self._writing = threading.Lock()
+        # Several of one picture: after a kill the file there may be an older one than the last that was noted.
+        self._entries: dict[str, list[Entry]] = {}
 
     def load(self) -> None:
         """Read what all processes of earlier runs wrote; a line cut off by a power cut counts as not written."""
@@ -81,7 +85,10 @@ class Journal:
                 except (ValueError, TypeError):
                     log.warning("A line of %s cannot be read; its picture is done again", path)
                     continue
-                self._entries[entry.input] = entry
+                self._add(entry)
+
+    def _add(self, entry: Entry) -> None:
+        self._entries.setdefault(entry.input, []).append(entry)
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
@@ -103,26 +110,28 @@ class Journal:
             lock.release()
 
     def targets(self) -> dict[Path, Path]:
-        """What earlier runs made of which picture."""
-        return {self._path(entry.input): self._path(entry.output) for entry in self._entries.values()}
+        """What earlier runs made of which picture, the latest of each."""
+        return {self._path(name): self._path(entries[-1].output) for name, entries in self._entries.items()}
 
     def is_done(self, item: Item, settings: str) -> bool:
         """Whether the result is there as it was written, of this very picture and with these settings."""
-        entry = self._entries.get(self._name(item.path))
-        if entry is None or entry.settings != settings or entry.output != self._name(item.target):
-            return False
         try:
             source = item.path.stat()
         except OSError:
             return False
-        if (entry.input_size, entry.input_time) != (source.st_size, source.st_mtime_ns):
-            return False
-        return self._is_intact(entry)
+        asked = settings, source.st_size, source.st_mtime_ns
+        return any(
+            (entry.settings, entry.input_size, entry.input_time) == asked and self._is_intact(entry)
+            for entry in self._of(item)
+        )
 
     def owns(self, item: Item) -> bool:
         """Whether the file at the item's target is one that a run of this batch wrote, untouched since."""
-        entry = self._entries.get(self._name(item.path))
-        return entry is not None and entry.output == self._name(item.target) and self._is_intact(entry)
+        return any(map(self._is_intact, self._of(item)))
+
+    def _of(self, item: Item) -> list[Entry]:
+        target = self._name(item.target)
+        return [entry for entry in self._entries.get(self._name(item.path), ()) if entry.output == target]
 
     def _is_intact(self, entry: Entry) -> bool:
         path = self._path(entry.output)
@@ -136,7 +145,14 @@ class Journal:
             return False
 
     def write(self, item: Item, settings: str, source: os.stat_result, temporary: Path) -> None:
-        """Note a result that is complete under its temporary name; on the disk when this returns."""
+        """Note a result that is complete under its temporary name; on the disk when this returns.
+
+        Args:
+            item: whose.
+            settings: a hash of all that decides it.
+            source: of the noisy picture, before it was read.
+            temporary: the file.
+        """
         made = temporary.stat()
         entry = Entry(
             self._name(item.path),
@@ -148,15 +164,15 @@ class Journal:
             made.st_mtime_ns,
             input_hash(temporary),
         )
-        self._entries[entry.input] = entry
         line = json.dumps(asdict(entry), ensure_ascii=True)
-        # A line that was cut off must not swallow this one.
-        with self._own.open("a", encoding="utf-8") as file:
+        with self._writing, self._own.open("a", encoding="utf-8") as file:
+            # A line that was cut off must not swallow this one.
             if file.tell():
                 file.write("\n")
             file.write(line)
             file.flush()
             os.fsync(file.fileno())
+            self._add(entry)
 
     def tidy(self, items: Iterable[Item], before: float) -> None:
         """Remove what killed runs left half-written in the folders of the results, untouched since `before`."""
@@ -168,7 +184,7 @@ class Journal:
                         path.unlink(missing_ok=True)
 
     def _name(self, path: Path) -> str:
-        path, base = path.absolute(), self.folder.parent
+        path, base = self._places.of(path), self.folder.parent
         return path.relative_to(base).as_posix() if path.is_relative_to(base) else str(path)
 
     def _path(self, name: str) -> Path:

@@ -6,6 +6,7 @@ import fnmatch
 import os
 import re
 import shutil
+import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
@@ -143,31 +144,53 @@ class Filter:
         return (not self.include or any(map(fits, self.include))) and not any(map(fits, self.exclude))
 
 
+class Places:
+    """Tells whether two paths are one file, whatever their spelling; folders are looked up once."""
+
+    def __init__(self) -> None:
+        self._folders: dict[Path, Path] = {}
+
+    def folder(self, path: Path) -> Path:
+        """The folder without links and relative parts."""
+        if path not in self._folders:
+            self._folders[path] = Path(os.path.realpath(path))
+        return self._folders[path]
+
+    def of(self, path: Path) -> Path:
+        """The file in its folder as that is; a link that is the file itself stays one: it can be replaced."""
+        return self.folder(path.parent) / path.name
+
+    def key(self, path: Path) -> str:
+        """Equal for names that some file system takes for the same."""
+        return unicodedata.normalize("NFC", str(self.of(path)).casefold())
+
+    def source(self, path: Path) -> set[str]:
+        """Keys of what must not be replaced where this is a picture: itself, and what it leads to."""
+        keys = {self.key(path)}
+        if os.path.islink(path):
+            keys.add(self.key(Path(os.path.realpath(path))))
+        return keys
+
+
 def find(given: Iterable[Path], which: Filter, out: Path | None = None) -> list[Found]:
     """The pictures in files and folders, in natural order, each once; those below `out` are results, not inputs.
 
     A file that was given is taken whatever its name, and so is a folder that cannot be looked into: it has to be told.
     """
     found: dict[Path, Found] = {}
-    folders: dict[Path, Path] = {}
-
-    def real(folder: Path) -> Path:
-        if folder not in folders:
-            folders[folder] = Path(os.path.realpath(folder))
-        return folders[folder]
-
+    places = Places()
     for path in given:
         if not os.path.isdir(path):
-            found.setdefault(real(path.parent) / path.name, Found(path, path.parent))
+            found.setdefault(places.of(path), Found(path, path.parent))
             continue
         unread: list[OSError] = []
         inside = [Found(one, path) for one in find_images([path], which.recursive, unread.append)]
         # A folder in that of the results may well be an input.
-        if out is not None and real(path) in real(out).parents:
-            inside = [one for one in inside if not real(one.path.parent).is_relative_to(real(out))]
+        if out is not None and places.folder(path) in places.folder(out).parents:
+            inside = [one for one in inside if not places.folder(one.path.parent).is_relative_to(places.folder(out))]
         closed = [Found(Path(error.filename), path) for error in unread]
         for one in [*filter(which.takes, inside), *closed]:
-            found.setdefault(real(one.path.parent) / one.path.name, one)
+            found.setdefault(places.of(one.path), one)
     return list(found.values())
 
 
@@ -204,6 +227,7 @@ class Planner:
         how: the type of file.
         conflict: one of `CONFLICTS`, or "" for a problem that is told.
         known: what earlier runs of this batch made of which picture; they keep their names.
+        results: of other batches: no pictures either.
     """
 
     def __init__(
@@ -212,18 +236,28 @@ class Planner:
         how: Encoding = AS_INPUT,
         conflict: str = "",
         known: Mapping[Path, Path] | None = None,
+        results: Iterable[Path] = (),
     ) -> None:
         self._naming, self._how, self._conflict = naming, how, conflict
-        self._known = dict(known or {})
-        self._taken = {_key(path) for path in self._known.values()}
-        self._results = set(self._known.values())
+        self._places = Places()
+        self._known = {self._places.of(path): target for path, target in (known or {}).items()}
+        self._taken = {self._places.key(path) for path in self._known.values()}
+        self._results = {self._places.of(path) for path in (*self._known.values(), *results)}
+        self._named: dict[Path, Path] = {}
+        self._numbers: dict[Path, int] = {}
 
     def plan(self, found: Sequence[Found], values: Sequence[Values] | Values = AUTOMATIC, first: int = 1) -> list[Item]:
-        """An item for each picture that is no result of this batch itself, with numbers from `first` on."""
+        """An item for each picture that is no result of this batch itself, with numbers from `first` on.
+
+        A picture that was planned before keeps its name.
+        """
         given = [values] * len(found) if isinstance(values, Values) else values
-        pairs = [(one, own) for one, own in zip(found, given, strict=True) if one.path not in self._results]
+        pairs = [
+            (one, own) for one, own in zip(found, given, strict=True) if self._places.of(one.path) not in self._results
+        ]
         # No result ever takes the place of a picture that is still to be denoised.
-        self._taken |= {_key(one.path) for one, _ in pairs}
+        for one, _ in pairs:
+            self._taken |= self._places.source(one.path)
         items = []
         last = first + len(pairs) - 1
         for number, (one, own) in enumerate(pairs, first):
@@ -236,37 +270,39 @@ class Planner:
         return items
 
     def _item(self, number: int, last: int, one: Found, values: Values) -> Item:
-        known = self._known.get(one.path)
-        if known is not None:
+        place = self._places.of(one.path)
+        known = self._known.get(place)
+        if known is not None and known.suffix == (self._how.suffix or own_suffix(one.path)):
             return Item(number, one.path, known, values, replaces=self._conflict == "replace")
         target = self._naming.target(one.path, one.root, number, last, self._how)
-        if _key(target) == _key(one.path) and self._conflict != "number":
+        is_input = self._places.key(target) in self._places.source(one.path)
+        if is_input and self._conflict != "number":
             return Item(number, one.path, target, values, f"{target} is the input itself; give the results other names")
-        problem, exists = "", target.exists()
-        if _key(target) in self._taken or (exists and self._conflict == "number") or _key(target) == _key(one.path):
+        if place in self._named:
+            target = self._named[place]
+        elif self._places.key(target) in self._taken or (self._conflict == "number" and target.exists()):
             # Two pictures of one name and two types, as cameras write them, both get a file.
             target = self._numbered(target)
-        elif exists and self._conflict != "replace":
+        problem = ""
+        if self._conflict in ("", "skip") and target.exists():
             problem = f"{target} exists already"
             problem += "" if self._conflict == "skip" else "; give another name or --overwrite"
-        self._taken.add(_key(target))
+        self._taken.add(self._places.key(target))
+        self._named[place] = target
         if not problem:
-            self._results.add(target)
+            self._results.add(self._places.of(target))
+            self._known[place] = target
         is_wanted, replaces = self._conflict == "skip", self._conflict == "replace"
         return Item(number, one.path, target, values, problem, is_wanted, replaces)
 
     def _numbered(self, target: Path) -> Path:
-        number = 2
+        number = self._numbers.get(target, 2)
         while True:
             other = target.with_name(f"{target.stem}-{number}{target.suffix}")
-            if _key(other) not in self._taken and (self._conflict == "replace" or not other.exists()):
-                return other
             number += 1
-
-
-def _key(path: Path) -> str:
-    """Equal for names that some file system takes for the same."""
-    return os.path.abspath(path).casefold()
+            if self._places.key(other) not in self._taken and not (self._conflict == "number" and other.exists()):
+                self._numbers[target] = number
+                return other
 
 
 def estimate_bytes(items: Sequence[Item], how: Encoding, most: int = 50) -> int:
