@@ -24,10 +24,10 @@ from engine.metadata import (
     PNG_HEADER,
     Metadata,
     append_exif,
+    as_saved,
     jpeg_iptc,
     png_chunks,
     with_resolution,
-    without_place,
 )
 
 _log = logging.getLogger(__name__)
@@ -131,7 +131,7 @@ class Encoding:
         lossless: of what can be either; None is lossless for WebP, JPEG XL and JPEG 2000, and lossy for AVIF. Floats in
             JPEG XL, JPEG 2000 with opacity, and grey AVIF are always lossless.
         compression: of TIFF deflate, lzw, zstd or none, of PNG fast or small; "" is the first of them.
-        keep_place: whether GPS data are written, which say where the picture was taken.
+        keep_place: whether coordinates and names of places are written, which say where the picture was taken.
 
     Raises:
         ImageError: a value is none of these.
@@ -188,8 +188,7 @@ def save_image(
         image = _unmultiplied(image)
     if missing := left_out(image, path):
         _log.warning("%s cannot hold the %s of the picture; left out", path.name, " and the ".join(missing))
-    if not how.keep_place:
-        metadata = without_place(metadata)
+    metadata = as_saved(metadata, how.keep_place)
     with foreign_errors(path, "cannot be saved"):
         if not path.parent.is_dir():
             raise ImageError(f"{path} cannot be saved: the folder {path.parent} does not exist")

@@ -71,6 +71,7 @@ class Directories:
 _ORIENTATION, _EXIF, _GPS, _INTEROP = 274, 34665, 34853, 40965
 _XMP, _ICC, _X_RESOLUTION, _Y_RESOLUTION, _RESOLUTION_UNIT = 700, 34675, 282, 283, 296
 _IPTC, _MAKER_NOTE = 33723, 37500
+_PLACE = frozenset([_GPS, 33550, 33922, 34264, 34735, 34736, 34737])  # with GeoTIFF's
 _SIZE_TAGS = {256: 0, 257: 1, 40962: 0, 40963: 1}  # of the whole picture: 0 its width, 1 its height
 
 # What describes the picture and not its storage: description, camera, software, dates, artist, host, rating, copyright,
@@ -462,43 +463,90 @@ def box_metadata(stream: BinaryIO) -> dict[str, bytes]:
     return {name: data for name, data in found.items() if data}
 
 
+def as_saved(metadata: Metadata, keep_place: bool = True) -> Metadata:
+    """The metadata as far as they are true of a result, and with `keep_place` off without where it was taken.
+
+    XMP is not where it shows the picture as it was, or speaks of films, gain maps and more XMP that lay behind it.
+    """
+    if metadata.xmp:
+        metadata = dataclasses.replace(metadata, xmp=_without_properties(metadata.xmp, _OF_THE_ORIGINAL))
+    return metadata if keep_place else without_place(metadata)
+
+
+_OF_THE_ORIGINAL = (
+    rb"(?:xmp|xap):Thumbnails|xmpNote:HasExtendedXMP|hdrgm:\w+|G?Camera:(?:Motion|Micro)\w+|G?Container:Directory"
+)
+_XMP_PLACE = (
+    rb"exif:GPS\w+|photoshop:(?:City|State|Country)|Iptc4xmpCore:(?:Location|CountryCode)"
+    rb"|Iptc4xmpExt:Location(?:Created|Shown)"
+)
+_IPTC_PLACE = frozenset([26, 27, 90, 92, 95, 100, 101])  # in record 2: codes and names, from street to country
+
+
+def _without_properties(xmp: bytes, names: bytes) -> bytes:
+    """The packet without the properties that a pattern names, be they attributes or elements."""
+    xmp = re.sub(rb"\s+(?:%s)\s*=\s*(?:\"[^\"]*\"|'[^']*')" % names, b"", xmp)
+    return re.sub(rb"<(%s)(?=[\s/>])[^>]*?(?:/>|>.*?</\1\s*>)" % names, b"", xmp, flags=re.DOTALL)
+
+
 def without_place(metadata: Metadata) -> Metadata:
-    """The metadata without GPS data, in EXIF or XMP; the places of all else stay, for the sake of maker notes."""
-    xmp = metadata.xmp
-    if xmp:
-        xmp = re.sub(rb"\s+exif:GPS\w+\s*=\s*(\"[^\"]*\"|'[^']*')", b"", xmp)
-        xmp = re.sub(rb"<exif:GPS(\w+)[^>]*?(/>|>.*?</exif:GPS\1\s*>)", b"", xmp, flags=re.DOTALL)
-    return dataclasses.replace(metadata, exif=_without_gps(metadata.exif), xmp=xmp)
+    """The metadata without coordinates and names of places, in EXIF, XMP or IPTC.
+
+    In EXIF all else stays in its place, for the sake of maker notes.
+    """
+    return dataclasses.replace(
+        metadata,
+        exif=_exif_without_place(metadata.exif),
+        xmp=_without_properties(metadata.xmp, _XMP_PLACE) if metadata.xmp else metadata.xmp,
+        iptc=_iptc_without_place(metadata.iptc) if metadata.iptc else metadata.iptc,
+    )
 
 
-def _without_gps(exif: bytes | None) -> bytes | None:
-    """The block with its GPS directory blanked and the entry that leads to it gone; None if it is damaged."""
+def _iptc_without_place(iptc: bytes) -> bytes | None:
+    """The record without the data sets that name places; what is damaged ends it."""
+    kept, at = b"", 0
+    while at + 5 <= len(iptc) and iptc[at] == 0x1C:
+        start, length = at + 5, int.from_bytes(iptc[at + 3 : at + 5], "big")
+        if length & 0x8000:  # the number of bytes that say the length
+            start, length = start + (length & 0x7FFF), int.from_bytes(iptc[start : start + (length & 0x7FFF)], "big")
+        if start + length > len(iptc):
+            break
+        if iptc[at + 1] != 2 or iptc[at + 2] not in _IPTC_PLACE:
+            kept += iptc[at : start + length]
+        at = start + length
+    return kept or None
+
+
+def _exif_without_place(exif: bytes | None) -> bytes | None:
+    """The block with its GPS directory and GeoTIFF's fields blanked, their entries gone; None if it is damaged."""
     if not exif:
         return None
     try:
         data, stream = bytearray(exif), io.BytesIO(exif)
         layout, start = _header(stream)
-        entries = list(_entries(stream, start, layout))
-        gps = _read_directory(stream, start, layout).get(_GPS)
-        if not gps:
-            return exif
-        at = int(gps.numbers()[0])
-        for entry in _entries(stream, at, layout):
-            if entry.tag >= 0:
-                size = _SIZE[entry.kind] * entry.count
-                data[entry.position : entry.position + size] = bytes(size)
-        (inside,) = _unpack(stream, at, layout.order + "H")
-        data[at : at + 2 + 12 * inside + 4] = bytes(2 + 12 * inside + 4)
-        # The entries behind it, and the pointer to the next directory, move up.
-        place = next(entry.position for entry in entries if entry.tag == _GPS) - 8
-        end = entries[-1].position + 4
-        data[place:end] = data[place + 12 : end] + bytes(12)
+        found = [entry for entry in _entries(stream, start, layout) if entry.tag in _PLACE]
         (count,) = _unpack(stream, start, layout.order + "H")
-        struct.pack_into(layout.order + "H", data, start, count - 1)
-        blanked = bytes(data[: len(exif)])
-        # A second entry of the kind, or one in a structure that EXIF does not know, is not worth keeping the rest for.
-        return None if layout.big or _GPS in _read_directory(io.BytesIO(blanked), start, layout) else blanked
-    except (ValueError, IndexError, StopIteration, struct.error):
+        end = start + 2 + 12 * count
+        entries = [data[at : at + 12] for at in range(start + 2, end, 12)]
+        kept = [entry for entry in entries if struct.unpack_from(layout.order + "H", entry)[0] not in _PLACE]
+        if not found and len(kept) == count:
+            return exif
+        for tag, kind, number, position in found:
+            data[position : position + _SIZE[kind] * number] = bytes(_SIZE[kind] * number)
+            if tag == _GPS:
+                (at,) = _unpack(stream, position, layout.pointer)
+                for entry in _entries(stream, at, layout):
+                    if entry.tag >= 0:
+                        size = _SIZE[entry.kind] * entry.count
+                        data[entry.position : entry.position + size] = bytes(size)
+                (inside,) = _unpack(stream, at, layout.order + "H")
+                data[at : at + 2 + 12 * inside + 4] = bytes(2 + 12 * inside + 4)
+        # The entries behind, and the pointer to the next directory, move up.
+        following = data[end : end + 4] + bytes(12 * (count - len(kept)))
+        data[start : end + 4] = struct.pack(layout.order + "H", len(kept)) + b"".join(kept) + following
+        # What is no sane entry, or in a structure that EXIF does not know, is not worth keeping the rest for.
+        return None if layout.big or len(found) != count - len(kept) else bytes(data[: len(exif)])
+    except (ValueError, struct.error):
         return None
 
 

@@ -20,7 +20,7 @@ from engine.decode import ImageError, array_stack, foreign_errors, is_tiff, tiff
 from engine.encode import AS_INPUT, Encoding, encoded
 from engine.files import replacing
 from engine.image import Image
-from engine.metadata import append_exif, read_directories, without_place
+from engine.metadata import append_exif, as_saved, read_directories
 from engine.pages import ArrayLayout, Axes, has_channels, tiff_layout
 
 _TIFF = (".tif", ".tiff")
@@ -210,7 +210,7 @@ class _TiffPages(_Pages):
             options["description"] = description
             options["extratags"] = [*options["extratags"], *tags]
             if order == "<":
-                self._exif = (image.metadata if how.keep_place else without_place(image.metadata)).exif
+                self._exif = as_saved(image.metadata, how.keep_place).exif
         else:
             options["extratags"] = [*options["extratags"], *_texts(image)]
         self._writer.write(samples, **options)
@@ -291,7 +291,7 @@ def _shape_description(axes: Axes, samples: np.ndarray) -> bytes:
 
 def _storage(image: Image, samples: np.ndarray, how: Encoding) -> dict[str, Any]:
     """What tifffile is told of a page."""
-    metadata = image.metadata if how.keep_place else without_place(image.metadata)
+    metadata = as_saved(image.metadata, how.keep_place)
     compression = {"none": None, "lzw": "lzw", "zstd": "zstd"}.get(how.compression, "adobe_deflate")
     kept = ((700, 1, metadata.xmp), (33723, 7, metadata.iptc))
     options: dict[str, Any] = {
