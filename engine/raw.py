@@ -8,6 +8,7 @@ import os
 import re
 import struct
 from collections.abc import Iterator
+from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -264,7 +265,7 @@ def _by_libraw(raw: RawPy, path: Path, how: Develop) -> np.ndarray:
 # ---- What the camera noted ----
 
 
-_MAKER_NOTE, _MAKE = 37500, 271
+_MAKER_NOTE, _COLOUR_SPACE, _MAKE = 37500, 40961, 271
 _OTHER_MAGIC = {b"IIU\0": b"II*\0", b"IIRO": b"II*\0", b"IIRS": b"II*\0", b"MMOR": b"MM\0*"}
 """Panasonic and Olympus begin their TIFF structures with numbers of their own."""
 
@@ -272,7 +273,8 @@ _OTHER_MAGIC = {b"IIU\0": b"II*\0", b"IIRO": b"II*\0", b"IIRS": b"II*\0", b"MMOR
 def _metadata(file: BinaryIO, raw: RawPy, width: int, height: int) -> Metadata:
     """EXIF, XMP and IPTC as the file's own TIFF structure holds them, else the EXIF of its preview, else LibRaw's.
 
-    Maker notes are left out: their positions are those of the RAW file.
+    Maker notes are left out: their positions are those of the RAW file. So is the colour space of the camera's JPEGs;
+    the profile says that of the developed picture.
     """
     stream = _as_tiff(file)
     found, _ = tiff_metadata(stream)
@@ -288,7 +290,8 @@ def _metadata(file: BinaryIO, raw: RawPy, width: int, height: int) -> Metadata:
         37386: _rational(other.focal_length),
     }
     exif = {tag: field for tag, field in known.items() if field} | parts.exif
-    exif.pop(_MAKER_NOTE, None)
+    for tag in (_MAKER_NOTE, _COLOUR_SPACE):
+        exif.pop(tag, None)
     block = pack_exif(parts.first, exif, parts.gps) if exif or parts.first else None
     return dataclasses.replace(
         found, exif=upright_exif(block, width, height), xmp=upright_xmp(found.xmp), format="RAW", dpi=None
@@ -322,7 +325,9 @@ def _preview_exif(raw: RawPy) -> bytes | None:
 
 
 def _rational(value: float) -> Field | None:
-    return Field(5, 1, struct.pack("<II", round(value * 100000), 100000)) if 0 < value < 40000 else None
+    if not 0 < value < 40000:
+        return None
+    return Field(5, 1, struct.pack("<II", *Fraction(value).limit_denominator(100_000).as_integer_ratio()))
 
 
 def _text(value: str) -> Field:

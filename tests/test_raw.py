@@ -71,6 +71,7 @@ def test_what_the_camera_noted_reaches_the_saved_tiff(tmp_path):
         34855: Field(3, 1, b"\0\x19"),
         36867: Field(2, 20, b"2021:03:04 05:06:07\0"),
         37500: Field(7, 9, b"its notes"),
+        40961: Field(3, 1, b"\xff\xff"),
     }
     with path.open("rb+") as file:
         append_exif(file, pack_exif({}, noted, {}))
@@ -85,8 +86,8 @@ def test_what_the_camera_noted_reaches_the_saved_tiff(tmp_path):
     assert parts.first[274].numbers() == [1]
     assert parts.exif[34855].numbers() == [6400]
     assert parts.exif[36867].values == b"2021:03:04 05:06:07\0"
-    # Maker notes hold positions in the RAW file.
-    assert 37500 not in parts.exif
+    # Maker notes hold positions in the RAW file, and the colours are no longer the camera's.
+    assert not {37500, 40961} & set(parts.exif)
 
 
 def test_noise_below_black_is_not_cut_off(tmp_path):
