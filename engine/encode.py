@@ -116,7 +116,7 @@ _CODESTREAMS = {
 
 _BAND = 1 << 22  # samples converted at a time, so that no second whole picture is needed
 _STRIP = 1 << 18  # bytes of a TIFF's strip
-_LARGEST_TIFF = (1 << 32) - (1 << 25)  # of samples, in bytes; beyond it is a BigTIFF
+_LARGEST_TIFF = (1 << 32) - (1 << 26)  # bytes
 
 
 @dataclass(frozen=True)
@@ -545,7 +545,7 @@ def _write_tiff(file: BinaryIO, samples: _Samples, metadata: Metadata, how: Enco
         _strips(samples, rows, compress, is_predicted),
         shape=samples.shape[:2] if channels == 1 else samples.shape,
         dtype=samples.kind,
-        bigtiff=height * row > _LARGEST_TIFF,
+        bigtiff=needs_bigtiff(height * row, compression),
         byteorder="<",
         photometric="minisblack" if channels <= 2 else "rgb",
         planarconfig=None if channels == 1 else "contig",
@@ -559,6 +559,12 @@ def _write_tiff(file: BinaryIO, samples: _Samples, metadata: Metadata, how: Enco
     )
     if metadata.exif:
         append_exif(file, metadata.exif)
+
+
+def needs_bigtiff(size: int, compression: str) -> bool:
+    """Whether so many bytes of samples may not fit into a TIFF of 4 GB."""
+    # What LZW cannot shorten grows by half: a byte becomes a code of 12 bits.
+    return size * (1.5 if compression == "lzw" else 1) > _LARGEST_TIFF
 
 
 def _strips(

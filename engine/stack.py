@@ -17,14 +17,14 @@ import numpy as np
 import tifffile
 
 from engine.decode import ImageError, array_stack, foreign_errors, is_tiff, tiff_page
-from engine.encode import AS_INPUT, Encoding, encoded
+from engine.encode import AS_INPUT, Encoding, encoded, needs_bigtiff
 from engine.files import replacing
 from engine.image import Image
 from engine.metadata import append_exif, as_saved, read_directories
 from engine.pages import ArrayLayout, Axes, has_channels, tiff_layout
 
 _TIFF = (".tif", ".tiff")
-_LARGEST_TIFF = (1 << 32) - (1 << 26)  # of samples, in bytes; beyond it is a BigTIFF
+_DIRECTORY = 1 << 10  # bytes of a page's, about
 
 
 def holds_pages(path: Path, image: Image) -> bool:
@@ -154,7 +154,7 @@ class _NewTiffPages(_Pages):
 
     def add(self, image: Image, samples: np.ndarray, how: Encoding) -> None:
         if self._writer is None:
-            is_big = self.axes.pages * samples.nbytes > _LARGEST_TIFF
+            is_big = needs_bigtiff(self.axes.pages * (samples.nbytes + _DIRECTORY), how.compression)
             self._writer = self._opened.enter_context(tifffile.TiffWriter(self._target, bigtiff=is_big, byteorder="<"))
         description = _shape_description(self.axes, samples) if image.page == 0 else None
         self._writer.write(samples, description=description, **_storage(image, samples, how))
@@ -200,7 +200,8 @@ class _TiffPages(_Pages):
             if page.photometric == 3 and page.colormap is not None and samples.dtype == np.uint8:
                 options |= {"photometric": "palette", "colormap": page.colormap}
         if self._writer is None:
-            is_big = self._size(samples, how) > _LARGEST_TIFF
+            beside = _DIRECTORY + sum(len(data or b"") for data in (options["iccprofile"], image.metadata.xmp))
+            is_big = needs_bigtiff(self._size(samples, how) + self.axes.pages * beside, how.compression)
             tags = self._imagej_tags()
             order = self._like.byteorder if tags else "<"
             self._writer = self._opened.enter_context(

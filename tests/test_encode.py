@@ -250,6 +250,15 @@ def test_a_tiff_too_large_for_32_bits_is_a_bigtiff_with_all_its_metadata(tmp_pat
         assert not tiff.is_bigtiff
 
 
+def test_a_tiff_of_noise_that_lzw_makes_longer_than_4_gb_is_a_bigtiff():
+    noise = np.random.default_rng(0).integers(0, 1 << 16, 1 << 18, np.uint16).tobytes()
+    grown = len(imagecodecs.lzw_encode(noise)) / len(noise)
+    assert grown > 1.3
+    size = int((1 << 32) / grown)
+    assert encode.needs_bigtiff(size, "lzw")
+    assert not encode.needs_bigtiff(size, "deflate")
+
+
 @pytest.mark.parametrize(("suffix", "bits"), [(".tif", 16), (".ppm", 16), (".npy", 16), (".tif", 32), (".pfm", 32)])
 def test_a_large_picture_is_written_without_a_second_whole_one(tmp_path, monkeypatch, suffix, bits):
     monkeypatch.setattr(encode, "_BAND", 1 << 16)

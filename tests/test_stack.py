@@ -543,7 +543,7 @@ def test_what_cannot_hold_pages_or_has_none_is_refused(tmp_path, source, target)
 
 
 def test_a_stack_of_more_than_a_classic_tiff_holds_is_a_bigtiff(tmp_path, monkeypatch):
-    monkeypatch.setattr("engine.stack._LARGEST_TIFF", 1000)
+    monkeypatch.setattr("engine.encode._LARGEST_TIFF", 1000)
     tifffile.imwrite(tmp_path / "a.tif", samples(np.uint8, 3, 20, 30), imagej=True)
     copied(tmp_path / "a.tif", tmp_path / "b.tif")
     scanned(tmp_path / "s.tif")
