@@ -74,11 +74,13 @@ _IPTC, _MAKER_NOTE = 33723, 37500
 _PLACE = frozenset([_GPS, 33550, 33922, 34264, 34735, 34736, 34737])  # with GeoTIFF's
 _SIZE_TAGS = {256: 0, 257: 1, 40962: 0, 40963: 1}  # of the whole picture: 0 its width, 1 its height
 
-# What describes the picture and not its storage: description, camera, software, dates, artist, host, rating, copyright,
-# Windows' XP fields, and where on Earth (GeoTIFF, GDAL).
+# What describes the picture and not its storage: description, camera, names of document and page, software, dates,
+# artist, host, white and primaries, rating, copyright, Windows' XP fields, and where on Earth (GeoTIFF, GDAL).
 _DESCRIPTIVE = frozenset(
-    [270, 271, 272, 305, 306, 315, 316, 18246, 18249, 33432, 33550, 33922, 34264, 34735, 34736, 34737, 36867]
-) | {40091, 40092, 40093, 40094, 40095, 42112, 42113}
+    [269, 270, 271, 272, 285, 305, 306, 315, 316, 318, 319, 18246, 18249, 33432, 33550, 33922, 34264, 34735, 34736]
+) | {34737, 36867, 40091, 40092, 40093, 40094, 40095, 42112, 42113}
+# How it was taken, which TIFF/EP and some cameras say beside that and EXIF in a directory of its own.
+_SHOT = frozenset([33434, 33437, 34850, 34855, 37396, *range(37377, 37387)])
 
 # Bytes of one value, and of the words to swap in it, by type number.
 _SIZE = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8}
@@ -249,7 +251,8 @@ def tiff_metadata(stream: BinaryIO, start: int | None = None) -> tuple[Metadata,
     except ValueError:
         return Metadata(format="TIFF"), 1
     first = parts.first
-    kept = _describing(parts)
+    shot = {tag: field for tag, field in first.items() if tag in _SHOT and field.kind <= 13}
+    kept = _describing(dataclasses.replace(parts, exif=shot | parts.exif))
     exif = None
     if kept.first or kept.exif or kept.gps:
         upright = {_ORIENTATION: Field(3, 1, b"\1\0")}
