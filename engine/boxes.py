@@ -37,8 +37,9 @@ def jpegxl_with(data: bytes, metadata: Metadata) -> bytes:
     added += [box(b"xml ", metadata.xmp)] if metadata.xmp else []
     whole = []
     for name, _, part in _parts(data):
-        if name == b"jxlc":
+        if name in (b"jxlc", b"jxlp"):
             whole += added
+            added = []
         whole.append(part)
     return b"".join(whole)
 

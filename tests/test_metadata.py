@@ -7,9 +7,10 @@ import struct
 import numpy as np
 import pytest
 
+from engine.boxes import box, jpegxl_with
 from engine.encode import Encoding, save_image
 from engine.image import Image, load_image
-from engine.metadata import Field, Metadata, as_saved, pack_exif, read_directories, without_place
+from engine.metadata import Field, Metadata, as_saved, boxes, pack_exif, read_directories, without_place
 
 
 def packet(attributes: bytes = b"", inside: bytes = b"") -> bytes:
@@ -94,3 +95,10 @@ def test_a_photograph_saved_without_its_place_names_none(tmp_path):
     found = load_image(tmp_path / "a.jpg").metadata
     assert (found.xmp, found.iptc) == (packet(), CAPTION)
     assert dataclasses.replace(found, xmp=None, iptc=None, format="") == Metadata()
+
+
+def test_a_jpeg_xl_in_pieces_gets_its_metadata_once_before_the_first():
+    pieces = box(b"jxlp", b"\0\0\0\0first"), box(b"jxlp", b"\x80\0\0\1last")
+    whole = jpegxl_with(box(b"JXL ", b"\r\n\x87\n") + b"".join(pieces), Metadata(xmp=packet()))
+    assert [name for name, *_ in boxes(io.BytesIO(whole))] == [b"JXL ", b"xml ", b"jxlp", b"jxlp"]
+    assert packet() in whole
