@@ -109,7 +109,7 @@ def measure(path: Path, in_memory: int, seconds: float) -> dict[str, float]:
     looking = watch.take()
     watch.stop()
     main.close()
-    small.unlink()
+    small.unlink(missing_ok=True)
     return {
         "megapixels": round(image.width * image.height / 1e6, 1),
         "before_mb": before,
