@@ -8,9 +8,10 @@ import os
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 
-from app.batch.journal import FOLDER, Journal
+from app.batch.journal import FOLDER, SURELY_LEFT_S, Journal
 from app.batch.plan import FIELDS, BatchError, Filter, Item, Naming, Planner, find
 from app.batch.progress import Step, Tally
 from app.batch.run import Batch
@@ -22,6 +23,9 @@ from engine.device import available_devices
 from engine.encode import WRITTEN, Encoding
 from engine.image import ImageError
 from training.ranks import ALONE, RankLost, Ranks, join, leave
+
+_PATIENCE = timedelta(days=30)
+"""How long a process that is through waits for the others, which may have got the slower pictures."""
 
 
 def add_options(command: argparse.ArgumentParser) -> None:
@@ -71,10 +75,17 @@ def denoise(options: argparse.Namespace) -> int:
     is_folder = many or os.path.isdir(options.out) or not options.out.suffix
     if many and os.path.isfile(options.out):
         raise UsageError(f"{options.out} is a file; several pictures need a folder")
+    if many and options.out.suffix.lower() in WRITTEN and not os.path.isdir(options.out):
+        raise UsageError(f"{options.out} is the name of a picture; several pictures need a folder")
     if many and options.reference:
         raise UsageError("--reference goes with one picture; pairs are found by name in `evaluate`")
-    if not is_folder and (options.format or options.pattern or options.resume):
-        raise UsageError(f"--format, --name and --resume need a folder for the results; {options.out} is a file")
+    if not is_folder and (options.format or options.pattern or options.resume or options.conflict):
+        said = "--format, --name, --conflict and --resume need a folder for the results"
+        raise UsageError(f"{said}; {options.out} is a file")
+    if options.overwrite and options.conflict:
+        raise UsageError(f"Either --overwrite or --conflict {options.conflict}: a file that exists is replaced or not")
+    if options.resume and not options.journal:
+        raise UsageError("--resume goes on with what the journal says is done; leave out --no-journal")
     if options.watch and not all(path.is_dir() for path in options.inputs):
         raise UsageError("--watch needs folders that it can look into")
     with _ranks() as ranks:
@@ -87,12 +98,12 @@ def denoise(options: argparse.Namespace) -> int:
 def _ranks() -> Iterator[Ranks]:
     """This process among those that torchrun started for one list of pictures."""
     count = int(os.environ.get("WORLD_SIZE", "1"))
-    if count == 1:
+    if count == 1 or "RANK" not in os.environ:
         yield ALONE
         return
     gpu = int(os.environ.get("LOCAL_RANK", "0")) if "cuda" in available_devices() else None
     try:
-        yield join(int(os.environ["RANK"]), count, None, gpu)
+        yield join(int(os.environ["RANK"]), count, None, gpu, _PATIENCE)
     except RankLost:
         raise BatchError("Another process of the batch has ended; start it again with --resume") from None
     finally:
@@ -123,6 +134,7 @@ class _One:
 
     def run(self) -> int:
         """Denoise all; the exit status."""
+        began = time.time()
         with contextlib.ExitStack() as stack:
             missing: list[Path] = []
             items: list[Item] = []
@@ -133,12 +145,14 @@ class _One:
                 if self.journal is not None:
                     stack.enter_context(self.journal.locked())
                 items = self.plan([path for path in self.options.inputs if path not in missing])
-            items = self.ranks.agree(items)
-            if not (items or missing or self.options.watch):
-                raise UsageError("There is no picture in what was given")
+            items, is_named = self.ranks.agree((items, bool(missing)))
+            if not (items or is_named or self.options.watch):
+                raise UsageError(self.nothing())
             tally = self._work(items[self.ranks.number :: self.ranks.count])
             counts = [tally.counts["done"], tally.counts["failed"] + len(missing), tally.counts["skipped"]]
             done, failed, skipped = self.ranks.total(counts)
+            if self.ranks.is_first and self.journal is not None:
+                self.journal.tidy(items, began)  # now that nobody writes any more
         if self.ranks.is_first and (done + failed + skipped > 1 or self.options.watch):
             self._sum_up(tally, {"done": done, "failed": failed, "skipped": skipped})
         return 1 if failed else 0
@@ -159,6 +173,10 @@ class _One:
         """The items as they come."""
         return items
 
+    def nothing(self) -> str:
+        """Why there is nothing to denoise."""
+        return "There is no picture in what was given"
+
     def _work(self, items: list[Item]) -> Tally:
         options, tally = self.options, Tally(items)
         batch = Batch(
@@ -169,17 +187,18 @@ class _One:
             huge=options.huge,
             fatal=MISTAKES,
         )
-        began = time.time()
         try:
-            for step in batch.run(self.source(items)):
-                if step is not None:
-                    tally.add(step)
-                    self._tell(step, tally)
+            with contextlib.closing(batch.run(self.source(items))) as steps:
+                for step in steps:
+                    if step is not None:
+                        tally.add(step)
+                        self._tell(step, tally)
         except KeyboardInterrupt:
+            show("")
             if not options.watch:  # which has no other end
+                if self.journal is not None and self.ranks.is_first:
+                    complain("The same command with --resume goes on", 1)
                 raise
-        if self.journal is not None:
-            self.journal.tidy(items, began)
         return tally
 
     def _tell(self, step: Step, tally: Tally) -> None:
@@ -219,14 +238,18 @@ class _Many(_One):
         if options.resume:
             assert self.journal is not None
             self.journal.load()
-        known = self.journal.targets() if self.journal is not None else None
-        self._planner = Planner(self._naming, self.how, self._conflict, known)
+        earlier = Journal(options.out / FOLDER)
+        earlier.load()
+        made = earlier.targets()
+        # A single picture is meant, whatever it is.
+        results = made.values() if many else ()
+        self._planner = Planner(self._naming, self.how, self._conflict, made if options.resume else None, results)
 
     def plan(self, given: list[Path]) -> list[Item]:
         """What is to be denoised."""
         items = self._planner.plan(find(given, self._which, self.options.out), self.values)
         if self.journal is not None:
-            self.journal.tidy(items, time.time() - _SURELY_LEFT_S)
+            self.journal.tidy(items, time.time() - SURELY_LEFT_S)
         return [replace(item, reference=self.options.reference) for item in items]
 
     def source(self, items: list[Item]) -> Iterable[Item | None]:
@@ -235,9 +258,17 @@ class _Many(_One):
             return items
         return watched(self.options.inputs, self._which, self._planner, self.values, self.options.out, items)
 
-
-_SURELY_LEFT_S = 60.0
-"""A temporary file that nobody has written to for so long was left by a process that was killed."""
+    def nothing(self) -> str:
+        """Why there is nothing to denoise."""
+        given, which = self.options.inputs, self._which
+        where = str(given[0]) if len(given) == 1 else "what was given"
+        if which.include or which.exclude:
+            if find(given, Filter(which.recursive), self.options.out):
+                return f"No picture in {where} is one that --include and --exclude leave"
+            which = Filter(which.recursive)
+        if not which.recursive and find(given, Filter(recursive=True), self.options.out):
+            return f"There is no picture in {where} itself; --recursive looks into the folders in it"
+        return f"There is no picture in {where}"
 
 
 def _lost(path: Path, reason: str, as_json: bool) -> None:

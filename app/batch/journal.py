@@ -26,6 +26,9 @@ log = logging.getLogger(__name__)
 FOLDER = ".pellucid-batch"
 """The journal's place in a folder of results, where other machines and a later start find it."""
 
+SURELY_LEFT_S = 60.0
+"""A temporary file that nobody has written to for so long was left by a process that was killed."""
+
 _LEFT_OVER = re.compile(r"\.[0-9a-f]{16}\.tmp")
 
 
@@ -100,6 +103,9 @@ class Journal:
         lock = filelock.FileLock(self.folder / "lock", timeout=0)
         try:
             lock.acquire()
+        except NotImplementedError:
+            said = f"The disk of {self.folder.parent} cannot keep a second batch out"
+            raise BatchError(f"{said}; choose another folder, or --no-journal") from None
         except filelock.Timeout:
             raise BatchError(f"Another batch is writing to {self.folder.parent}; wait for its end or stop it") from None
         except OSError as error:

@@ -66,6 +66,8 @@ class Tally:
         self._sizes: dict[int, int] = {}
         self._shares: dict[int, float] = {}
         self._ended: set[int] = set()
+        # Sums of the sizes, and of what is through of them: a batch of thousands asks at every tile.
+        self._whole = self._through = 0.0
         self._worked = self._worth = 0.0
         self._resumed = time.monotonic()
         self._is_paused = False
@@ -75,9 +77,11 @@ class Tally:
         """More pictures are to come."""
         for item in items:
             try:
-                self._sizes[item.number] = max(1, item.path.stat().st_size)
+                size = max(1, item.path.stat().st_size)
             except OSError:
-                self._sizes[item.number] = 1
+                size = 1
+            self._whole += size - self._sizes.get(item.number, 0)
+            self._sizes[item.number] = size
 
     def add(self, step: Step) -> None:
         """Take over a step."""
@@ -85,17 +89,23 @@ class Tally:
             self.expect([step.item])
         size = self._sizes[step.item.number]
         if step.state == "running":
-            self._worth += size * (step.share - self._shares.get(step.item.number, 0.0))
-            self._shares[step.item.number] = step.share
+            self._worth += size * self._raise(step.item.number, step.share)
             return
         self._ended.add(step.item.number)
         self.counts[step.state] += 1
         self.waited_s += step.waited_s
         if step.state == "failed":
             self.failures.append(step)
+        more = self._raise(step.item.number, 1.0)
         if step.state == "done":
-            self._worth += size * (1.0 - self._shares.get(step.item.number, 0.0))
-        self._shares[step.item.number] = 1.0
+            self._worth += size * more
+
+    def _raise(self, number: int, share: float) -> float:
+        """Note how far a picture is; by how much that is more than before."""
+        more = share - self._shares.get(number, 0.0)
+        self._shares[number] = share
+        self._through += self._sizes[number] * more
+        return more
 
     def pause(self, is_paused: bool) -> None:
         """Time does not count while it is paused."""
@@ -115,8 +125,7 @@ class Tally:
     @property
     def share(self) -> float:
         """0 to 1, of all."""
-        whole = sum(self._sizes.values())
-        return sum(size * self._shares.get(number, 0.0) for number, size in self._sizes.items()) / max(1, whole)
+        return min(1.0, self._through / max(1.0, self._whole))
 
     @property
     def seconds(self) -> float:
@@ -128,5 +137,4 @@ class Tally:
         """None while that cannot be known."""
         if self._worth <= 0:
             return None
-        left = sum(size * (1 - self._shares.get(number, 0.0)) for number, size in self._sizes.items())
-        return self.seconds / self._worth * left
+        return self.seconds / self._worth * max(0.0, self._whole - self._through)

@@ -14,6 +14,7 @@ from PySide6.QtCore import QObject, QTimer, Signal
 
 from app.background import Background
 from app.batch import saved as batches
+from app.batch.journal import SURELY_LEFT_S
 from app.batch.plan import BatchError, Item, Planner
 from app.batch.progress import Control, Step, Tally
 from app.batch.report import Row
@@ -28,9 +29,6 @@ _TOLD_MS = 150
 """Between two times that the progress of the whole is told."""
 
 _BY_HAND = "Skipped by hand"
-
-_SURELY_LEFT_S = 60.0
-"""A temporary file that nobody has written to for so long was left by a process that was killed."""
 
 
 def _working(
@@ -50,7 +48,7 @@ def _working(
         journal = saved.journal
         journal.load()
         began = time.time()
-        journal.tidy(job.items, began - _SURELY_LEFT_S)
+        journal.tidy(job.items, began - SURELY_LEFT_S)
         source: Iterable[Item | None] = items
         if watches and (watch := job.watch) is not None:
             known = {item.path: item.target for item in job.items} | journal.targets()

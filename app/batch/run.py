@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import logging
 import os
 import queue
@@ -38,9 +39,23 @@ _BEAT_S = 0.05
 """Between two chances to stop while nothing else can be reported."""
 
 
+@dataclass(frozen=True)
+class _Source:
+    """The file of a noisy picture, as it was when it was read.
+
+    Attributes:
+        state: its size and time.
+        sha256: of its bytes, where a sidecar is to name it; else "".
+    """
+
+    state: os.stat_result
+    sha256: str
+
+
 @dataclass(frozen=True, eq=False)
 class _Loaded:
     item: Item
+    source: _Source
     image: Image
     noise: NoiseReport | NoiseError
     reference: Image | None = None
@@ -56,9 +71,11 @@ class _Line:
 
 @dataclass(frozen=True, eq=False)
 class _Result:
-    """A page that is ready to be written."""
+    """A page that is ready to be written; `size` is that of what was read, in bytes."""
 
     item: Item
+    source: _Source
+    size: int
     image: Image
     made: Provenance
     record: Mapping[str, Any]
@@ -75,7 +92,7 @@ class Batch:
         journal: where what is done is noted; None for nowhere.
         control: pauses and skips.
         huge: whether pictures of any size are opened, see `load_image`.
-        fatal: errors that all other pictures would meet, too: they end the batch.
+        fatal: errors that all other pictures would meet, too: they end the batch, unless one was denoised before.
     """
 
     def __init__(
@@ -98,9 +115,10 @@ class Batch:
         self._lines: queue.Queue[_Line | Exception | None] = queue.Queue()
         self._head: Item | None = None
         self._waiting = 0
+        self._idle_since = 0.0
         self._in_flight: dict[int, int] = {}
         self._changed = threading.Condition()
-        self._is_stopped = False
+        self._is_stopped = self._is_proven = False
         self._lost: set[int] = set()
         self._stacks: dict[int, StackWriter] = {}
 
@@ -123,10 +141,10 @@ class Batch:
             stack.callback(self._stop)
             listing.start()
             written: list[Future[Step | None]] = []
-            began = time.monotonic()
+            self._idle_since = time.monotonic()
             for got in self._loaded():
                 if isinstance(got, _Loaded):
-                    result = yield from self._denoise(got, time.monotonic() - began)
+                    result = yield from self._denoise(got, time.monotonic() - self._idle_since)
                     if isinstance(result, _Result):
                         writer = writing if result.image.pages == 1 else pages
                         written.append(writer.submit(self._write, result))
@@ -136,7 +154,7 @@ class Batch:
                         yield result
                     # Neither may outlive its turn: together they are gigabytes.
                     del result
-                    began = time.monotonic()
+                    self._idle_since = time.monotonic()
                 else:
                     yield got
                 del got
@@ -152,6 +170,8 @@ class Batch:
             try:
                 line = self._lines.get(timeout=_BEAT_S)
             except queue.Empty:
+                # There is nothing to be read: that is no waiting for it.
+                self._idle_since = time.monotonic()
                 yield None
                 continue
             if line is None:
@@ -202,6 +222,11 @@ class Batch:
     def _read(self, line: _Line) -> None:
         try:
             self._read_one(line.item, line.outputs.put)
+        except Exception as error:
+            log.debug("It failed here", exc_info=True)
+            self._forget(line.item)
+            if self._lose(line.item):
+                line.outputs.put(_failed(line.item, error))
         finally:
             line.outputs.put(None)
 
@@ -215,28 +240,31 @@ class Batch:
         if item.problem:
             put(Step(item, "skipped" if item.is_wanted else "failed", item.problem))
             return
+        source: _Source | None = None
         page, pages = 0, 1
         while page < pages and item.number not in self._lost:
             if not self._wait_for_room(item):
                 return
-            try:
-                develop = item.values.develop
-                image = load_image(item.path, page, huge=self._huge, develop=develop)
-                check_target(image, item.target, self._how.bits)
-                reference = load_image(item.reference, develop=develop) if item.reference else None
-                loaded = _Loaded(item, image, measured(image), reference)
-            except Exception as error:
-                log.debug("It failed here", exc_info=True)
-                self._forget(item)
-                if self._lose(item):
-                    put(_failed(item, error))
-                return
-            pages = image.pages
+            loaded = self._load(item, source, page)
+            source, pages = loaded.source, loaded.image.pages
             with self._changed:
-                self._in_flight[item.number] = self._in_flight.get(item.number, 0) + image.pixels.nbytes
+                self._in_flight[item.number] = self._in_flight.get(item.number, 0) + loaded.image.pixels.nbytes
             put(loaded)
-            del image, loaded
+            del loaded
             page += 1
+
+    def _load(self, item: Item, source: _Source | None, page: int) -> _Loaded:
+        """Read a page; `source` is what the pages before it were read from."""
+        path, develop = item.path, item.values.develop
+        before = source.state if source else _state(path)
+        image = load_image(path, page, huge=self._huge, develop=develop)
+        check_target(image, item.target, self._how.bits)
+        if source is None:
+            source = _Source(path.stat(), input_hash(path) if self._sidecar else "")
+        if before is None or not _is_same(before, path.stat()):
+            raise ImageError(f"{path.name} changed while it was read; try again when nobody writes to it")
+        reference = load_image(item.reference, develop=develop) if item.reference else None
+        return _Loaded(item, source, image, measured(image), reference)
 
     def _wait_for_room(self, item: Item) -> bool:
         """Whether the batch goes on once there is room for another picture."""
@@ -282,23 +310,27 @@ class Batch:
         if item.number in self._lost:
             return None
         yield Step(item, "running", share=image.page / image.pages)
+        single = None
         try:
             single = Single(image, self._models, item.values, loaded.noise)
-            for step in single.run():
+            # Also before the first tile: a picture without noise has none.
+            for step in itertools.chain([None], single.run()):
                 while self._control.paused.is_set() and not self._control.skips(item):
                     yield None
                     time.sleep(_BEAT_S)
                 if self._control.skips(item):
                     return Step(item, "skipped", "Left out") if self._lose(item) else None
-                yield Step(item, "running", share=(image.page + step.done / step.total) / image.pages)
+                if step is not None:
+                    yield Step(item, "running", share=(image.page + step.done / step.total) / image.pages)
             result, made = single.finish()
             record = single.record()
             if loaded.reference is not None:
                 record |= compared(image, result.pixels, loaded.reference)
-            return _Result(item, result, made, record, waited_s)
-        except self._fatal:
-            raise
+            self._is_proven = True
+            return _Result(item, loaded.source, image.pixels.nbytes, result, made, record, waited_s)
         except Exception as error:
+            if single is None and not self._is_proven and isinstance(error, self._fatal):
+                raise
             log.debug("It failed here", exc_info=True)
             return _failed(item, error) if self._lose(item) else None
 
@@ -306,22 +338,23 @@ class Batch:
 
     def _write(self, result: _Result) -> Step | None:
         """Write a page; the step that ends its picture, None where pages are still to come."""
-        item, image = result.item, result.image
-        size = image.pixels.nbytes
+        item, image, source = result.item, result.image, result.source
         try:
             if item.number in self._lost:
                 return None
             record = {**result.record, "output": str(item.target)}
             if image.page == 0:
                 self._check_place(item)
-            source, settings, made = item.path.stat(), self._settings(item), result.made
+            settings, made = self._settings(item), result.made
 
             def seal(temporary: Path) -> None:
+                # Once more: writing takes its time.
+                self._check_place(item)
                 if self._journal is not None:
-                    self._journal.write(item, settings, source, temporary)
+                    self._journal.write(item, settings, source.state, temporary)
                 # Last of all: it shall lie beside nothing that it is not about.
                 if self._sidecar:
-                    own = replace(made, input_sha256=input_hash(item.path), output=item.target.name)
+                    own = replace(made, input_sha256=source.sha256, output=item.target.name)
                     write_sidecar(own, item.target)
 
             if image.pages == 1:
@@ -340,7 +373,7 @@ class Batch:
             self._give_up_stack(item.number)
             return _failed(item, error) if self._lose(item) else None
         finally:
-            self._forget(item, size)
+            self._forget(item, result.size)
 
     def _check_place(self, item: Item) -> None:
         """Make the folder; ImageError where another file came to the target's name since the batch was planned."""
@@ -365,6 +398,18 @@ class Batch:
             # On a full disk closing its files fails, too.
             with contextlib.suppress(ImageError, OSError):
                 stack.__exit__(ImageError, given_up, None)
+
+
+def _state(path: Path) -> os.stat_result | None:
+    """None where there is no such file: who reads it says so better."""
+    try:
+        return path.stat()
+    except OSError:
+        return None
+
+
+def _is_same(one: os.stat_result, other: os.stat_result) -> bool:
+    return (one.st_size, one.st_mtime_ns) == (other.st_size, other.st_mtime_ns)
 
 
 def _finished(writing: list[Future[Step | None]]) -> Iterator[Step]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -24,7 +25,7 @@ def watched(
     there: Sequence[Item] = (),
     every_s: float = EVERY_S,
 ) -> Iterator[Item | None]:
-    """The items that are there, then one for each picture that arrives, without end; None while nothing does.
+    """The items that are there, then one for each picture that arrives or changes, without end; None in between.
 
     Looking is all that works on every file system: network shares and removable disks tell of no changes.
 
@@ -37,22 +38,20 @@ def watched(
         there: planned already.
         every_s: seconds between two looks.
     """
-    yield from there
-    taken = {item.path for item in there}
-    number = max((item.number for item in there), default=0)
     seen: dict[Path, tuple[int, int]] = {}
+    taken = {item.path: _state(item.path) for item in there}
+    yield from there
+    number = max((item.number for item in there), default=0)
     while True:
         now: dict[Path, tuple[int, int]] = {}
-        for one in find([folder for folder in folders if folder.is_dir()], which, out):
-            if one.path in taken:
+        for one in find([folder for folder in folders if os.path.isdir(folder)], which, out):
+            state = _state(one.path)
+            # One that was taken too early, or has changed since, is taken again.
+            if state is None or taken.get(one.path) == state:
                 continue
-            try:
-                state = one.path.stat()
-            except OSError:
-                continue  # gone since
-            now[one.path] = state.st_size, state.st_mtime_ns
-            if state.st_size and seen.get(one.path) == now[one.path]:
-                taken.add(one.path)
+            now[one.path] = state
+            if state[0] and seen.get(one.path) == state:
+                taken[one.path] = state
                 number += 1
                 yield from planner.plan([one], values, first=number)
         seen = now
@@ -60,3 +59,12 @@ def watched(
         while time.monotonic() < until:
             yield None
             time.sleep(_BEAT_S)
+
+
+def _state(path: Path) -> tuple[int, int] | None:
+    """Size and time; None where it is gone."""
+    try:
+        state = path.stat()
+    except OSError:
+        return None
+    return state.st_size, state.st_mtime_ns
