@@ -137,6 +137,16 @@ def test_any_part_is_that_part_of_the_whole_and_the_whole_is_what_is_saved(patte
     assert np.abs(whole - image.pixels).max() > 0.01
 
 
+def test_a_mean_intensity_that_is_not_kept_is_not_claimed():
+    _, image = shot(how=Develop(curve="linear"), slope=0.02)
+    work = denoising(image, 1)
+    for _ in work.run(2):
+        pass
+    apart = np.abs(work.finish(2, 1.0).mean((0, 1)) / image.pixels.mean((0, 1)) - 1).max()
+    assert apart > 1e-5
+    assert not work.conserves_mean
+
+
 def test_no_strength_and_no_noise_give_the_developed_picture():
     _, image = shot()
     work = denoising(image)
