@@ -487,9 +487,21 @@ _IPTC_PLACE = frozenset([26, 27, 90, 92, 95, 100, 101])  # in record 2: codes an
 
 
 def _without_properties(xmp: bytes, names: bytes) -> bytes:
-    """The packet without the properties that a pattern names, be they attributes or elements."""
-    xmp = re.sub(rb"\s+(?:%s)\s*=\s*(?:\"[^\"]*\"|'[^']*')" % names, b"", xmp)
-    return re.sub(rb"<(%s)(?=[\s/>])[^>]*?(?:/>|>.*?</\1\s*>)" % names, b"", xmp, flags=re.DOTALL)
+    """The packet without the properties that a pattern names, be they attributes or elements; one without end ends it.
+
+    Its time grows with the length alone, whatever is in it.
+    """
+    xmp = re.sub(rb"\s(?:%s)\s*=\s*(?:\"[^\"<]*\"|'[^'<]*')" % names, b"", xmp)
+    kept, at, within = [], 0, b""
+    for tag in re.finditer(rb"<(/?)(%s)(?=[\s/>])[^<>]*>" % names, xmp):
+        is_end, name = tag.groups()
+        if not within and not is_end:
+            kept.append(xmp[at : tag.start()])
+            within = b"" if tag[0].endswith(b"/>") else name
+            at = tag.end()
+        elif is_end and name == within:
+            at, within = tag.end(), b""
+    return b"".join(kept) + (b"" if within else xmp[at:])
 
 
 def without_place(metadata: Metadata) -> Metadata:

@@ -3,6 +3,7 @@
 import dataclasses
 import io
 import struct
+import time
 
 import numpy as np
 import pytest
@@ -32,7 +33,7 @@ LONG = data_set(2, 202, b"\0" * 70000, extended=True)
 
 
 def test_without_its_place_no_name_of_one_is_left_either():
-    attributes = b' exif:GPSVersionID="2.3.0.0" photoshop:City="Wien" Iptc4xmpCore:CountryCode = \'AT\''
+    attributes = b' exif:GPSVersionID="2.3.0.0" photoshop:City=">Wien" Iptc4xmpCore:CountryCode = \'AT\''
     inside = (
         b"<photoshop:State/><photoshop:Country>Austria</photoshop:Country>"
         b"<Iptc4xmpExt:LocationCreated><rdf:Bag><rdf:li Iptc4xmpExt:City='Wien'/></rdf:Bag>"
@@ -45,6 +46,16 @@ def test_without_its_place_no_name_of_one_is_left_either():
     assert without.iptc == VERSION + CAPTION + LONG
     assert without_place(Metadata(iptc=b"".join(PLACES))).iptc is None
     assert without_place(Metadata(iptc=CAPTION + PLACES[0][:-3])).iptc == CAPTION
+
+
+@pytest.mark.parametrize(
+    "padding",
+    [b" " * 1_000_000, b"<photoshop:City " * 60_000, b"<photoshop:City>" * 60_000, b" photoshop:City=" * 60_000],
+)
+def test_no_packet_takes_long_to_be_searched_for_places(padding):
+    began = time.process_time()
+    without_place(Metadata(xmp=packet(inside=padding)))
+    assert time.process_time() - began < 2
 
 
 def test_a_map_without_its_place_keeps_what_else_it_says():
