@@ -102,7 +102,7 @@ class SaveDialog(QDialog):
         self.slider.setAccessibleName("Quality")
         self.sidecar = QCheckBox("Write a sidecar: what was done, so that it can be repeated")
         self.sidecar.setChecked(sidecar)
-        self.gps = QCheckBox("Keep where it was taken (GPS), if the picture says so")
+        self.gps = QCheckBox("Keep where it was taken (GPS, names of places), if the picture says so")
         self.gps.setChecked(how.keep_place)
         self.note = QLabel()
         self.note.setObjectName("muted")
