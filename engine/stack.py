@@ -265,7 +265,7 @@ class _TiffPages(_Pages):
 
 def _is_alone(xml: bytes) -> bool:
     """Whether OME-XML describes no other files beside its own."""
-    files = set(re.findall(rb"<(?:\w+:)?UUID\b[^>]*FileName\s*=\s*[\"']([^\"']*)", xml))
+    files = set(re.findall(rb"<(?:\w+:)?UUID\b[^<>]*FileName\s*=\s*[\"']([^\"']*)", xml))
     return len(files) < 2 and b"BinaryOnly" not in xml
 
 
@@ -274,11 +274,11 @@ _OME_TYPES = {"float32": "float", "float64": "double"}
 
 def _ome(xml: bytes, kind: np.dtype) -> bytes:
     """OME-XML for a new file with samples of that type: identities and names of files are those of the old one."""
-    xml = re.sub(rb"<((?:\w+:)?UUID)\b[^>]*>.*?</\1\s*>", b"", xml, flags=re.DOTALL)
-    xml = re.sub(rb"(<(?:\w+:)?OME\b[^>]*?)\s+UUID\s*=\s*(?:\"[^\"]*\"|'[^']*')", rb"\1", xml)
+    xml = re.sub(rb"<((?:\w+:)?UUID)\b[^<>]*>[^<]*</\1\s*>", b"", xml)
+    xml = re.sub(rb"(<(?:\w+:)?OME\b[^<>]*?)\sUUID\s*=\s*(?:\"[^\"]*\"|'[^']*')", rb"\1", xml)
     name = _OME_TYPES.get(kind.name, kind.name).encode()
     for attribute, value in ((b"Type", name), (b"BigEndian", b"false")):
-        xml = re.sub(rb"(<(?:\w+:)?Pixels\b[^>]*?\s" + attribute + rb"\s*=\s*[\"'])[^\"']*", rb"\g<1>" + value, xml)
+        xml = re.sub(rb"(<(?:\w+:)?Pixels\b[^<>]*?\s" + attribute + rb"\s*=\s*[\"'])[^\"']*", rb"\g<1>" + value, xml)
     return xml
 
 
