@@ -21,6 +21,7 @@ from engine.files import replacing
 from engine.image import Image, count_non_finite
 from engine.jpegxl import as_srgb
 from engine.metadata import (
+    FINEST_PER_METRE,
     PNG_HEADER,
     Metadata,
     append_exif,
@@ -379,7 +380,7 @@ def _write_jpeg(file: BinaryIO, samples: _Samples, metadata: Metadata, how: Enco
     if metadata.xmp and _fits_jpeg(_XMP, metadata.xmp):
         options["xmp"] = metadata.xmp
     if metadata.dpi:
-        options["dpi"] = tuple(min(round(value), 65535) for value in metadata.dpi)
+        options["dpi"] = tuple(min(max(round(value), 1), 65535) for value in metadata.dpi)
     if metadata.iptc:
         options["extra"] = jpeg_iptc(metadata.iptc)
     if samples.bits == 8:
@@ -498,7 +499,8 @@ def _resolutions(height: int, width: int) -> int:
 
 
 def _write_bmp(file: BinaryIO, samples: _Samples, metadata: Metadata, how: Encoding) -> None:
-    PIL.Image.fromarray(samples.whole()).save(file, "BMP", dpi=metadata.dpi or (0, 0))
+    dpi = metadata.dpi if metadata.dpi and max(metadata.dpi) < FINEST_PER_METRE else (0, 0)
+    PIL.Image.fromarray(samples.whole()).save(file, "BMP", dpi=dpi)
 
 
 def _write_pnm(file: BinaryIO, samples: _Samples, metadata: Metadata, how: Encoding) -> None:

@@ -281,8 +281,13 @@ def _number(directory: Directory, tag: int) -> float:
 def _resolution(directory: Directory) -> tuple[float, float] | None:
     """Horizontal and vertical pixels per inch, where a directory says them in a unit of length."""
     per_inch = {2: 1.0, 3: 2.54}.get(int(_number(directory, _RESOLUTION_UNIT)) if _RESOLUTION_UNIT in directory else 2)
-    dpi = (_number(directory, _X_RESOLUTION), _number(directory, _Y_RESOLUTION))
-    return (dpi[0] * per_inch, dpi[1] * per_inch) if per_inch and min(dpi) > 0 else None
+    if not per_inch:
+        return None
+    across, down = (_number(directory, tag) * per_inch for tag in (_X_RESOLUTION, _Y_RESOLUTION))
+    return (across, down) if min(across, down) > 0 and max(across, down) <= _FINEST else None
+
+
+_FINEST = 1e9  # pixels per inch, of which four would lie on an atom
 
 
 def exif_resolution(exif: bytes | None) -> tuple[float, float] | None:
@@ -306,8 +311,9 @@ def with_resolution(exif: bytes | None, dpi: tuple[float, float] | None) -> byte
         return exif
     if _MAKER_NOTE in parts.exif:
         return exif
+    share = 1000 if max(dpi) < 1e6 else 1
     stored = {
-        tag: Field(5, 1, struct.pack("<II", round(value * 1000), 1000))
+        tag: Field(5, 1, struct.pack("<II", round(value * share), share))
         for tag, value in zip((_X_RESOLUTION, _Y_RESOLUTION), dpi, strict=True)
     }
     first = parts.first | stored | {_RESOLUTION_UNIT: Field(3, 1, struct.pack("<H", 2))}
@@ -569,6 +575,10 @@ PNG_HEADER = 8 + 25
 """Bytes of the signature and the header chunk, behind which `png_chunks` belong."""
 
 
+FINEST_PER_METRE = 5e7
+"""Pixels per inch whose number per metre still has 31 bits."""
+
+
 def png_chunks(metadata: Metadata) -> bytes:
     """The metadata as PNG chunks."""
 
@@ -578,7 +588,7 @@ def png_chunks(metadata: Metadata) -> bytes:
     added = b""
     if metadata.icc:
         added += chunk(b"iCCP", b"ICC profile\0\0" + zlib.compress(metadata.icc))
-    if metadata.dpi:
+    if metadata.dpi and max(metadata.dpi) < FINEST_PER_METRE:
         per_metre = [max(1, round(value / 0.0254)) for value in metadata.dpi]
         added += chunk(b"pHYs", struct.pack(">IIB", *per_metre, 1))
     if metadata.exif:

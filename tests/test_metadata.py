@@ -7,9 +7,10 @@ import time
 
 import numpy as np
 import pytest
+import tifffile
 
 from engine.boxes import box, jpegxl_with
-from engine.encode import Encoding, save_image
+from engine.encode import TYPES, Encoding, save_image
 from engine.image import Image, load_image
 from engine.metadata import Field, Metadata, as_saved, boxes, pack_exif, read_directories, without_place
 
@@ -113,3 +114,20 @@ def test_a_jpeg_xl_in_pieces_gets_its_metadata_once_before_the_first():
     whole = jpegxl_with(box(b"JXL ", b"\r\n\x87\n") + b"".join(pieces), Metadata(xmp=packet()))
     assert [name for name, *_ in boxes(io.BytesIO(whole))] == [b"JXL ", b"xml ", b"jxlp", b"jxlp"]
     assert packet() in whole
+
+
+@pytest.mark.parametrize("per_inch", [1e-9, 0.3, 2.54e7, 2.54e8])
+@pytest.mark.parametrize("suffix", [kind.suffixes[0] for kind in TYPES])
+def test_no_resolution_keeps_a_picture_from_being_saved(tmp_path, suffix, per_inch):
+    image = Image(np.full((8, 9, 3), 0.5, np.float32), metadata=Metadata(dpi=(per_inch, per_inch)))
+    save_image(image, tmp_path / f"a{suffix}")
+    found = load_image(tmp_path / f"a{suffix}").metadata.dpi
+    if suffix in (".tif", ".webp", ".avif", ".jxl") and per_inch > 0.1:
+        assert found == pytest.approx((per_inch, per_inch), rel=1e-4)
+
+
+def test_a_resolution_finer_than_atoms_is_not_believed(tmp_path):
+    tifffile.imwrite(tmp_path / "a.tif", np.zeros((8, 9), np.uint8), resolution=(4e9, 4e9), resolutionunit="centimeter")
+    image = load_image(tmp_path / "a.tif")
+    assert image.metadata.dpi is None
+    save_image(image, tmp_path / "b.tif")
