@@ -130,7 +130,7 @@ def _hearing() -> Iterator[None]:
         raise RankLost("Another process of the training has ended") from error
 
 
-def join(number: int, count: int, meeting: Path | None, gpu: int | None, patience: timedelta = _PATIENCE) -> Ranks:
+def join(number: int, count: int, meeting: Path | None, gpu: int | None, patience: timedelta | None = None) -> Ranks:
     """Wait until all ranks are here, and be one of them; RankLost if they do not come.
 
     Args:
@@ -139,7 +139,7 @@ def join(number: int, count: int, meeting: Path | None, gpu: int | None, patienc
         meeting: a file that does not exist yet, where those of one machine find one another; None takes what torchrun
             or a cluster says in the environment.
         gpu: on which this process trains; None for the processor.
-        patience: how long a rank waits for the others.
+        patience: how long a rank waits for the others, None for an hour.
     """
     direct = gpu is not None and dist.is_nccl_available()  # not on Windows
     if gpu is not None:
@@ -154,7 +154,7 @@ def join(number: int, count: int, meeting: Path | None, gpu: int | None, patienc
             store=FileStore(str(meeting), count) if meeting else None,
             rank=number,
             world_size=count,
-            timeout=patience,
+            timeout=patience or _PATIENCE,
         )
     return Ranks(number, count, direct)
 
