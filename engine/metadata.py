@@ -510,6 +510,11 @@ def _without_properties(xmp: bytes, names: bytes) -> bytes:
     return b"".join(kept) + (b"" if within else xmp[at:])
 
 
+def without_settings(xmp: bytes | None) -> bytes | None:
+    """The packet without what Adobe's programs develop a RAW file by; they would apply it to the result again."""
+    return _without_properties(xmp, rb"crs:\w+") if xmp else None
+
+
 def without_place(metadata: Metadata) -> Metadata:
     """The metadata without coordinates and names of places, in EXIF, XMP or IPTC.
 

@@ -27,6 +27,7 @@ from engine.metadata import (
     tiff_metadata,
     upright_exif,
     upright_xmp,
+    without_settings,
 )
 from engine.mosaic import PATTERNS, Mosaic
 from engine.profile import LINEAR_SRGB, SRGB
@@ -293,9 +294,8 @@ def _metadata(file: BinaryIO, raw: RawPy, width: int, height: int) -> Metadata:
     for tag in (_MAKER_NOTE, _COLOUR_SPACE):
         exif.pop(tag, None)
     block = pack_exif(parts.first, exif, parts.gps) if exif or parts.first else None
-    return dataclasses.replace(
-        found, exif=upright_exif(block, width, height), xmp=upright_xmp(found.xmp), format="RAW", dpi=None
-    )
+    xmp = upright_xmp(without_settings(found.xmp))
+    return dataclasses.replace(found, exif=upright_exif(block, width, height), xmp=xmp, format="RAW", dpi=None)
 
 
 def _as_tiff(file: BinaryIO) -> BinaryIO:

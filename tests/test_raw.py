@@ -90,6 +90,19 @@ def test_what_the_camera_noted_reaches_the_saved_tiff(tmp_path):
     assert not {37500, 40961} & set(parts.exif)
 
 
+def test_what_another_program_was_told_to_develop_it_by_is_not_applied_again(tmp_path):
+    said = (
+        b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">'
+        b'<rdf:Description xmlns:crs="c" xmp:Rating="4"%s><dc:title>Night</dc:title>%s</rdf:Description></rdf:RDF>'
+        b"</x:xmpmeta>"
+    )
+    curve = b"<crs:ToneCurve><rdf:Seq><rdf:li>0, 0</rdf:li></rdf:Seq></crs:ToneCurve>"
+    packet = said % (b' crs:Exposure2012="+1.35" crs:HasSettings="True"', curve)
+    tag = (700, 1, len(packet), packet, True)
+    image = load_image(write_dng(tmp_path / "a.dng", samples_of(recorded(GREY)), more=[tag]))
+    assert image.metadata.xmp == said % (b"", b"")
+
+
 def test_noise_below_black_is_not_cut_off(tmp_path):
     noise = 0.01 * np.random.default_rng(0).standard_normal(GREY.shape[:2])
     image = load_image(write_dng(tmp_path / "a.dng", samples_of(noise)))
