@@ -8,15 +8,16 @@ import itertools
 import logging
 import traceback
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from PySide6.QtCore import QObject, Qt, QTimer, Signal
+from PySide6.QtCore import QObject, QTimer, Signal
 
 from app import jobs, screen
+from app.background import Background
 from app.jobs import (
     Catalog,
     Look,
@@ -45,7 +46,7 @@ from engine.params import Spec
 from engine.proposal import Proposal, leading, propose, settled_sigma
 from engine.stabilisation import channels
 from engine.tiles import Rect
-from engine.worker import Job, Kind, Worker
+from engine.worker import Job, Kind
 
 if TYPE_CHECKING:
     from app.presets import Preset
@@ -195,8 +196,6 @@ class Workspace(QObject):
     convention_needed = Signal(object, object)
     """A file of others and the `ConventionNeeded` that says what must be known to run it."""
 
-    _event = Signal(int, object, object)
-
     def __init__(self, settings: Settings | None = None, parent: QObject | None = None) -> None:
         super().__init__(parent)
         self.settings = settings or Settings()
@@ -225,7 +224,6 @@ class Workspace(QObject):
         self._new_values = self._values_to_start_with()
         self.history = History(self._restore, self)
 
-        self._handlers: dict[int, Callable[[Kind, Any], None]] = {}
         self._live_job: Job | None = None
         self._read_job: Job | None = None
         self._measure_job: Job | None = None
@@ -234,8 +232,6 @@ class Workspace(QObject):
         self._wants_thumbnail: OrderedDict[int, Entry] = OrderedDict()
         self._batched: set[int] = set()
 
-        # Queued: the workers emit from their threads, and an event is never handled inside the call that caused it.
-        self._event.connect(self._on_event, Qt.ConnectionType.QueuedConnection)
         self._rest = QTimer(self)
         self._rest.setSingleShot(True)
         self._rest.timeout.connect(self._start)
@@ -255,33 +251,17 @@ class Workspace(QObject):
             sentence = str(error)
             QTimer.singleShot(0, self, lambda: self.failed.emit(sentence, ""))
         # Measuring has its own: it takes seconds in one piece, for which no picture that is to be shown should wait.
-        self._io, self._measuring, self._compute = Worker("reading"), Worker("measuring"), Worker("computing")
+        self._io, self._measuring, self._compute = (
+            Background(name, self) for name in ("reading", "measuring", "computing")
+        )
         self.refresh_models()
 
     # ---- Workers ----
 
-    def _submit(self, worker: Worker, work: Callable[[], Iterator[Any]], handle: Callable[[Kind, Any], None]) -> Job:
-        job = worker.submit(work, self._report)
-        self._handlers[job.id] = handle
-        return job
-
-    def _report(self, job: Job, kind: Kind, value: Any) -> None:
-        """Called on a worker's thread."""
-        self._event.emit(job.id, kind, value)
-
-    def _on_event(self, job_id: int, kind: Kind, value: Any) -> None:
-        handle = self._handlers.get(job_id)
-        if handle is None:
-            return  # a late event of a job that was replaced
-        if kind is not Kind.PROGRESS:
-            del self._handlers[job_id]
-        handle(kind, value)
-
     def _drop(self, job: Job | None) -> None:
         """Cancel a job; nothing that it still reports is heard."""
-        if job is not None:
-            job.cancel()
-            self._handlers.pop(job.id, None)
+        for background in (self._io, self._measuring, self._compute):
+            background.drop(job)
 
     def _complain(self, error: BaseException, about: str = "") -> None:
         """Tell the user: what they can cause as its sentence, a defect with its traceback."""
@@ -300,7 +280,6 @@ class Workspace(QObject):
         self._page_rest.stop()
         for job in (self._live_job, self._save_job, self._read_job, self._thumbnail_job):
             self._drop(job)
-        self._handlers.clear()
         self._io.close()
         self._measuring.close()
         self._compute.close()
@@ -348,7 +327,7 @@ class Workspace(QObject):
             if kind is not Kind.PROGRESS:
                 self._next_thumbnail()
 
-        self._submit(self._io, lambda: jobs.show(opened.picture.image), handle)
+        self._io.submit(lambda: jobs.show(opened.picture.image), handle)
 
     def write_settings(self) -> None:
         """Write the settings now."""
@@ -378,7 +357,7 @@ class Workspace(QObject):
             elif kind is Kind.FAILED:
                 self._complain(value)
 
-        self._submit(self._io, lambda: jobs.find(asked), handle)
+        self._io.submit(lambda: jobs.find(asked), handle)
 
     def _add(self, asked: Sequence[Path], found: Sequence[Path], missing: Sequence[Path]) -> None:
         settings = self.settings
@@ -436,7 +415,7 @@ class Workspace(QObject):
             for key in [key for key in self._pictures if key[0] == entry.id]:
                 del self._pictures[key]
             self._wants_thumbnail.pop(entry.id, None)
-            self._submit(self._compute, lambda entry=entry: self._computing.forget(entry.id), _ignore)
+            self._compute.submit(lambda entry=entry: self._computing.forget(entry.id), _ignore)
         self.history.forget(entry.id for entry in entries)
         self.images_changed.emit()
         if self.current is not None and id(self.current) in gone:
@@ -511,8 +490,7 @@ class Workspace(QObject):
             self.state_changed.emit()
 
         path, page, develop, huge = entry.path, entry.page, entry.values.develop, entry.huge
-        self._read_job = self._submit(
-            self._io,
+        self._read_job = self._io.submit(
             lambda: jobs.read(path, image, entry.reference, entry.finds_reference, develop, page, huge),
             handle,
         )
@@ -560,7 +538,7 @@ class Workspace(QObject):
                 self._show_activity(Activity())
             self.state_changed.emit()
 
-        self._measure_job = self._submit(self._measuring, lambda: jobs.measure(image), handle)
+        self._measure_job = self._measuring.submit(lambda: jobs.measure(image), handle)
 
     def _on_read(self, entry: Entry, value: Any) -> None:
         if isinstance(value, Stage):
@@ -684,7 +662,7 @@ class Workspace(QObject):
                 self.entry_changed.emit(entry)
             self._next_thumbnail()
 
-        self._thumbnail_job = self._submit(self._io, lambda: jobs.read_thumbnail(path), handle)
+        self._thumbnail_job = self._io.submit(lambda: jobs.read_thumbnail(path), handle)
 
     def show_batch(self, entry: Entry, state: str, note: str = "") -> None:
         """Say how far a batch is with a picture; until it is over, what the screen shows of it says nothing."""
@@ -1001,7 +979,7 @@ class Workspace(QObject):
             elif kind is Kind.FAILED:
                 self._complain(value)
 
-        self._submit(self._io, lambda: jobs.read_reference(path, opened.picture.image), handle)
+        self._io.submit(lambda: jobs.read_reference(path, opened.picture.image), handle)
 
     def clear_reference(self) -> None:
         """Compare with nothing; also a twin found by name is not taken again."""
@@ -1032,7 +1010,7 @@ class Workspace(QObject):
                 self._complain(value)
 
         self._show_reference(opened, None)
-        self._submit(self._io, work, handle)
+        self._io.submit(work, handle)
 
     def _show_reference(self, opened: Opened | None, reference: Reference | None) -> None:
         if opened is not None:
@@ -1071,7 +1049,7 @@ class Workspace(QObject):
             elif kind is Kind.FAILED:
                 self._complain(value)
 
-        self._submit(self._compute, self._computing.catalog, handle)
+        self._compute.submit(self._computing.catalog, handle)
 
     def models(self) -> list[CheckpointEntry]:
         """The checkpoints that the chosen method can run."""
@@ -1104,7 +1082,7 @@ class Workspace(QObject):
             elif kind is Kind.FAILED:
                 self._complain(value)
 
-        self._submit(self._compute, lambda: self._computing.bring_in(path, convention or {}), handle)
+        self._compute.submit(lambda: self._computing.bring_in(path, convention or {}), handle)
 
     def export_model(self, entry: CheckpointEntry, target: Path) -> None:
         """Write a model with its card as one file, in place of one that is there; `saved` follows."""
@@ -1115,7 +1093,7 @@ class Workspace(QObject):
             elif kind is Kind.FAILED:
                 self._complain(value)
 
-        self._submit(self._compute, lambda: jobs.export(entry.path, entry.name, target), handle)
+        self._compute.submit(lambda: jobs.export(entry.path, entry.name, target), handle)
 
     def set_training(self, training: TrainingRun) -> None:
         """Take over the training that was started, or found running; the window shows how far it is."""
@@ -1316,9 +1294,7 @@ class Workspace(QObject):
                 self._show_activity(Activity())
             self.state_changed.emit()
 
-        self._live_job = self._submit(
-            self._compute, lambda: self._computing.run(request, self._get_look, repaint), handle
-        )
+        self._live_job = self._compute.submit(lambda: self._computing.run(request, self._get_look, repaint), handle)
         if self._is_wanted and not self._is_done:
             self._set_state(entry, "running")
         self.state_changed.emit()
@@ -1384,7 +1360,7 @@ class Workspace(QObject):
             if kind is Kind.PROGRESS:
                 self._on_step(request, value)
             elif kind is Kind.DONE:
-                self._save_job = self._submit(self._io, lambda: jobs.write(value, target), handle_written)
+                self._save_job = self._io.submit(lambda: jobs.write(value, target), handle_written)
             else:
                 ended(kind, value)
 
@@ -1397,9 +1373,7 @@ class Workspace(QObject):
         def ended(kind: Kind, value: Any) -> None:
             self._end_save(entry, kind, value)
 
-        self._save_job = self._submit(
-            self._compute, lambda: computing.finish(request, look, automatic, repaint), handle
-        )
+        self._save_job = self._compute.submit(lambda: computing.finish(request, look, automatic, repaint), handle)
         self._set_state(entry, "running")
         self.state_changed.emit()
 
@@ -1416,8 +1390,7 @@ class Workspace(QObject):
             else:
                 self._show_activity(Activity(value.text))
 
-        self._save_job = self._submit(
-            self._compute,
+        self._save_job = self._compute.submit(
             lambda: jobs.save_pages(image, values, target, settings.seed, settings.device, entry.huge),
             handle,
         )
@@ -1454,7 +1427,7 @@ class Workspace(QObject):
             elif kind is Kind.FAILED:
                 self._complain(value)
 
-        self._submit(self._compute, lambda: self._computing.copy(request, look), handle)
+        self._compute.submit(lambda: self._computing.copy(request, look), handle)
 
 
 class _Missing:

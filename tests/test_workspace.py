@@ -134,7 +134,7 @@ def idle(workspace: Workspace, qtbot, worker: str = "_compute") -> None:
     def nothing():
         yield from ()
 
-    workspace._submit(getattr(workspace, worker), nothing, lambda kind, value: ended.append(kind))
+    getattr(workspace, worker).submit(nothing, lambda kind, value: ended.append(kind))
     qtbot.waitUntil(lambda: bool(ended), timeout=PATIENCE_MS)
 
 
@@ -386,7 +386,7 @@ def test_what_was_painted_but_not_brought_before_a_cancel_is_shown_later(workspa
     workspace.open([noisy_file(tmp_path / "noisy.tif", 140, 250)])
     qtbot.waitUntil(lambda: len(calls) > 0, timeout=PATIENCE_MS)
     end = time.monotonic() + PATIENCE_MS / 1000
-    while workspace._compute._current is not None and time.monotonic() < end:
+    while workspace._compute._worker._current is not None and time.monotonic() < end:
         time.sleep(0.01)  # the worker ends, and none of its events is handled
     workspace.cancel()
     workspace.denoise()
@@ -425,9 +425,9 @@ def test_a_late_event_of_a_replaced_job_is_ignored(opened, qtbot):
     screen = Screen(opened)
     screen.begin()
     heard = []
-    job = opened._submit(opened._compute, lambda: iter(()), lambda kind, value: heard.append(kind))
+    job = opened._compute.submit(lambda: iter(()), lambda kind, value: heard.append(kind))
     opened._drop(job)
-    opened._event.emit(job.id, Kind.PROGRESS, "late")
+    opened._compute._event.emit(job.id, Kind.PROGRESS, "late")
     idle(opened, qtbot)
     assert heard == []
     assert screen.regions == 0
