@@ -24,6 +24,7 @@ from app.options import (
     given,
     models_of,
     numbers,
+    of_methods,
     shared,
     stated,
     values_of,
@@ -108,7 +109,7 @@ def _parser() -> argparse.ArgumentParser:
         sub.add_argument("--processes", type=whole(1), metavar="N", help="that share the work (one for each GPU)")
         sub.add_argument("--name-data", action="store_true", help="name the folder of the pictures in the model's card")
 
-    add_options(command("denoise", denoise, "Denoise pictures."))
+    add_options(command("denoise", denoise, "Denoise pictures and folders of them."))
 
     noise = command("noise", _noise, "Measure the noise of pictures.")
     noise.add_argument("inputs", nargs="+", type=Path, metavar="IN")
@@ -140,6 +141,7 @@ def _parser() -> argparse.ArgumentParser:
     evaluate.add_argument("--draws", type=whole(1), default=1, metavar="N", help="put --noise on each picture N times")
     evaluate.add_argument("--round8", action="store_true", help="round the result to 8 bits first")
     evaluate.add_argument("--shift-free", action="store_true", help="take out differences of mean brightness first")
+    of_methods(evaluate)
 
     benchmark = command("benchmark", _benchmark, "Score SIDD's validation blocks, or make a submission to SIDD or DND.")
     benchmark.add_argument("set", choices=tuple(BENCHMARKS), help="the data set")
@@ -147,6 +149,7 @@ def _parser() -> argparse.ArgumentParser:
     benchmark.add_argument("-o", dest="out", type=Path, metavar="OUT", help="folder for the submission, or the scores")
     shared(benchmark)
     benchmark.add_argument("--strength", type=float, default=1.0, help="0 leaves the picture, 1 denoises fully")
+    of_methods(benchmark)
 
     train = command("train", _train, "Train a network on noisy pictures, without clean ones.")
     train.add_argument("--data", metavar="DIR", help="folder of pictures; of pairs that are named so, the noisy ones")

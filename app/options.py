@@ -42,6 +42,10 @@ def shared(sub: argparse.ArgumentParser) -> None:
     about = "detail guard: how often the usual variance may be taken away; 1.5 gives much back, 0 is off (0)"
     sub.add_argument("--guard", type=guard, metavar="K", help=about)
     sub.add_argument("--json", action="store_true", help="one JSON object a line")
+
+
+def of_methods(sub: argparse.ArgumentParser) -> None:
+    """Those of a command that denoises which only some methods and models know."""
     declared(sub, "Params")
     convention(sub)
 

@@ -15,6 +15,7 @@ import pytest
 from batches import VALUES, install, pictures
 from test_hostile import denoise, files_in, link  # noqa: F401
 
+from app.__main__ import main
 from app.batch.journal import Journal
 from app.batch.plan import Filter, Found, Item, Naming, Planner, find
 from app.batch.progress import Control, Step, Tally
@@ -374,3 +375,13 @@ def test_how_far_ten_thousand_pictures_are_is_known_at_once(tmp_path):
         assert tally.seconds_left is not None
     assert tally.share == pytest.approx(0.1)
     assert time.monotonic() - began < 1
+
+
+def test_the_help_begins_with_what_everybody_needs(capsys):
+    with pytest.raises(SystemExit) as ended_with:
+        main(["denoise", "--help"])
+    text = capsys.readouterr().out
+    assert ended_with.value.code == 0
+    assert text.startswith("usage: pellucid denoise IN... -o OUT [option ...]\n")
+    order = [text.index(name) for name in ("-o OUT", "--recursive", "--format", "of the methods:", "--bn-eps")]
+    assert order == sorted(order)

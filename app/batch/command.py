@@ -16,7 +16,7 @@ from app.batch.plan import FIELDS, BatchError, Filter, Item, Naming, Planner, fi
 from app.batch.progress import Step, Tally
 from app.batch.run import Batch
 from app.batch.watch import watched
-from app.options import MISTAKES, UsageError, check_strength, models_of, shared, values_of, whole
+from app.options import MISTAKES, UsageError, check_strength, models_of, of_methods, shared, values_of, whole
 from app.terminal import complain, duration, say, sentence, show
 from engine.develop import DOMAINS
 from engine.device import available_devices
@@ -30,12 +30,13 @@ _PATIENCE = timedelta(days=30)
 
 def add_options(command: argparse.ArgumentParser) -> None:
     """Those of `denoise`."""
+    command.usage = "pellucid denoise IN... -o OUT [option ...]"
     command.add_argument("inputs", nargs="+", type=Path, metavar="IN", help="pictures or folders of them")
     command.add_argument("-o", dest="out", required=True, type=Path, help="a file for one input, else a folder")
     shared(command)
-    command.add_argument("--strength", type=float, help="0 leaves the picture, 1 denoises fully (1)")
+    command.add_argument("--strength", type=float, metavar="X", help="0 leaves the picture, 1 denoises fully (1)")
     command.add_argument("--preset", metavar="NAME", help="settings saved in the window, or a file of them")
-    command.add_argument("--reference", type=Path, help="clean picture to measure against")
+    command.add_argument("--reference", type=Path, metavar="FILE", help="clean picture to measure against")
     command.add_argument("--huge", action="store_true", help="open also pictures of more than 1000 megapixels")
     group = command.add_argument_group("which files of a folder")
     group.add_argument("--recursive", action="store_true", help="also those of the folders in it, mirrored in OUT")
@@ -66,6 +67,7 @@ def add_options(command: argparse.ArgumentParser) -> None:
     group.add_argument("--no-journal", dest="journal", action="store_false", help=about)
     group.add_argument("--no-gps", action="store_true", help="leave out where a picture was taken")
     group.add_argument("--sidecar", action="store_true", help="write how the result was made beside it")
+    of_methods(command)
 
 
 def denoise(options: argparse.Namespace) -> int:
@@ -155,6 +157,8 @@ class _One:
                 self.journal.tidy(items, began)  # now that nobody writes any more
         if self.ranks.is_first and (done + failed + skipped > 1 or self.options.watch):
             self._sum_up(tally, {"done": done, "failed": failed, "skipped": skipped})
+        # A process that ends with 1 takes the others with it: torchrun ends them. So the first has its say before.
+        self.ranks.agree(None)
         return 1 if failed else 0
 
     def plan(self, given: list[Path]) -> list[Item]:
