@@ -9,6 +9,7 @@ from typing import Any
 import cv2
 import numpy as np
 
+from engine import scratch
 from engine.mosaic import Mosaic, pack, sites
 
 XYZ_TO_SRGB = np.array(
@@ -105,10 +106,11 @@ class Pipeline:
 
         White balance, demosaicing, camera colours to sRGB, the curve. Of all values only those above the sensor's white
         are clipped, right after the white balance: where the sensor was saturated, the colours would be wrong. Noise
-        below black stays, mirrored by the curve; nothing else is clipped before the picture is saved or shown.
+        below black stays, mirrored by the curve; nothing else is clipped before the picture is saved or shown. What is
+        larger than `scratch.IN_MEMORY` lies in a file; NoRoom where the disk cannot hold it.
         """
         height, width = mosaic.shape
-        out = np.empty((height, width, 3), np.float32)
+        out = scratch.array((height, width, 3), np.float32)
         for top in range(0, height, _BAND):
             bottom = min(top + _BAND, height)
             first, last = max(0, top - REACH), min(bottom + REACH, height)

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import numpy as np
 import rawpy
 
+from engine import scratch
 from engine.decode import ImageError
 from engine.develop import XYZ_TO_SRGB, Develop, settle, to_srgb
 from engine.mat import read_mat
@@ -254,7 +255,7 @@ def _by_libraw(raw: RawPy, path: Path, how: Develop) -> np.ndarray:
         **options,
     )
     _check_pixels(samples, path)
-    pixels: np.ndarray = np.empty(samples.shape, np.float32)
+    pixels = scratch.array(samples.shape, np.float32)
     np.divide(samples, np.float32(65535 / 2.0**how.exposure), out=pixels)
     pixels = pixels if pixels.shape[-1] == 3 else np.repeat(pixels, 3, axis=-1)
     if how.curve == "srgb":

@@ -15,6 +15,7 @@ from opened import install_models
 
 from app import cli
 from conftest import picture
+from engine import scratch
 from engine.develop import XYZ_TO_SRGB, Develop, DevelopError, from_srgb, settle, to_srgb
 from engine.encode import save_image
 from engine.image import EXTENSIONS, ImageError, load_image
@@ -219,6 +220,18 @@ def write_linear(path, light):
     with tifffile.TiffWriter(path) as file:
         file.write(samples, photometric=34892, planarconfig="contig", extratags=tags, metadata=None, software=False)
     return path
+
+
+def test_a_large_picture_is_developed_into_a_file(tmp_path, home, monkeypatch):
+    path = write_dng(tmp_path / "a.dng", samples_of(recorded(GREY)))
+    whole = load_image(path)
+    filed = []
+    make = scratch.filed
+    monkeypatch.setattr(scratch, "IN_MEMORY", 1000)
+    monkeypatch.setattr(scratch, "filed", lambda *asked: filed.append(asked) or make(*asked))
+    np.testing.assert_array_equal(load_image(path).pixels, whole.pixels)
+    redeveloped(whole, Develop(exposure=1.0))
+    assert filed == [((48, 64, 3), np.float32)] * 2
 
 
 def test_a_linear_dng_is_developed_and_says_why_it_has_no_mosaic(tmp_path):
