@@ -81,7 +81,7 @@ class Stabiliser:
             d = rise + start
             # d^2/4 - 1/8 - b/a^2, again without a difference of large numbers.
             light = rise * (d + start) / 4 + 1 / 4
-            light += root / 4 / d - 11 / 8 / d**2 + 5 / 8 * root / d**3
+            light += (root / 4 + (5 / 8 * root / d - 11 / 8) / d) / d
             out[..., index] = slope * light
         return out
 
