@@ -20,7 +20,7 @@ from app.screen import to_screen
 from app.values import Values
 from engine import params, scratch
 from engine.color import conversion
-from engine.decode import TooLarge, peek
+from engine.decode import peek
 from engine.develop import Develop
 from engine.encode import AS_INPUT, Encoding, save_image
 from engine.image import Image, ImageError, find_images, input_hash, load_image
@@ -28,6 +28,7 @@ from engine.metrics import Estimate, check_reference, psnr, ssim
 from engine.noise import NoiseError, NoiseReport
 from engine.pairs import find_reference, is_reference
 from engine.provenance import Provenance, write_sidecar
+from engine.reading import TooLarge
 from engine.stabilisation import channels, on_mosaic
 from engine.tiles import Rect, grid
 

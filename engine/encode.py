@@ -16,7 +16,6 @@ import numpy as np
 import PIL.Image
 
 from engine.boxes import avif_with, jpeg2000_with, jpegxl_with
-from engine.decode import ImageError, foreign_errors
 from engine.files import replacing
 from engine.image import Image, count_non_finite
 from engine.jpegxl import as_srgb
@@ -30,6 +29,7 @@ from engine.metadata import (
     png_chunks,
     with_resolution,
 )
+from engine.reading import ImageError, foreign_errors
 
 _log = logging.getLogger(__name__)
 

@@ -18,11 +18,13 @@ import numpy as np
 
 from engine import scratch
 from engine.color import Convert, flaw
-from engine.decode import HAS_HEIF, RAW, CameraRaw, Decoded, ImageError, Wanted, decode, foreign_errors
+from engine.decode import decode
 from engine.develop import Develop
 from engine.metadata import Metadata, upright_exif, upright_xmp
 from engine.mosaic import Mosaic
 from engine.pages import Axes
+from engine.photos import HAS_HEIF
+from engine.reading import RAW, CameraRaw, Decoded, ImageError, Wanted, foreign_errors
 
 _OPENED = (
     ".jpg .jpeg .jpe .jfif .tif .tiff .png .webp .bmp .dib .gif .pgm .ppm .pnm .pbm .pfm .avif .jp2 .j2k .j2c .jpx "

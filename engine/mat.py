@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from engine.decode import ImageError, foreign_errors
 from engine.files import replacing
+from engine.reading import ImageError, foreign_errors
 
 
 def read_mat(path: Path, *names: str) -> Any:

@@ -16,7 +16,6 @@ import numpy as np
 import rawpy
 
 from engine import scratch
-from engine.decode import ImageError
 from engine.develop import XYZ_TO_SRGB, Develop, settle, to_srgb
 from engine.mat import read_mat
 from engine.metadata import (
@@ -32,6 +31,7 @@ from engine.metadata import (
 )
 from engine.mosaic import PATTERNS, Mosaic
 from engine.profile import LINEAR_SRGB, SRGB
+from engine.reading import ImageError
 
 if TYPE_CHECKING:
     from rawpy import RawPy

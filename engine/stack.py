@@ -16,12 +16,14 @@ from typing import Any, BinaryIO
 import numpy as np
 import tifffile
 
-from engine.decode import ImageError, array_stack, foreign_errors, is_tiff, tiff_page
+from engine.arrays import array_stack
 from engine.encode import AS_INPUT, Encoding, encoded, needs_bigtiff
 from engine.files import replacing
 from engine.image import Image
 from engine.metadata import append_exif, as_saved, read_directories
 from engine.pages import ArrayLayout, Axes, has_channels, tiff_layout
+from engine.reading import ImageError, foreign_errors
+from engine.tiff import is_tiff, tiff_page
 
 _TIFF = (".tif", ".tiff")
 _DIRECTORY = 1 << 10  # bytes of a page's, about

@@ -356,7 +356,7 @@ def test_what_arrives_in_a_watched_folder_is_denoised_until_it_is_stopped(make_q
 
 
 def test_huge_pictures_are_opened_only_where_that_is_wanted(queue, qtbot, tmp_path, monkeypatch):
-    monkeypatch.setattr("engine.decode._LARGEST", 1000)
+    monkeypatch.setattr("engine.reading._LARGEST", 1000)
     paths = pictures(tmp_path / "in", 1)
     for huge, state in ((False, "failed"), (True, "done")):
         queue.start(job_for(paths, tmp_path / "out", huge=huge))

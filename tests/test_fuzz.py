@@ -24,10 +24,10 @@ import PIL.Image
 import pytest
 import tifffile
 
-from engine.decode import RAW
 from engine.encode import Encoding, save_image
 from engine.image import Image, ImageError, load_image
 from engine.metadata import Metadata
+from engine.reading import RAW
 from tests.dng import write_dng
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -410,7 +410,7 @@ def test_a_few_kilobytes_that_claim_gigabytes_are_refused_before_memory_is_touch
 @pytest.mark.parametrize("kind", ["WEBP", "WEBP lossless", "WEBP canvas"])
 def test_pillow_which_takes_memory_when_it_opens_a_webp_never_sees_a_bomb(tmp_path, monkeypatch, kind):
     (tmp_path / "a.webp").write_bytes(bombs()[kind])
-    monkeypatch.setattr("engine.decode.open_pillow", lambda _: pytest.fail("it was opened"))
+    monkeypatch.setattr("engine.photos.open_pillow", lambda _: pytest.fail("it was opened"))
     with pytest.raises(ImageError, match="pixels"):
         load_image(tmp_path / "a.webp")
 

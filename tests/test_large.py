@@ -25,8 +25,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine import scratch
-from engine.decode import TooLarge
 from engine.image import Image, ImageError, count_non_finite, load_image, thumbnail
+from engine.reading import TooLarge
 
 ROOT = Path(__file__).resolve().parents[1]
 TILE = 512
@@ -155,7 +155,7 @@ def test_a_full_disk_is_one_sentence_with_what_is_needed_and_what_is_free(tmp_pa
 
 @pytest.fixture
 def low_limit(monkeypatch):
-    monkeypatch.setattr("engine.decode._LARGEST", 5000)
+    monkeypatch.setattr("engine.reading._LARGEST", 5000)
 
 
 def written(folder: Path, suffix: str) -> Path:

@@ -146,7 +146,7 @@ def test_looking_at_a_large_picture_takes_no_memory_that_grows_with_it(tmp_path)
 @pytest.fixture
 def low_limits(monkeypatch):
     """More than 5000 pixels are a huge picture, and more than 4000 too many for a thumbnail."""
-    monkeypatch.setattr("engine.decode._LARGEST", 5000)
+    monkeypatch.setattr("engine.reading._LARGEST", 5000)
     monkeypatch.setattr("app.jobs._MOST_FOR_THUMBNAIL", 4000)
 
 

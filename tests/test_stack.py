@@ -17,10 +17,11 @@ import tifffile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from engine.decode import Header, peek
+from engine.decode import peek
 from engine.encode import Encoding, save_image
 from engine.image import Image, ImageError, load_image
 from engine.pages import Axes, array_layout
+from engine.reading import Header
 from engine.stack import StackWriter
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -24,11 +24,13 @@ import PIL.Image
 import psutil
 
 from engine.color import conversion
-from engine.decode import HAS_HEIF, check_tiff_page, foreign_errors, open_pillow
 from engine.image import Image, ImageError, find_images, load_image, thumbnail
 from engine.metadata import Directories, exif_orientation, read_directories, tiff_metadata
 from engine.noise import MIN_SIDE, NoiseError, NoiseReport, estimate_noise
 from engine.pairs import is_reference
+from engine.photos import HAS_HEIF, open_pillow
+from engine.reading import foreign_errors
+from engine.tiff import check_tiff_page
 from training.job import TrainError
 
 TWIN = "a clean twin by its name: it is not learned from"

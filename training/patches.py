@@ -23,11 +23,12 @@ from torch import Tensor
 
 from engine.color import to_grey, to_rgb
 from engine.corruption import Corruption, rng_for
-from engine.decode import foreign_errors, open_pillow
 from engine.image import ImageError, find_images, load_image
 from engine.method import Batch
 from engine.noise import Line, NoiseError, NoiseReport, estimate_noise, on_line
 from engine.pairs import is_reference
+from engine.photos import open_pillow
+from engine.reading import foreign_errors
 from training.job import TrainError, TrainJob
 
 _WINDOW = 256

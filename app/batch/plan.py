@@ -13,9 +13,10 @@ from datetime import date
 from pathlib import Path
 
 from app.values import Values
-from engine.decode import ImageError, peek
+from engine.decode import peek
 from engine.encode import AS_INPUT, Encoding, own_suffix
 from engine.image import find_images
+from engine.reading import ImageError
 
 FIELDS = {
     "name": "the file's name without its type",
