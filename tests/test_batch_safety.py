@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import dataclasses
 import itertools
 import json
@@ -16,6 +17,7 @@ from batches import VALUES, install, pictures
 from test_hostile import denoise, files_in, link  # noqa: F401
 
 from app.__main__ import main
+from app.batch import report
 from app.batch.journal import Journal
 from app.batch.plan import Filter, Found, Item, Naming, Planner, find
 from app.batch.progress import Control, Step, Tally
@@ -385,3 +387,16 @@ def test_the_help_begins_with_what_everybody_needs(capsys):
     assert text.startswith("usage: pellucid denoise IN... -o OUT [option ...]\n")
     order = [text.index(name) for name in ("-o OUT", "--recursive", "--format", "of the methods:", "--bn-eps")]
     assert order == sorted(order)
+
+
+@pytest.mark.parametrize("name", ["half\udcff.png", "two\nlines.png"])
+def test_a_report_names_pictures_of_any_name_in_a_line(tmp_path, name):
+    rows = [report.Row(Item(1, tmp_path / name, tmp_path / "out.png"), "failed", "why")]
+    (line,) = report.failures(rows).splitlines()
+    assert line.encode().endswith(b": why")
+    report.write(rows, tmp_path / "report.txt")
+    assert (tmp_path / "report.txt").read_text(encoding="utf-8").splitlines()[-1].strip() == line
+    report.write(rows, tmp_path / "report.csv")
+    with (tmp_path / "report.csv").open(encoding="utf-8", newline="") as file:
+        (read,) = csv.DictReader(file)
+    assert read["why"] == "why"

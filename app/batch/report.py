@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from app.batch.plan import Item
+from app.terminal import in_a_line
 from engine.files import write_text
 
 STATES = {
@@ -84,12 +85,15 @@ def counted(counts: Mapping[str, int]) -> str:
 
 def failures(rows: Sequence[Row]) -> str:
     """A line for each picture without a result, with the reason."""
-    return "\n".join(f"{row.item.path}: {row.text}" for row in rows if row.state in ("failed", "skipped"))
+    missed = [row for row in rows if row.state in ("failed", "skipped")]
+    return "\n".join(in_a_line(f"{row.item.path}: {row.text}") for row in missed)
 
 
 def write(rows: Sequence[Row], path: Path) -> None:
     """Save what has become of all pictures: a table where the name ends in .csv, else a text; OSError if it cannot."""
-    write_text(path, _table(rows) if path.suffix.lower() == ".csv" else _text(rows))
+    text = _table(rows) if path.suffix.lower() == ".csv" else _text(rows)
+    # Names of files may hold halves of characters.
+    write_text(path, text.encode("utf-8", "backslashreplace").decode("utf-8"))
 
 
 def _table(rows: Sequence[Row]) -> str:
@@ -118,6 +122,6 @@ def _text(rows: Sequence[Row]) -> str:
         lines.append(f"{STATES[state]}:")
         for row in some:
             said = f"{row.item.target} {row.warnings}".strip() if state == "done" else row.text
-            lines.append(f"  {row.item.path}{': ' if said else ''}{said}")
+            lines.append(in_a_line(f"  {row.item.path}{': ' if said else ''}{said}"))
         lines.append("")
     return "\n".join(lines)
