@@ -335,6 +335,7 @@ def test_it_is_said_why_nothing_is_found(tmp_path, denoise, options, said):  # n
     [
         (("--overwrite", "--conflict", "skip"), "Either --overwrite or --conflict skip"),
         (("--resume", "--no-journal"), "leave out --no-journal"),
+        (("--format", "png", "--bits", "12"), "A .png file cannot hold 12 bits a sample; it holds 8, 16"),
         (("-o", "all.tif"), "all.tif is the name of a picture; several pictures need a folder"),
         (("-o", "in/000.png"), "in/000.png is a file; several pictures need a folder"),
     ],

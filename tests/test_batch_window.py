@@ -283,6 +283,10 @@ def test_what_exists_is_left_numbered_or_replaced(window, qtbot, tmp_path):
             lambda setup, folder: (setup.beside.setChecked(True), setup.watch.setChecked(True)),
             "they would be denoised again",
         ),
+        (
+            lambda setup, folder: (setup.target.setText(f"{folder}/../in"), setup.watch.setChecked(True)),
+            "they would be denoised again",
+        ),
     ],
 )
 def test_it_cannot_be_started_while_something_is_wrong_and_a_sentence_says_what(batch, qtbot, tmp_path, change, said):

@@ -20,7 +20,7 @@ from app.options import MISTAKES, UsageError, check_strength, models_of, of_meth
 from app.terminal import complain, duration, say, sentence, show
 from engine.develop import DOMAINS
 from engine.device import available_devices
-from engine.encode import WRITTEN, Encoding
+from engine.encode import WRITTEN, Encoding, file_type
 from engine.image import ImageError
 from training.ranks import ALONE, RankLost, Ranks, join, leave
 
@@ -117,6 +117,10 @@ def _encoding(options: argparse.Namespace) -> Encoding:
     if suffix and suffix not in WRITTEN:
         known = ", ".join(sorted(known.removeprefix(".") for known in WRITTEN))
         raise UsageError(f"--format {options.format} cannot be written; choose from {known}")
+    kind = file_type(Path(f"picture{suffix}"))
+    if kind is not None and options.bits and options.bits not in kind.bits:
+        holds = ", ".join(map(str, kind.bits))
+        raise UsageError(f"A {suffix} file cannot hold {options.bits} bits a sample; it holds {holds}")
     given = {name: getattr(options, name) for name in ("bits", "quality", "lossless", "compression")}
     try:
         return Encoding(

@@ -588,7 +588,8 @@ class SetupPage(QWidget):
             return f"The folder of the results, {out}, must be a whole path."
         if out is not None and (problem := _unwritable(out)):
             return problem
-        if self.watch.isChecked() and self._is_of_folder and (out is None or out == self._folder):
+        feeds_itself = out is None or os.path.realpath(out) == os.path.realpath(self._folder)
+        if self.watch.isChecked() and self._is_of_folder and feeds_itself:
             return "Choose another folder for the results: in the one that is watched they would be denoised again."
         return ""
 
