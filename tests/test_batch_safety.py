@@ -4,21 +4,26 @@ from __future__ import annotations
 
 import csv
 import dataclasses
+import hashlib
 import itertools
 import json
 import os
+import random
 import shutil
 import threading
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
+import tifffile
 from batches import VALUES, install, pictures
 from test_hostile import denoise, files_in, link  # noqa: F401
 
+import app.batch.run
 from app.__main__ import main
 from app.batch import report
-from app.batch.journal import Journal
+from app.batch.journal import Journal, settings_hash
 from app.batch.plan import Filter, Found, Item, Naming, Planner, find
 from app.batch.progress import Control, Step, Tally
 from app.batch.run import Batch
@@ -98,7 +103,9 @@ def test_a_watched_folder_does_not_feed_itself_however_it_is_spelt(tmp_path, mon
     planner = Planner(Naming(out))
     there = planner.plan(find([tmp_path / "in"], Filter(), out), VALUES)
     arriving = watched([tmp_path / "in"], Filter(), planner, VALUES, out, there, every_s=0.01)
-    shutil.copy(original, next(arriving).target)
+    item = next(arriving)
+    assert item is not None
+    shutil.copy(original, item.target)
     assert [item for item in itertools.islice(arriving, 12) if item is not None] == []
 
 
@@ -190,23 +197,19 @@ def test_a_picture_that_changes_after_it_was_read_is_not_done(tmp_path, models, 
     out = tmp_path / "out"
     journal = Journal(out / "journal")
     journal.folder.mkdir(parents=True)
-    run = app_run = Batch(models, journal=journal, sidecar=sidecar)
+    batch = Batch(models, journal=journal, sidecar=sidecar)
     items = Planner(Naming(out)).plan(find([tmp_path / "in"], Filter()), VALUES)
-    for step in app_run.run(items):
+    for step in batch.run(items):
         if step is not None and step.state == "running":
             pictures(tmp_path / "in", 1, side=64)
     if sidecar:
-        import hashlib
-
         said = json.loads((out / "000_denoised.png.json").read_text())
         assert said["input_sha256"] == hashlib.sha256(old).hexdigest()
-    assert not journal.is_done(items[0], run._settings(items[0]))
+    assert not journal.is_done(items[0], settings_hash(VALUES, AS_INPUT, models.key))
     assert journal.owns(items[0])
 
 
 def test_a_picture_that_changes_while_it_is_read_is_named(tmp_path, models, monkeypatch):
-    import app.batch.run
-
     pictures(tmp_path / "in", 2)
     load = app.batch.run.load_image
 
@@ -225,8 +228,6 @@ def test_a_picture_that_changes_while_it_is_read_is_named(tmp_path, models, monk
 
 
 def test_a_file_that_comes_to_the_name_while_the_result_is_written_is_left(tmp_path, models, monkeypatch):
-    import app.batch.run
-
     pictures(tmp_path / "in", 1)
     (item,) = Planner(Naming(tmp_path / "out")).plan(find([tmp_path / "in"], Filter()), VALUES)
     save = app.batch.run.save_image
@@ -308,6 +309,55 @@ def test_the_type_of_file_does_not_change_which_pictures_there_are(tmp_path):
     (tmp_path / "000_denoised.png").write_bytes(b"")
     items = Planner(Naming(tmp_path), Encoding(".tif")).plan(find([tmp_path], Filter(), tmp_path), VALUES)
     assert len(items) == 3
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_each_picture_ends_once_whatever_fails_is_slow_paused_skipped_or_closed(tmp_path, models, monkeypatch, seed):
+    rng = random.Random(seed)
+    pictures(tmp_path / "in", 8, side=24)
+    stack = np.clip(np.random.default_rng(0).normal(128, 20, (4, 24, 24, 3)), 0, 255).astype(np.uint8)
+    for index in range(3):
+        tifffile.imwrite(tmp_path / "in" / f"stack{index}.tif", stack, photometric="rgb")
+
+    def flaky(call):
+        def made(*given, **named):
+            time.sleep(rng.choice([0, 0.01 * rng.random()]))
+            if rng.random() < 0.05 * (seed % 3):
+                raise rng.choice([OSError, ValueError, MemoryError])("said")
+            return call(*given, **named)
+
+        return made
+
+    for owner, name in ((app.batch.run, "load_image"), (app.batch.run, "save_image"), (Single, "finish")):
+        monkeypatch.setattr(owner, name, flaky(getattr(owner, name)))
+    monkeypatch.setattr(app.batch.run.StackWriter, "add", flaky(app.batch.run.StackWriter.add))
+    monkeypatch.setattr(app.batch.run, "_AHEAD", rng.choice([1, 10_000, 1 << 30]))
+    monkeypatch.setattr(Models, "device", ("cpu", "cuda")[seed % 2])
+    monkeypatch.setattr(os, "cpu_count", lambda: 16)
+    for is_closed in (False, True):
+        out = tmp_path / f"out{is_closed}"
+        journal = Journal(out / "journal")
+        items = Planner(Naming(out)).plan(find([tmp_path / "in"], Filter()), VALUES)
+        control, ends = Control(), {}
+        with journal.locked():
+            steps = Batch(models, journal=journal, control=control).run(items)
+            for count, step in enumerate(steps):
+                if step is not None and step.state != "running":
+                    assert step.item.number not in ends
+                    ends[step.item.number] = step.state
+                if rng.random() < 0.02:
+                    control.skip(rng.choice(items).number)
+                (control.paused.set if rng.random() < 0.02 else control.paused.clear)()
+                if is_closed and count == 10 + 5 * seed:
+                    steps.close()
+        assert not [thread.name for thread in threading.enumerate() if thread.name.startswith("batch")]
+        assert not list(out.glob("*.tmp"))
+        assert is_closed or len(ends) == len(items)
+        again = Journal(out / "journal")
+        again.load()
+        for item in items:
+            assert item.target.exists() == again.owns(item)
+            assert ends.get(item.number) != "done" or again.owns(item)
 
 
 # ---- What is said ----
