@@ -48,6 +48,8 @@ _log = logging.getLogger(__name__)
 HAS_HEIF = importlib.util.find_spec("pillow_heif") is not None
 """Whether HEIC and HEIF can be read."""
 
+_NO_HEIF = "is a HEIC picture, which this installation cannot read; install pillow-heif, or export it as TIFF"
+
 # No EPS, WMF, TGA and the like: they start other programs, have no signature, or are cut to 8 bits unsaid.
 _PILLOW_FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "DIB", "GIF", "PPM", "AVIF", "JPEG2000")
 
@@ -398,7 +400,7 @@ def read_jpegxl(file: BinaryIO, path: Path, wanted: Wanted) -> Decoded:
 def read_heif(file: BinaryIO, path: Path, wanted: Wanted) -> Decoded:
     """Read the main picture of a HEIC file; ImageError where the library is missing."""
     if not HAS_HEIF:
-        raise ImageError(f"{path.name} is a HEIC picture; install pillow-heif to open it, or export it as TIFF")
+        raise ImageError(f"{path.name} {_NO_HEIF}")
     import pillow_heif
 
     container = pillow_heif.open_heif(file, convert_hdr_to_8bit=False)
@@ -490,7 +492,7 @@ def peek_jpegxl(file: BinaryIO, path: Path) -> Header:
 def peek_heif(file: BinaryIO, path: Path) -> Header:
     """What the container of a HEIC says of its main picture; ImageError where the library is missing."""
     if not HAS_HEIF:
-        raise ImageError(f"{path.name} is a HEIC picture; install pillow-heif to open it, or export it as TIFF")
+        raise ImageError(f"{path.name} {_NO_HEIF}")
     import pillow_heif
 
     container = pillow_heif.open_heif(file, convert_hdr_to_8bit=False)
