@@ -357,6 +357,8 @@ class Controls(QWidget):
         self.presets.setText("Presets")
         self.presets.setToolTip("Settings saved by name, for the selected pictures")
         self.presets.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
+        for button in (self.card, self.presets):
+            button.setObjectName("beside")
         self.strength = ParamControl(STRENGTH)
         self.guard = ParamControl(GUARD, tick="Off")
         self.proposal = QLabel()

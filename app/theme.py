@@ -93,6 +93,9 @@ def _additions(c: Colors) -> str:
     return f"""
 QPushButton, QPushButton:disabled, QPushButton:checked {{ min-height: 24px; padding: 3px 12px; border-radius: 4px; }}
 QToolButton {{ min-height: 22px; padding: 2px 8px; }}
+QToolButton#beside {{ min-height: 18px; }}
+QToolButton#beside[popupMode="2"] {{ padding-right: 18px; }}
+QToolButton#beside::menu-indicator {{ subcontrol-origin: padding; subcontrol-position: right center; right: 5px; }}
 QComboBox, QSpinBox, QDoubleSpinBox, QLineEdit {{ min-height: 22px; }}
 QComboBox QAbstractItemView::item {{ min-height: 24px; }}
 QPushButton:focus, QToolButton:focus, QCheckBox:focus {{ border: 1px solid {c.accent_hover}; }}
