@@ -188,7 +188,7 @@ def save_image(
     if metadata.premultiplied and kind is not _TIFF and _OPACITY in kind.holds:
         image = _unmultiplied(image)
     if missing := left_out(image, path):
-        _log.warning("%s cannot hold the %s of the picture; left out", path.name, " and the ".join(missing))
+        _log.info("%s cannot hold the %s of the picture; left out", path.name, " and the ".join(missing))
     metadata = as_saved(metadata, how.keep_place)
     with foreign_errors(path, "cannot be saved"):
         if not path.parent.is_dir():

@@ -14,6 +14,7 @@ import weakref
 from pathlib import Path
 
 import numpy as np
+import PIL.Image
 import pytest
 import tifffile
 from batches import VALUES, install, pictures
@@ -267,6 +268,15 @@ def test_closing_stops_within_a_tile_and_leaves_no_thread_and_nothing_half_writt
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("batch")]
     left = list((tmp_path / "out").iterdir()) if (tmp_path / "out").exists() else []
     assert not [path for path in left if path.suffix == ".tmp"]
+
+
+def test_what_a_type_has_no_room_for_is_said_with_the_result(tmp_path, models):
+    pictures(tmp_path / "in", 1)
+    opaque = PIL.Image.open(tmp_path / "in/000.png").convert("RGBA")
+    opaque.save(tmp_path / "in/000.png")
+    (item,) = planned(tmp_path / "in", tmp_path / "out")
+    (step,) = run(models, [dataclasses.replace(item, target=tmp_path / "out/a.jpg")])
+    assert "a.jpg cannot hold the opacity of the picture; left out" in step.record["warnings"]
 
 
 def test_only_a_few_pictures_are_in_memory_at_once_and_none_afterwards(tmp_path, models, monkeypatch):

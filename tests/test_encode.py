@@ -357,6 +357,7 @@ def test_a_jpeg_of_either_depth_holds_the_same_metadata(tmp_path, bits):
 @pytest.mark.parametrize("kind", TYPES, ids=lambda kind: kind.name)
 @pytest.mark.parametrize("channels", [2, 4])
 def test_what_is_said_to_be_left_out_is_what_is_not_found_again(tmp_path, caplog, kind, channels):
+    caplog.set_level("INFO", "engine.encode")
     grey = b"\0" * 12 + b"mntrGRAYXYZ " + b"\0" * 104
     held = dataclasses.replace(everything(), icc=ICC if channels == 4 else grey)
     image, path = picture_of(8, channels, metadata=held), tmp_path / f"a{kind.suffixes[0]}"

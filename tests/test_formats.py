@@ -1016,6 +1016,7 @@ def test_damaged_exif_never_keeps_a_place_from_being_left_out():
     ],
 )
 def test_what_a_type_has_no_room_for_is_said(tmp_path, caplog, suffix, missing):
+    caplog.set_level("INFO", "engine.encode")
     image = picture_of(8, 4, metadata=everything())
     assert left_out(image, tmp_path / f"a{suffix}") == missing
     save_image(image, tmp_path / f"a{suffix}")

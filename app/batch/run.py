@@ -21,7 +21,7 @@ from app.batch.journal import Journal, settings_hash
 from app.batch.plan import Item
 from app.batch.progress import Control, Step
 from app.single import Models, Single, compared, measured
-from engine.encode import AS_INPUT, Encoding, check_target, save_image
+from engine.encode import AS_INPUT, Encoding, check_target, left_out, save_image
 from engine.image import Image, ImageError, input_hash, load_image
 from engine.noise import NoiseError, NoiseReport
 from engine.provenance import Provenance, write_sidecar
@@ -343,6 +343,9 @@ class Batch:
             if item.number in self._lost:
                 return None
             record = {**result.record, "output": str(item.target)}
+            if missing := left_out(image, item.target):
+                said = f"{item.target.name} cannot hold the {' and the '.join(missing)} of the picture; left out"
+                record["warnings"] = [*record["warnings"], said]
             if image.page == 0:
                 self._check_place(item)
             settings, made = self._settings(item), result.made
