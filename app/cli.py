@@ -112,7 +112,8 @@ def _parser() -> argparse.ArgumentParser:
     add_options(command("denoise", denoise, "Denoise pictures and folders of them."))
 
     noise = command("noise", _noise, "Measure the noise of pictures.")
-    noise.add_argument("inputs", nargs="+", type=Path, metavar="IN")
+    noise.add_argument("inputs", nargs="+", type=Path, metavar="IN", help="pictures or folders of them")
+    noise.add_argument("--recursive", action="store_true", help="also those of the folders in a folder")
     noise.add_argument("--json", action="store_true")
 
     for name, run, about in (("methods", _methods, "List the methods."), ("models", _models, "List the models.")):
@@ -239,19 +240,20 @@ def _run(image: Image, models: Models, options: argparse.Namespace, sigma: float
     return single, result
 
 
-def _inputs(given: Sequence[Path]) -> tuple[list[Path], list[Path]]:
+def _inputs(given: Sequence[Path], recursive: bool) -> tuple[list[Path], list[Path]]:
     """The pictures, and what is not there."""
     missing = [path for path in given if not path.exists()]
     for path in missing:
         complain(f"There is no file or folder {path}", 1)
-    paths = find_images([path for path in given if path.exists()], recursive=True)
+    paths = find_images([path for path in given if path.exists()], recursive=recursive)
     if not paths and not missing:
-        raise UsageError("There is no picture in what was given")
+        hint = "" if recursive else "; --recursive looks into the folders in it"
+        raise UsageError(f"There is no picture in what was given{hint}")
     return paths, missing
 
 
 def _noise(options: argparse.Namespace) -> int:
-    paths, failed = _inputs(options.inputs)
+    paths, failed = _inputs(options.inputs, options.recursive)
     for path in paths:
         try:
             report = measure_noise(load_image(path))

@@ -288,6 +288,14 @@ def test_noise_reports_all_that_was_measured(capsys, noisy):
     assert records[0]["sigma"] > records[1]["sigma"]
 
 
+def test_noise_looks_into_folders_of_a_folder_where_that_is_asked(capsys, noisy, tmp_path):
+    status, _, err = run(capsys, "noise", tmp_path, "--json")
+    assert status == 2
+    assert "--recursive looks into the folders in it" in err
+    status, records, _ = run(capsys, "noise", tmp_path, "--recursive", "--json")
+    assert (status, len(records)) == (0, 2)
+
+
 def test_methods_and_models_are_listed(capsys):
     status, listed, _ = run(capsys, "methods", "--json")
     assert status == 0
