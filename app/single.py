@@ -155,7 +155,7 @@ class Single:
             report=self.report,
         )
         self.estimate = Estimate(None, None, "nothing is computed yet")
-        self.warnings = self._doubts()
+        self.warnings = [*image.metadata.notes, *self._doubts()]
 
     def _doubts(self) -> list[str]:
         """What a user should know of the noise before the result is trusted."""

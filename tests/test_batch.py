@@ -279,6 +279,15 @@ def test_what_a_type_has_no_room_for_is_said_with_the_result(tmp_path, models):
     assert "a.jpg cannot hold the opacity of the picture; left out" in step.record["warnings"]
 
 
+def test_what_was_special_in_opening_a_picture_is_said_with_the_result(tmp_path, models):
+    pictures(tmp_path / "in", 1)
+    shown = PIL.Image.open(tmp_path / "in/000.png").convert("L")
+    shown.save(tmp_path / "in/film.gif", save_all=True, append_images=[shown.transpose(PIL.Image.Transpose.ROTATE_180)])
+    (tmp_path / "in/000.png").unlink()
+    (step,) = run(models, planned(tmp_path / "in", tmp_path / "out"))
+    assert step.record["warnings"][0] == "film.gif holds 2 pictures; only the first is used"
+
+
 def test_only_a_few_pictures_are_in_memory_at_once_and_none_afterwards(tmp_path, models, monkeypatch):
     kept: list[weakref.ref] = []
     most = 0
