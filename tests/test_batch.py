@@ -349,6 +349,21 @@ def test_the_pages_of_a_stack_are_denoised_into_one_stack(tmp_path, models):
         assert (made[page] != stack[page]).any()
 
 
+def test_what_is_said_of_a_stack_is_about_all_of_its_pages(tmp_path, models):
+    stack = np.random.default_rng(0).normal(0.5, 0.06, (3, 64, 80, 3)).astype(np.float32)
+    stack[0] += np.roll(stack[0], 1, axis=1) - 0.5  # its noise alone correlates
+    stack[2] = 0.7 + (stack[2] - 0.5) / 3
+    (tmp_path / "in").mkdir()
+    tifffile.imwrite(tmp_path / "in/stack.tif", stack, photometric="rgb")
+    (step,) = run(models, planned(tmp_path / "in", tmp_path / "out"))
+    record = step.record
+    assert record["mean_before"] == pytest.approx(stack.mean(dtype=float), rel=1e-6)
+    made = tifffile.imread(tmp_path / "out/stack_denoised.tif")
+    assert record["mean_after"] == pytest.approx(made.mean(dtype=float), rel=1e-6)
+    assert record["estimated_psnr_db"] is None
+    assert sum("correlates" in warning for warning in record["warnings"]) == 1
+
+
 def test_a_stack_with_a_bad_page_leaves_nothing(tmp_path, models):
     stack = np.random.default_rng(0).integers(0, 255, (3, 40, 48, 3)).astype(np.uint8)
     (tmp_path / "in").mkdir()

@@ -121,6 +121,7 @@ class Batch:
         self._is_stopped = self._is_proven = False
         self._lost: set[int] = set()
         self._stacks: dict[int, StackWriter] = {}
+        self._said: dict[int, list[dict[str, Any]]] = {}
 
     def run(self, items: Iterable[Item | None]) -> Generator[Step | None, None, None]:
         """Denoise the items; None where there is nothing to tell, and the caller may stop.
@@ -365,11 +366,13 @@ class Batch:
             else:
                 if image.page == 0:
                     stack = StackWriter(item.target, item.path, self._how, seal)
-                    self._stacks[item.number] = stack.__enter__()
+                    self._stacks[item.number], self._said[item.number] = stack.__enter__(), []
                 self._stacks[item.number].add(image)
+                self._said[item.number].append(record)
                 if image.page < image.pages - 1:
                     return None
                 self._stacks.pop(item.number).__exit__(None, None, None)
+                record = _of_pages(self._said.pop(item.number))
             return Step(item, "done", str(item.target), 1.0, record, result.waited_s)
         except Exception as error:
             log.debug("It failed here", exc_info=True)
@@ -396,11 +399,30 @@ class Batch:
     def _give_up_stack(self, number: int) -> None:
         """Leave nothing of a stack whose pages will not all come."""
         stack = self._stacks.pop(number, None)
+        self._said.pop(number, None)
         if stack is not None:
             given_up = ImageError("Not all pages came")
             # On a full disk closing its files fails, too.
             with contextlib.suppress(ImageError, OSError):
                 stack.__exit__(ImageError, given_up, None)
+
+
+def _of_pages(records: list[dict[str, Any]]) -> dict[str, Any]:
+    """What is said of a stack: means over its pages, null where one of them has none, and each warning once."""
+    together = dict(records[0])
+    for key in _MEASURED:
+        values = [record[key] for record in records]
+        together[key] = None if None in values else sum(values) / len(values)
+    together["sigma"] = round(together["sigma"], 4)
+    together["warnings"] = list(dict.fromkeys(warning for record in records for warning in record["warnings"]))
+    together["seconds"] = round(sum(record["seconds"] for record in records), 3)
+    return together
+
+
+_MEASURED = (
+    *("sigma", "psnr_db", "ssim", "noisy_psnr_db", "estimated_psnr_db", "estimated_psnr_band_db"),
+    *("mean_before", "mean_after"),
+)
 
 
 def _state(path: Path) -> os.stat_result | None:
