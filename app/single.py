@@ -169,7 +169,7 @@ class Single:
             return [f"No noise worth removing was found; {what}"]
         if not report.is_white and not method.allows_correlation(self.params):
             treated = f"it measures {report.sigma * 255:.1f} and is treated as white of {self.sigma * 255:.1f}"
-            return [f"{report.reason} The noise is not white: {treated}."]
+            return [f"The noise is not white: {treated}. {report.reason}"]
         return []
 
     def run(self) -> Iterator[Progress]:

@@ -11,6 +11,8 @@ import imagecodecs
 import numpy as np
 import PIL.ImageCms
 
+from engine import scratch
+
 _LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 
 
@@ -95,6 +97,21 @@ def flaw(icc: bytes, channels: int) -> str:
     except (RuntimeError, ValueError):
         return "it is damaged"
     return ""
+
+
+def to_srgb(pixels: np.ndarray, icc: bytes) -> np.ndarray:
+    """(H, W, 3) float32 in sRGB, 1 is white; the same array where the profile means much the same or cannot be used.
+
+    For files that have no room for a profile: without one every program takes them for sRGB.
+    """
+    if conversion(icc, 3) is None:
+        return pixels
+    converted = scratch.array(pixels.shape, np.float32)
+    rows = max(1, _BLOCK // pixels.shape[1])
+    for top in range(0, len(pixels), rows):
+        band = np.ascontiguousarray(pixels[top : top + rows], np.float32)
+        converted[top : top + rows] = _through(band, icc, _standard("srgb"), np.float32)
+    return converted
 
 
 def check_screen(icc: bytes, name: str) -> bytes:

@@ -6,6 +6,7 @@ import dataclasses
 import io
 import logging
 import os
+import re
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ import numpy as np
 import PIL.Image
 
 from engine.boxes import avif_with, jpeg2000_with, jpegxl_with
+from engine.color import to_srgb
 from engine.files import replacing
 from engine.image import Image, count_non_finite
 from engine.jpegxl import as_srgb
@@ -169,7 +171,8 @@ def save_image(
 ) -> None:
     """Save a picture as the type that the suffix names, with its metadata and opacity as far as that type holds them.
 
-    Values are clipped and rounded, except in float files. The file appears complete under its name, or not at all; an
+    Values are clipped and rounded, except in float files. Colours with a profile become sRGB where a type has no room
+    for it, but for floats. The file appears complete under its name, or not at all; an
     existing one is replaced. TIFF, PNM, PFM and NumPy arrays are written band by band, without a second whole picture.
 
     Args:
@@ -191,6 +194,8 @@ def save_image(
         _log.info("%s cannot hold the %s of the picture; left out", path.name, " and the ".join(missing))
     metadata = as_saved(metadata, how.keep_place)
     with foreign_errors(path, "cannot be saved"):
+        if metadata.icc and _PROFILE not in kind.holds and image.channels == 3 and not image.is_float:
+            image = dataclasses.replace(image, pixels=to_srgb(image.pixels, metadata.icc))
         if not path.parent.is_dir():
             raise ImageError(f"{path} cannot be saved: the folder {path.parent} does not exist")
         if path.is_dir():
@@ -625,10 +630,21 @@ _WRITERS: dict[str, Callable[[BinaryIO, _Samples, Metadata, Encoding], None]] = 
 
 def denoised_path(path: Path, folder: Path | None = None, suffix: str = "") -> Path:
     """`name_denoised.ext` beside the file or in `folder`; .tif where the file's own type cannot be written."""
-    return (folder or path.parent) / f"{path.stem}_denoised{suffix or own_suffix(path)}"
+    return (folder or path.parent) / f"{own_stem(path)}_denoised{suffix or own_suffix(path)}"
+
+
+_OME = re.compile(r"(?<=.)\.ome\.tiff?$", re.IGNORECASE)  # one suffix to microscopists
+
+
+def own_stem(path: Path) -> str:
+    """The name of a file without its suffix."""
+    found = _OME.search(path.name)
+    return path.name[: found.start()] if found else path.stem
 
 
 def own_suffix(path: Path) -> str:
     """That of a result of the input's type; .tif where that type cannot be written."""
+    if found := _OME.search(path.name):
+        return found[0]
     suffix = path.suffix.lower()
     return path.suffix if suffix in WRITTEN else _CODESTREAMS.get(suffix, ".tif")

@@ -29,7 +29,7 @@ from app.batch.progress import Control, Step, Tally
 from app.batch.run import Batch
 from app.batch.watch import watched
 from app.single import Machine, Models, Single
-from engine.encode import AS_INPUT, Encoding
+from engine.encode import AS_INPUT, Encoding, denoised_path
 from engine.image import load_image
 
 ALL = Filter()
@@ -102,6 +102,20 @@ def test_a_file_that_is_given_is_taken_once_whatever_the_patterns(tmp_path):
 def test_a_name_pattern_makes_names(tmp_path, pattern, name):
     path = tmp_path / "holiday" / "IMG_1.jpg"
     assert Naming(pattern=pattern).target(path, path.parent, 7, 300) == path.with_name(name)
+
+
+@pytest.mark.parametrize("conflict", ["", "number"])
+def test_the_two_suffixes_of_an_ome_file_stay_together(tmp_path, conflict):
+    path = touch(tmp_path / "in/cells.ome.tif")
+    (item,) = planned(tmp_path / "in", tmp_path / "out", conflict=conflict)
+    assert item.target.name == "cells_denoised.ome.tif"
+    assert denoised_path(path).name == "cells_denoised.ome.tif"
+    touch(item.target)
+    (again,) = planned(tmp_path / "in", tmp_path / "out", known={path: item.target})
+    assert again.target == item.target
+    (other,) = planned(tmp_path / "in", tmp_path / "out", conflict="number")
+    assert other.target.name == "cells_denoised-2.ome.tif"
+    assert Naming(tmp_path).target(path, path.parent, 1, 1, Encoding(".jpg")).name == "cells_denoised.jpg"
 
 
 @pytest.mark.parametrize(

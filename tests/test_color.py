@@ -17,6 +17,7 @@ from app import screen
 from app.jobs import read
 from app.screen import to_screen
 from engine.color import ProfileError, check_screen, conversion, flaw, profile_name
+from engine.encode import save_image
 from engine.image import Image, load_image, thumbnail
 from engine.metadata import Metadata
 
@@ -264,3 +265,31 @@ def test_a_wide_picture_costs_little_more_to_show():
     began = time.perf_counter()
     screen.shown(image)
     assert time.perf_counter() - began < 0.2  # 0.013 s where nothing else runs: 24 megapixels in a third of a second
+
+
+@pytest.mark.parametrize("suffix", [".bmp", ".ppm", ".jxl"])
+@pytest.mark.parametrize("name", ["adobe", "prophoto", "table"])
+def test_colours_become_srgb_where_a_file_has_no_room_for_their_profile(tmp_path, suffix, name):
+    pixels = np.random.default_rng(0).random((40, 50, 3)).astype(np.float32) * 0.5 + 0.25
+    image = Image(pixels, metadata=Metadata(icc=profile(name)))
+    save_image(image, tmp_path / f"a{suffix}")
+    found = np.rint(load_image(tmp_path / f"a{suffix}").pixels * 255)
+    eight = PIL.Image.fromarray(np.rint(pixels * 255).astype(np.uint8))
+    source = PIL.ImageCms.ImageCmsProfile(io.BytesIO(profile(name)))
+    flags = PIL.ImageCms.Flags.BLACKPOINTCOMPENSATION
+    meant = PIL.ImageCms.profileToProfile(eight, source, PIL.ImageCms.createProfile("sRGB"), 1, flags=flags)
+    # Pillow converts what was rounded to 8 bits before, and less exactly at the edge of what sRGB can show.
+    assert np.percentile(np.abs(found - np.asarray(meant, float)), 99) <= 3
+    assert np.abs(found - np.asarray(meant, float)).mean() < 0.6
+    assert np.abs(found - np.rint(pixels * 255)).max() > 5
+
+
+@pytest.mark.parametrize(
+    ("icc", "suffix", "is_float"), [(SRGB, ".bmp", False), ("adobe", ".pfm", True), ("adobe", ".tif", False)]
+)
+def test_values_stay_where_the_profile_is_srgb_or_has_room_or_floats_are_meant(tmp_path, icc, suffix, is_float):
+    icc = profile(icc) if isinstance(icc, str) else icc
+    pixels = np.random.default_rng(0).integers(0, 256, (20, 30, 3)).astype(np.float32) / np.float32(255)
+    image = Image(pixels, is_float=is_float, bits=32 if is_float else 8, metadata=Metadata(icc=icc))
+    save_image(image, tmp_path / f"a{suffix}")
+    np.testing.assert_array_equal(load_image(tmp_path / f"a{suffix}").pixels, pixels)

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from app.values import Values
 from engine.decode import peek
-from engine.encode import AS_INPUT, Encoding, own_suffix
+from engine.encode import AS_INPUT, Encoding, own_stem, own_suffix
 from engine.image import find_images
 from engine.reading import ImageError
 
@@ -78,7 +78,7 @@ class Naming:
             how: for the type of file.
         """
         fields = {
-            "name": path.stem,
+            "name": own_stem(path),
             "number": str(number).zfill(len(str(count))),
             "folder": path.parent.name,
             "date": date.today().isoformat(),
@@ -273,7 +273,7 @@ class Planner:
     def _item(self, number: int, last: int, one: Found, values: Values) -> Item:
         place = self._places.of(one.path)
         known = self._known.get(place)
-        if known is not None and known.suffix == (self._how.suffix or own_suffix(one.path)):
+        if known is not None and own_suffix(known) == (self._how.suffix or own_suffix(one.path)):
             return Item(number, one.path, known, values, replaces=self._conflict == "replace")
         target = self._naming.target(one.path, one.root, number, last, self._how)
         is_input = self._places.key(target) in self._places.source(one.path)
@@ -299,7 +299,7 @@ class Planner:
     def _numbered(self, target: Path) -> Path:
         number = self._numbers.get(target, 2)
         while True:
-            other = target.with_name(f"{target.stem}-{number}{target.suffix}")
+            other = target.with_name(f"{own_stem(target)}-{number}{own_suffix(target)}")
             number += 1
             if self._places.key(other) not in self._taken and not (self._conflict == "number" and other.exists()):
                 self._numbers[target] = number
