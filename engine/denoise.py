@@ -303,11 +303,11 @@ class Denoising:
         """
         area = area or self._whole
         if not guard or not self.sigma:
-            return _blend(self.mean(passes, area), self.image.pixels[area.slices], strength)
+            return blend(self.mean(passes, area), self.image.pixels[area.slices], strength)
         wide = area.grown(REACH).shared(self._whole)
         mean = self.mean(passes, wide)
         give_back(mean, self.image.pixels[wide.slices], self._usual(passes), guard)
-        return _blend(mean[area.moved(-wide.left, -wide.top).slices], self.image.pixels[area.slices], strength)
+        return blend(mean[area.moved(-wide.left, -wide.top).slices], self.image.pixels[area.slices], strength)
 
     def finish(self, passes: int, strength: float, guard: float = 0.0) -> np.ndarray:
         """`blended` of the whole picture, to be read only; without kept means made in place, which uses this up."""
@@ -327,7 +327,7 @@ class Denoising:
         if usual:
             give_back(out, self.image.pixels, usual, guard)
         for rect in (tile.rect for tile in self._tiles):
-            out[rect.slices] = _blend(out[rect.slices], self.image.pixels[rect.slices], strength)
+            out[rect.slices] = blend(out[rect.slices], self.image.pixels[rect.slices], strength)
         return out
 
     # The mean intensity
@@ -666,7 +666,7 @@ def _added(totals: list[np.ndarray]) -> np.ndarray:
     return np.array([math.fsum(channel) for channel in zip(*totals, strict=True)])
 
 
-def _blend(denoised: np.ndarray, noisy: np.ndarray, strength: float) -> np.ndarray:
+def blend(denoised: np.ndarray, noisy: np.ndarray, strength: float) -> np.ndarray:
     """noisy + strength (denoised - noisy), in place of `denoised`."""
     if strength != 1.0:
         denoised -= noisy

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from engine import guard as details
-from engine.denoise import MEMORY_BUDGET, Denoising, Model, Progress, Viewport
+from engine.denoise import MEMORY_BUDGET, Denoising, Model, Progress, Viewport, blend
 from engine.develop import REACH, settle
 from engine.guard import Usual
 from engine.image import Image
@@ -177,12 +177,7 @@ class MosaicDenoising:
         if wide is not area:
             details.give_back(mean, self.image.pixels[wide.slices], self._usual(passes), guard)
             mean = mean[area.moved(-wide.left, -wide.top).slices]
-        if strength != 1.0:
-            noisy = self.image.pixels[area.slices]
-            mean -= noisy
-            mean *= np.float32(strength)
-            mean += noisy
-        return mean
+        return blend(mean, self.image.pixels[area.slices], strength)
 
     def finish(self, passes: int, strength: float, guard: float = 0.0) -> np.ndarray:
         """`blended` of the whole picture, to be read only."""

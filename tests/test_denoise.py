@@ -12,7 +12,7 @@ from reports import report
 from test_large import lies_in_a_file
 
 from conftest import picture
-from engine.denoise import DenoiseError, Denoising, _blend
+from engine.denoise import DenoiseError, Denoising, blend
 from engine.field import NoiseField
 from engine.image import Image
 from engine.method import Task
@@ -333,7 +333,7 @@ def test_folded_batch_norm_gives_the_same_picture():
 
 def test_blend_at_full_strength_is_the_denoised_picture_to_the_bit():
     denoised = np.random.default_rng(0).random((5, 5, 1), dtype=np.float32)
-    assert np.array_equal(_blend(denoised.copy(), np.ones_like(denoised), 1.0), denoised)
+    assert np.array_equal(blend(denoised.copy(), np.ones_like(denoised), 1.0), denoised)
 
 
 def test_r2r_refuses_weights_that_were_not_trained_for_it():
