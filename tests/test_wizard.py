@@ -274,7 +274,7 @@ def test_what_can_be_used_in_the_frame_has_a_name_and_a_key(main):
     assert {button.text().replace("&", "") for button in buttons} >= {"Next", "Back", "Close", "Earlier trainings…"}
     keys = [button.text()[button.text().index("&") + 1].lower() for button in buttons]
     assert len(set(keys)) == len(keys)
-    assert wizard.steps[0].accessibleName() == "Step 1 Folder, shown"
+    assert wizard.steps.labels[0].accessibleName() == "Step 1 Folder, shown"
 
 
 def test_enter_presses_the_button_with_the_focus_and_esc_closes(main, qtbot, tmp_path):

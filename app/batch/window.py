@@ -10,7 +10,6 @@ from PySide6.QtGui import QIcon
 from PySide6.QtWidgets import (
     QAbstractButton,
     QHBoxLayout,
-    QLabel,
     QMessageBox,
     QPushButton,
     QStackedWidget,
@@ -27,6 +26,7 @@ from app.batch.saved import SavedBatch
 from app.batch.setup_page import FOLDER, SetupPage
 from app.batch.summary_page import SummaryPage
 from app.dialogs import MessageLine
+from app.steps import Steps
 from app.workspace import Entry
 from engine import paths
 
@@ -52,24 +52,13 @@ class BatchWindow(QWidget):
         self.stack = QStackedWidget()
         for page in (self.setup, self.progress, self.summary):
             self.stack.addWidget(page)
-        self.titles = ("Setup", "Queue", "Summary")
-        self.steps = [QLabel() for _ in self.titles]
+        self.steps = Steps(("Setup", "Queue", "Summary"))
         self.message = MessageLine()
         self.close_button = QPushButton("C&lose")
         self.start_button = QPushButton("S&tart")
         self.start_button.setObjectName("primary")
         self.start_button.setMinimumWidth(130)
 
-        header = QHBoxLayout()
-        header.setContentsMargins(16, 10, 12, 10)
-        header.setSpacing(16)
-        for number, label in enumerate(self.steps):
-            if number:
-                arrow = QLabel("→")
-                arrow.setObjectName("muted")
-                header.addWidget(arrow)
-            header.addWidget(label)
-        header.addStretch(1)
         footer = QHBoxLayout()
         footer.setContentsMargins(12, 8, 12, 10)
         footer.setSpacing(8)
@@ -84,7 +73,7 @@ class BatchWindow(QWidget):
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(0)
-        layout.addLayout(header)
+        layout.addLayout(self.steps)
         layout.addWidget(theme.rule())
         layout.addWidget(self.stack, 1)
         layout.addWidget(self.message)
@@ -125,11 +114,7 @@ class BatchWindow(QWidget):
     def _show_page(self, number: int) -> None:
         self.message.hide()
         self.stack.setCurrentIndex(number)
-        for index, label in enumerate(self.steps):
-            text = f"{index + 1} {self.titles[index]}"
-            label.setText(f"<b>{text}</b>" if index == number else text)
-            theme.restyle(label, "" if index == number else "muted")
-            label.setAccessibleName(f"Step {text}{', shown' if index == number else ''}")
+        self.steps.show_step(number)
         for index, buttons in enumerate(self._buttons):
             for button in buttons:
                 button.setVisible(index == number)

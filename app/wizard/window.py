@@ -8,7 +8,6 @@ from PySide6.QtCore import Qt
 from PySide6.QtGui import QIcon
 from PySide6.QtWidgets import (
     QHBoxLayout,
-    QLabel,
     QPushButton,
     QStackedWidget,
     QVBoxLayout,
@@ -17,6 +16,7 @@ from PySide6.QtWidgets import (
 
 from app import theme
 from app.dialogs import MessageLine
+from app.steps import Steps
 from app.wizard.folder import FolderPage
 from app.wizard.method import MethodPage
 from app.wizard.page import Page, Plan
@@ -59,7 +59,7 @@ class Wizard(QWidget):
         for page in self.pages:
             self.stack.addWidget(page)
             page.changed.connect(self._show_state)
-        self.steps = [QLabel() for _ in self.pages]
+        self.steps = Steps([page.title for page in self.pages])
         self.message = MessageLine()
         self.earlier = QPushButton("&Earlier trainings…")
         self.earlier.setToolTip("Look at a training of before, go on with it, or delete it")
@@ -69,17 +69,7 @@ class Wizard(QWidget):
         self.next.setObjectName("primary")
         self.next.setMinimumWidth(130)
 
-        header = QHBoxLayout()
-        header.setContentsMargins(16, 10, 12, 10)
-        header.setSpacing(16)
-        for number, label in enumerate(self.steps):
-            if number:
-                arrow = QLabel("→")
-                arrow.setObjectName("muted")
-                header.addWidget(arrow)
-            header.addWidget(label)
-        header.addStretch(1)
-        header.addWidget(self.earlier)
+        self.steps.addWidget(self.earlier)
         footer = QHBoxLayout()
         footer.setContentsMargins(12, 8, 12, 10)
         footer.setSpacing(8)
@@ -90,7 +80,7 @@ class Wizard(QWidget):
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(0)
-        layout.addLayout(header)
+        layout.addLayout(self.steps)
         layout.addWidget(theme.rule())
         layout.addWidget(self.stack, 1)
         layout.addWidget(self.message)
@@ -186,11 +176,7 @@ class Wizard(QWidget):
     def _show_state(self) -> None:
         """Steps and buttons, by the page and by what the training does."""
         page, number = self.pages[self.number], self.number
-        for index, label in enumerate(self.steps):
-            text = f"{index + 1} {self.pages[index].title}"
-            label.setText(f"<b>{text}</b>" if index == number else text)
-            theme.restyle(label, "" if index == number else "muted")
-            label.setAccessibleName(f"Step {text}{', shown' if index == number else ''}")
+        self.steps.show_step(number)
         is_live = self.shown is not None and self.shown.is_live
         self.back.setVisible(number > FOLDER)
         self.back.setEnabled(not (number == TRAINING and is_live))
