@@ -94,7 +94,7 @@ def _additions(c: Colors) -> str:
 QPushButton, QPushButton:disabled, QPushButton:checked {{ min-height: 24px; padding: 3px 12px; border-radius: 4px; }}
 QToolButton {{ min-height: 22px; padding: 2px 8px; }}
 QToolButton#beside {{ min-height: 18px; }}
-QToolButton#beside[popupMode="2"] {{ padding-right: 18px; }}
+QToolButton#beside[popupMode="2"] {{ padding: 2px 15px 2px 5px; }}
 QToolButton#beside::menu-indicator {{ subcontrol-origin: padding; subcontrol-position: right center; right: 5px; }}
 QComboBox, QSpinBox, QDoubleSpinBox, QLineEdit {{ min-height: 22px; }}
 QComboBox QAbstractItemView::item {{ min-height: 24px; }}

@@ -181,7 +181,7 @@ class MainWindow(QMainWindow):
         column.setSpacing(0)
         column.addWidget(scroll, 1)
         column.addWidget(self.controls.buttons)
-        box.setMinimumWidth(330)
+        box.setMinimumWidth(340)
         dock.setWidget(box)
         self.addDockWidget(Qt.DockWidgetArea.RightDockWidgetArea, dock)
         return dock
