@@ -11,8 +11,9 @@ from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QApplication, QStyleOptionViewItem
 from test_workspace import white_noise
 
-from app.controls import ChoiceControl, Controls, ParamControl
+from app.controls import Controls
 from app.jobs import NOTHING_FOUND, Catalog, MethodInfo
+from app.param_control import ChoiceControl, ParamControl
 from app.settings import Settings
 from app.values import GUARD, STRENGTH
 from app.workspace import Workspace

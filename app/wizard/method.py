@@ -33,8 +33,8 @@ from PySide6.QtWidgets import (
 
 from app import theme, words
 from app.background import Background
-from app.controls import ChoiceControl, Control, ParamControl
 from app.jobs import MethodInfo
+from app.param_control import ChoiceControl, Control, ParamControl
 from app.wizard.folder import measured
 from app.wizard.page import Page, Plan
 from app.workspace import Workspace
