@@ -84,12 +84,16 @@ def _open_window(files: Sequence[Path]) -> int:
     from PySide6.QtCore import QTimer
     from PySide6.QtWidgets import QApplication
 
+    from app import translation
+
+    _log_to_file()
+    app = QApplication([sys.argv[0]])
+    translation.begin(translation.chosen(paths.settings_file()))
+    # Only now: modules translate the texts that they hold when they are imported.
     from app.settings import load_settings
     from app.window import MainWindow
     from app.workspace import Workspace
 
-    _log_to_file()
-    app = QApplication([sys.argv[0]])
     app.setApplicationName("Pellucid")
     app.setDesktopFileName("pellucid")
     is_first = not paths.settings_file().exists()

@@ -31,9 +31,10 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
-from app import screen, words
+from app import screen, translation, words
 from app.settings import Settings
 from engine.color import ProfileError
+from engine.language import LANGUAGES
 
 if TYPE_CHECKING:
     from engine.checkpoint import Entry as CheckpointEntry
@@ -146,7 +147,7 @@ def confirmed(parent: QWidget, title: str, question: str, yes: str) -> bool:
 
 
 class Preferences(QDialog):
-    """Theme, device, seed, memory and the screen's colours."""
+    """Theme, language, device, seed, memory and the screen's colours."""
 
     def __init__(self, settings: Settings, devices: Iterable[str], parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -155,6 +156,14 @@ class Preferences(QDialog):
         self.theme = QComboBox()
         for name, theme in (("Dark", "dark"), ("Light", "light")):
             self.theme.addItem(name, theme)
+        self.language = QComboBox()
+        self.language.addItem("Automatic", translation.AUTOMATIC)
+        for code, name in LANGUAGES.items():
+            self.language.addItem(name, code)
+        self.language.setToolTip("Automatic takes that of the system. It changes at the next start.")
+        self.language_note = QLabel("The language changes at the next start.")
+        self.language_note.setObjectName("muted")
+        self.language_note.hide()
         self.device = QComboBox()
         self.device.addItem("Automatic", "auto")
         for device in devices:
@@ -178,6 +187,8 @@ class Preferences(QDialog):
         self.memory.setToolTip("For the results of the last few pictures; what does not fit goes to a temporary file.")
         form = QFormLayout()
         form.addRow("&Theme", self.theme)
+        form.addRow("&Language", self.language)
+        form.addRow(self.language_note)
         form.addRow("&Device", self.device)
         form.addRow("&Seed", self.seed)
         form.addRow("&Memory", self.memory)
@@ -191,6 +202,10 @@ class Preferences(QDialog):
         layout.addLayout(form)
         layout.addWidget(buttons)
         self.theme.setCurrentIndex(self.theme.findData(settings.theme))
+        self.language.setCurrentIndex(max(0, self.language.findData(settings.language)))
+        self.language.currentIndexChanged.connect(
+            lambda: self.language_note.setVisible(self.language.currentData() != settings.language)
+        )
         self.device.setCurrentIndex(max(0, self.device.findData(settings.device)))
         self.seed.setValue(settings.seed)
         self.memory.setValue(settings.memory_mb)
@@ -241,6 +256,7 @@ class Preferences(QDialog):
         """What was chosen, as fields of `Settings`."""
         return {
             "theme": self.theme.currentData(),
+            "language": self.language.currentData(),
             "device": self.device.currentData(),
             "seed": self.seed.value(),
             "memory_mb": self.memory.value(),

@@ -11,8 +11,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from app.values import GUARD, STRENGTH
+from app.values import CHROMA, GUARD, LUMINANCE, STRENGTH
 from engine.files import write_text
+from engine.language import LANGUAGES
 
 log = logging.getLogger(__name__)
 
@@ -25,6 +26,7 @@ class Settings:
 
     Attributes:
         theme: dark or light.
+        language: auto for the system's, or one of `engine.language.LANGUAGES`; read by `app.translation` at the start.
         device: auto, cpu, cuda or mps.
         seed: of the recorruptions.
         memory_mb: for the results of the last few pictures.
@@ -34,6 +36,7 @@ class Settings:
         params: for each method what was set by hand, but no noise level: that belongs to a picture.
         strength: of the blend.
         guard: kappa of the detail guard, 0 is off.
+        luminance, chroma: factors on the strength.
         sidecar: whether saving writes one.
         gps: whether what is saved says where it was taken, if the picture does.
         export: how a result was last saved, see `app.save_dialog`.
@@ -49,6 +52,7 @@ class Settings:
     """
 
     theme: str = "dark"
+    language: str = "auto"
     device: str = "auto"
     seed: int = 0
     memory_mb: int = 2048
@@ -59,6 +63,8 @@ class Settings:
     params: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     strength: float = 1.0
     guard: float = 0.0
+    luminance: float = 1.0
+    chroma: float = 1.0
     sidecar: bool = False
     gps: bool = True
     export: Mapping[str, Any] = field(default_factory=dict)
@@ -83,12 +89,13 @@ class Settings:
 
 _ALLOWED = {
     "theme": ("dark", "light"),
+    "language": ("auto", *LANGUAGES),
     "device": ("auto", "cpu", "cuda", "mps"),
     "view": ("side", "stack", "wipe", "after"),
 }
 
 
-_MOST = {"strength": STRENGTH.maximum, "guard": GUARD.maximum}
+_MOST = {spec.name: spec.maximum for spec in (STRENGTH, LUMINANCE, CHROMA, GUARD)}
 
 
 def load_settings(path: Path) -> Settings:

@@ -1,17 +1,57 @@
-"""The language of what people read; English unless `use` says otherwise."""
+"""The language of what people read; English unless `use` says otherwise.
+
+The window takes the language of its settings. The command line never calls `use`: what it writes is read by programs,
+too, so it stays English.
+"""
 
 from __future__ import annotations
 
 import gettext
+import logging
+import struct
+from collections.abc import Iterable
+
+from engine import paths
+
+log = logging.getLogger(__name__)
+
+LANGUAGES = {"en": "English", "de": "Deutsch"}
+"""What there is, each by its code and its own name."""
 
 _catalog: gettext.NullTranslations = gettext.NullTranslations()
 
 
 def tr(text: str) -> str:
-    """A text in the language in use. Values come in afterwards: tr("{name} is gone").format(name=name)."""
+    """A text in the language in use; values come in afterwards, as in `tr("{name} is gone").format(name=name)`."""
     return _catalog.gettext(text) if text else ""
 
 
 def trn(one: str, many: str, count: int) -> str:
-    """One of two texts, by a count: trn("{count} picture", "{count} pictures", count).format(count=count)."""
+    """One of two texts, by a count, as in `trn("{count} picture", "{count} pictures", count).format(count=count)`."""
     return _catalog.ngettext(one, many, count)
+
+
+def use(code: str) -> str:
+    """Let `tr` speak this language from now on; return the code of the one that it speaks.
+
+    That is English where there is no such language or its file cannot be read: a translation stops no program. Texts
+    that modules hold were translated when they were imported, so call it before.
+    """
+    global _catalog
+    _catalog = gettext.NullTranslations()
+    if code not in LANGUAGES or code == "en":
+        return "en"
+    path = paths.resources() / "translations" / f"{code}.mo"
+    try:
+        with path.open("rb") as file:
+            _catalog = gettext.GNUTranslations(file)
+    except (OSError, ValueError, LookupError, struct.error) as error:
+        log.warning("The translation %s cannot be read (%s); texts are English", path, error)
+        return "en"
+    return code
+
+
+def best(wanted: Iterable[str]) -> str:
+    """The first that there is of the languages that a system names, such as de-AT; English if there is none."""
+    codes = (name.replace("_", "-").split("-")[0].lower() for name in wanted)
+    return next((code for code in codes if code in LANGUAGES), "en")
