@@ -27,6 +27,7 @@ from app.options import (
     of_methods,
     shared,
     stated,
+    strengths,
     values_of,
     whole,
 )
@@ -149,7 +150,7 @@ def _parser() -> argparse.ArgumentParser:
     benchmark.add_argument("folder", type=Path, metavar="FOLDER", help="where the data set lies, at any depth")
     benchmark.add_argument("-o", dest="out", type=Path, metavar="OUT", help="folder for the submission, or the scores")
     shared(benchmark)
-    benchmark.add_argument("--strength", type=float, default=1.0, help="0 leaves the picture, 1 denoises fully")
+    strengths(benchmark)
     of_methods(benchmark)
 
     train = command("train", _train, "Train a network on noisy pictures, without clean ones.")

@@ -19,6 +19,7 @@ from app.pyramid import Pyramid
 from app.screen import to_screen
 from app.values import Values
 from engine import params, scratch
+from engine.blend import Blend
 from engine.color import conversion
 from engine.decode import peek
 from engine.develop import Develop
@@ -198,7 +199,7 @@ class Update:
 
 @dataclass(frozen=True, eq=False)
 class Request:
-    """What needs network passes: everything but T, strength and guard.
+    """What needs network passes: everything but T and how its result is mixed.
 
     Attributes:
         picture: id of the picture in the list.
@@ -237,8 +238,7 @@ class Look:
     """
 
     passes: int | None = None
-    strength: float = 1.0
-    guard: float = 0.0
+    blend: Blend = Blend()
     viewport: Rect | None = None
     reference: Reference | None = None
     report: NoiseReport | None = None
@@ -469,8 +469,7 @@ def _save(finished: Finished, target: Target) -> None:
 class Live:
     """One denoising and what of it is on the screen.
 
-    The screen is kept in cells; a cell is stale when what it shows is not what T, strength, guard and the passes made
-    say.
+    The screen is kept in cells; a cell is stale when what it shows is not what T, the blend and the passes made say.
     """
 
     def __init__(self, denoising: Denoising | MosaicDenoising) -> None:
@@ -496,9 +495,9 @@ class Live:
         """Bring everything to the screen again: another picture was there."""
         self._stale = {cell for cell, passes in self._passes.items() if passes}
 
-    def look_at(self, passes: int, strength: float, guard: float, reference: Reference | None) -> None:
-        """Take over T, strength, guard and reference."""
-        look = (passes, strength, guard, id(reference))
+    def look_at(self, passes: int, blend: Blend, reference: Reference | None) -> None:
+        """Take over T, the blend and the reference."""
+        look = (passes, blend, id(reference))
         if look == self._look:
             return
         self._look, self._reference, self._ssim = look, reference, None
@@ -511,8 +510,8 @@ class Live:
             self._passes[cell] = passes
             self._stale.add(cell)
         self._ssim = None
-        wanted, _, guard, _ = self._look
-        if self.denoising.has(wanted) and (guard or self.denoising.conserves_mean):
+        wanted, blend, _ = self._look
+        if self.denoising.has(wanted) and (blend.guard or self.denoising.conserves_mean):
             # What is usual in the picture, by which the guard goes, is known only now, and so is its mean intensity.
             self.show_all()
 
@@ -548,8 +547,8 @@ class Live:
     def _paint(self, cells: list[int]) -> tuple[int, int, np.ndarray]:
         first, last = self.cells[cells[0]], self.cells[cells[-1]]
         area = Rect(first.left, first.top, last.right, last.bottom)
-        passes, strength, guard, _ = self._look
-        pixels = self.denoising.blended(passes, strength, area, guard)
+        passes, blend, _ = self._look
+        pixels = self.denoising.blended(passes, blend, area)
         if self._reference is not None:
             twin = self._reference.image
             for cell in cells:
@@ -563,7 +562,7 @@ class Live:
 
     def numbers(self, report: NoiseReport | None) -> Numbers:
         """How good it is, as far as that is known."""
-        passes, strength, guard, _ = self._look
+        passes, blend, _ = self._look
         db = None
         if self._reference is not None and self._errors:
             samples = sum(self.cells[cell].width * self.cells[cell].height for cell in self._errors)
@@ -573,14 +572,15 @@ class Live:
         # While no tile has T passes yet, what is shown has fewer, and the estimate is of that.
         made = min(passes, max(self._passes.values()))
         is_known = made or not self.denoising.sigma
-        estimate = self.denoising.estimate(made, strength, report, guard) if is_known else None
-        return Numbers(db, self._ssim, estimate, whole, whole and not guard and self.denoising.conserves_mean)
+        estimate = self.denoising.estimate(made, blend, report) if is_known else None
+        keeps_mean = whole and blend.conserves_mean and self.denoising.conserves_mean
+        return Numbers(db, self._ssim, estimate, whole, keeps_mean)
 
     def measure(self) -> Iterator[None]:
         """Find the SSIM of the whole result, in bands with a chance to stop after each."""
         if self._reference is None or self._ssim is not None:
             return
-        passes, strength, guard, _ = self._look
+        passes, blend, _ = self._look
         image, twin = self.denoising.image, self._reference.image
         if min(image.height, image.width) < 11:
             return
@@ -588,7 +588,7 @@ class Live:
         for top in range(5, image.height - 5, _BAND):
             bottom = min(top + _BAND, image.height - 5)
             area = Rect(0, top - 5, image.width, bottom + 5)
-            pixels = self.denoising.blended(passes, strength, area, guard)
+            pixels = self.denoising.blended(passes, blend, area)
             # SSIM leaves out 5 rows at each edge: the bands' inner rows are those of the whole picture.
             total += ssim(pixels, twin.pixels[area.slices], twin.peak) * (bottom - top)
             rows += bottom - top
@@ -727,7 +727,7 @@ class Computing:
         denoising, now = self._live(request, model).denoising, look()
         passes = _passes(model, request, now)
         pixels = yield from _whole(denoising, passes, now)
-        made = denoising.provenance(passes, now.strength, sigma_automatic, now.guard)
+        made = denoising.provenance(passes, now.blend, sigma_automatic)
         return Finished(replace(request.image, pixels=pixels), made)
 
     def copy(self, request: Request, look: Look) -> Iterator[Any]:
@@ -744,12 +744,12 @@ def _whole(denoising: Denoising | MosaicDenoising, passes: int, look: Look) -> G
     """The whole result; of a picture that lies in a file made in bands, into a file, too."""
     image = denoising.image
     if image.pixels.size <= scratch.IN_MEMORY:
-        return denoising.blended(passes, look.strength, guard=look.guard)
+        return denoising.blended(passes, look.blend)
     out = scratch.array(image.pixels.shape, np.float32)
     for top in range(0, image.height, _BAND):
         yield Stage("Putting the result together")
         area = Rect(0, top, image.width, min(top + _BAND, image.height))
-        out[area.slices] = denoising.blended(passes, look.strength, area, look.guard)
+        out[area.slices] = denoising.blended(passes, look.blend, area)
     return out
 
 
@@ -772,7 +772,7 @@ def _advance(live: Live, model: Model, request: Request, look: Callable[[], Look
     while True:
         now = look()
         passes = _passes(model, request, now)
-        live.look_at(passes, now.strength, now.guard, now.reference)
+        live.look_at(passes, now.blend, now.reference)
         is_finished = not now.may_run or live.denoising.has(passes)
         regions: list[tuple[int, int, np.ndarray]] = []
         if live.is_stale(now.viewport):

@@ -11,7 +11,7 @@ from typing import Any
 from app import presets
 from app.batch.plan import BatchError
 from app.single import Machine, Models
-from app.values import Values
+from app.values import CHROMA, LUMINANCE, STRENGTH, Values
 from engine import params
 from engine.checkpoint import CheckpointError
 from engine.corruption import CorruptionError
@@ -132,10 +132,20 @@ def stated(options: argparse.Namespace) -> Convention:
     return Convention(method=options.method, **{name: getattr(options, f"convention_{name}") for name in QUESTIONS})
 
 
+def strengths(sub: argparse.ArgumentParser) -> None:
+    """How much of the denoising is applied, and to what."""
+    sub.add_argument("--strength", type=float, metavar="X", help="0 leaves the picture, 1 denoises fully (1)")
+    about = "as much of the strength for the brightness; of a grey picture for all (1)"
+    sub.add_argument("--luminance", type=float, metavar="X", help=about)
+    sub.add_argument("--chroma", type=float, metavar="X", help="as much of the strength for the colours (1)")
+
+
 def check_strength(options: argparse.Namespace) -> None:
-    """UsageError for a strength that is none."""
-    if options.strength is not None and not 0 <= options.strength <= 1.2:
-        raise UsageError(f"--strength must be 0 to 1.2, not {options.strength:g}")
+    """UsageError for a strength that is none, of all or of luminance or chroma."""
+    for spec in (STRENGTH, LUMINANCE, CHROMA):
+        given = vars(options)[spec.name]
+        if given is not None and not 0 <= given <= spec.maximum:
+            raise UsageError(f"--{spec.name} must be 0 to {spec.maximum:g}, not {given:g}")
 
 
 def values_of(options: argparse.Namespace) -> Values:
@@ -148,7 +158,7 @@ def values_of(options: argparse.Namespace) -> Values:
         "curve": "linear" if said.get("linear") else None,
         "domain": said.get("domain"),
     }
-    changes: dict[str, Any] = {"guard": options.guard, "strength": said.get("strength")}
+    changes: dict[str, Any] = {name: said.get(name) for name in ("guard", "strength", "luminance", "chroma")}
     if options.method or options.model:
         changes |= {"method": options.method or "", "model": options.model or ""}
     return replace(values, develop=replace(values.develop, **_said(develop)), **_said(changes))

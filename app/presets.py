@@ -109,7 +109,13 @@ def find(name_or_path: str | Path) -> Preset:
 def save(name: str, values: Values, replace: bool = False) -> Preset:
     """Write settings under a name; PresetExistsError where it is taken and `replace` is not said."""
     name = checked_name(name)
-    content = {"program": "pellucid", "kind": "preset", "version": VERSION, "name": name, "values": values.as_json()}
+    content = {
+        "program": "pellucid",
+        "kind": "preset",
+        "version": VERSION,
+        "name": name,
+        "values": values.without_areas().as_json(),
+    }
     return _place(content, replace)
 
 
@@ -194,7 +200,7 @@ def _read(path: Path, strict: bool = False) -> Preset:
     try:
         name = content.get("name")
         name = checked_name(name if isinstance(name, str) else path.stem)
-        values = Values.from_json(content["values"], strict)
+        values = Values.from_json(content["values"], strict).without_areas()
     except ValueError as error:
         raise PresetError(f"{path.name} is no preset that can be used: {error}") from None
     return Preset(name, values, path, content)

@@ -27,7 +27,7 @@ from app import presets
 from app.dialogs import confirmed
 from app.jobs import MethodInfo
 from app.presets import Preset, PresetError, PresetExistsError
-from app.values import GUARD, STRENGTH, Values
+from app.values import CHROMA, GUARD, LUMINANCE, STRENGTH, Values
 from engine.develop import Develop
 from engine.params import Spec
 
@@ -41,13 +41,13 @@ class SavePresetDialog(QDialog):
         super().__init__(parent)
         self.setWindowTitle("Save as preset")
         self.setMinimumWidth(420)
-        self._values = values
+        self._values = values = values.without_areas()
         self.saved: Preset | None = None
         self.name = QLineEdit()
         self.name.setPlaceholderText("For example: Night, ISO 6400")
         self.name.setAccessibleName("Name")
         self.level = QCheckBox("With the &noise level set by hand")
-        self.level.setEnabled(values.without_level() != values)
+        self.level.setEnabled(values.for_others() != values)
         tip = (
             "It belongs to this picture; without it each picture's noise is measured." if self.level.isEnabled() else ""
         )
@@ -79,7 +79,7 @@ class SavePresetDialog(QDialog):
         self._describe()
 
     def _chosen(self) -> Values:
-        return self._values if self.level.isChecked() else self._values.without_level()
+        return self._values if self.level.isChecked() else self._values.for_others()
 
     def _describe(self) -> None:
         self.content.setText(summary(self._chosen(), self._methods))
@@ -246,6 +246,7 @@ def summary(values: Values, methods: Sequence[MethodInfo] = ()) -> str:
         f"Method: {labels.get(values.method, values.method) or 'Automatic'}",
         f"Model: {values.model or 'Automatic'}",
         f"{STRENGTH.label}: {_worded(STRENGTH, values.strength)}",
+        *(f"{spec.label}: {_worded(spec, getattr(values, spec.name))}" for spec in (LUMINANCE, CHROMA)),
         f"{GUARD.label}: {_worded(GUARD, values.guard) if values.guard else 'Off'}",
     ]
     for method, own in values.params.items():

@@ -178,12 +178,12 @@ class Single:
 
     def finish(self) -> tuple[Image, Provenance]:
         """The result and how it was made; its pixels may be those of the running mean, so this is asked once."""
-        strength, guard = self.values.strength, self.values.guard
-        self.estimate = self.denoising.estimate(self.passes, strength, self.report, guard)
+        blend = self.values.blend
+        self.estimate = self.denoising.estimate(self.passes, blend, self.report)
         if self.estimate.reason and self.sigma and getattr(self.params, "estimate", "on") == "on":
             self.warnings.append(f"No PSNR is estimated: {self.estimate.reason}")
-        made = self.denoising.provenance(self.passes, strength, self.is_automatic, guard)
-        pixels = self.denoising.finish(self.passes, strength, guard)
+        made = self.denoising.provenance(self.passes, blend, self.is_automatic)
+        pixels = self.denoising.finish(self.passes, blend)
         self.means = tuple(float(part.mean(dtype=np.float64)) for part in (self.image.pixels, pixels))
         self.seconds = time.monotonic() - self._began
         return replace(self.image, pixels=pixels), made

@@ -11,7 +11,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from engine import params
+from engine.areas import BRUSH, RECTANGLE, Area, Areas
+from engine.blend import Blend
 from engine.develop import Develop
+from engine.language import tr
 from engine.params import Spec
 
 log = logging.getLogger(__name__)
@@ -29,6 +32,36 @@ STRENGTH = Spec(
     "Nothing is computed anew.",
 )
 
+LUMINANCE = Spec(
+    "luminance",
+    1.0,
+    0.0,
+    1.2,
+    tr("Luminance"),
+    unit=" %",
+    scale=100.0,
+    step=0.01,
+    help=tr(
+        "How much of the strength goes to the brightness: less leaves a fine grain. Of a grey picture it is a second "
+        "strength. Nothing is computed anew."
+    ),
+)
+
+CHROMA = Spec(
+    "chroma",
+    1.0,
+    0.0,
+    1.2,
+    tr("Chroma"),
+    unit=" %",
+    scale=100.0,
+    step=0.01,
+    help=tr(
+        "How much of the strength goes to the colours, whose noise shows as blotches. Nothing is computed anew, but "
+        "where it differs from that of the luminance no PSNR can be estimated."
+    ),
+)
+
 GUARD = Spec(
     "guard",
     None,
@@ -43,7 +76,10 @@ GUARD = Spec(
 )
 """None is off."""
 
-_MOST = {"strength": STRENGTH.maximum, "guard": GUARD.maximum}
+_MOST = {spec.name: spec.maximum for spec in (STRENGTH, LUMINANCE, CHROMA, GUARD)}
+
+_FARTHEST = float(2**24)
+"""Of a point from the origin, in pixels; beyond it float32 does not tell pixels apart, and no picture is so large."""
 
 
 class ValuesError(ValueError):
@@ -61,6 +97,8 @@ class Values:
         strength: 0 leaves the picture, 1 denoises fully.
         guard: kappa of the detail guard, 0 is off.
         develop: of a RAW file.
+        luminance, chroma: factors on the strength, for the brightness and for the colours.
+        areas: where the strength is another one. They belong to this picture, as a noise level does.
     """
 
     method: str = ""
@@ -69,6 +107,14 @@ class Values:
     strength: float = 1.0
     guard: float = 0.0
     develop: Develop = Develop()
+    luminance: float = 1.0
+    chroma: float = 1.0
+    areas: Areas = Areas()
+
+    @property
+    def blend(self) -> Blend:
+        """How the result is mixed."""
+        return Blend(self.strength, self.luminance, self.chroma, self.guard, self.areas)
 
     def by_hand(self, method: str, specs: Iterable[params.Spec]) -> dict[str, Any]:
         """What was set for a method, without what its parameters do not allow: settings may be of another version."""
@@ -79,21 +125,25 @@ class Values:
                     found[spec.name] = spec.check(given[spec.name])
         return found
 
-    def without_level(self) -> Values:
-        """The same without noise levels set by hand: these belong to a picture."""
+    def for_others(self) -> Values:
+        """The same without what belongs to one picture: noise levels set by hand, and areas."""
         kept = {
             method: {name: value for name, value in own.items() if name != "sigma"}
             for method, own in self.params.items()
         }
-        return dataclasses.replace(self, params=kept)
+        return dataclasses.replace(self, params=kept, areas=Areas())
+
+    def without_areas(self) -> Values:
+        """The same for pictures that may have this one's noise level."""
+        return dataclasses.replace(self, areas=Areas())
 
     def onto(self, own: Values) -> Values:
-        """These for a picture that has `own`: noise levels that it was given by hand stay where these say none."""
+        """These for a picture that has `own`: its areas stay, and noise levels set by hand where these say none."""
         levels = {method: {"sigma": given["sigma"]} for method, given in own.params.items() if "sigma" in given}
         merged = {
             method: {**levels.get(method, {}), **self.params.get(method, {})} for method in {**levels, **self.params}
         }
-        return dataclasses.replace(self, params=merged)
+        return dataclasses.replace(self, params=merged, areas=own.areas)
 
     def as_json(self) -> dict[str, Any]:
         """For a file; nothing but what JSON knows."""
@@ -124,6 +174,9 @@ class Values:
             "params": _read_params,
             "strength": _read_number,
             "guard": _read_number,
+            "luminance": _read_number,
+            "chroma": _read_number,
+            "areas": _read_areas,
         }
         found: dict[str, Any] = {}
         for name, read in readers.items():
@@ -155,7 +208,10 @@ def _read_word(name: str, value: Any) -> str:
 
 
 def _read_number(name: str, value: Any) -> float:
-    most = _MOST[name]
+    return _up_to(_MOST[name], name, value)
+
+
+def _up_to(most: float, name: str, value: Any) -> float:
     if not _is_number(value) or not 0 <= value <= most:
         raise ValuesError(f"{name} must be a number from 0 to {most:g}, not {_shown(value)}")
     return float(value)
@@ -170,6 +226,39 @@ def _read_params(name: str, value: Any) -> dict[str, dict[str, Any]]:
             if held is not None and not isinstance(held, str) and not _is_number(held):
                 raise ValuesError(f"{param} of {method} must be a number or a word, not {_shown(held)}")
     return {method: dict(own) for method, own in value.items()}
+
+
+def _read_areas(name: str, value: Any) -> Areas:
+    if not isinstance(value, Mapping):
+        raise ValuesError(f"{name} must be an object with outside and places, not {_shown(value)}")
+    places = value.get("places", ())
+    if not isinstance(places, list | tuple):
+        raise ValuesError(f"{name}.places must be a list of places, not {_shown(places)}")
+    outside = _up_to(STRENGTH.maximum, f"{name}.outside", value.get("outside", 1.0))
+    return Areas(outside, tuple(_read_area(f"{name}.places[{number}]", one) for number, one in enumerate(places)))
+
+
+def _read_area(name: str, value: Any) -> Area:
+    if not isinstance(value, Mapping):
+        raise ValuesError(f"{name} must be an object, not {_shown(value)}")
+    shape, points = value.get("shape"), value.get("points")
+    if shape not in (RECTANGLE, BRUSH):
+        raise ValuesError(f"{name}.shape must be {RECTANGLE} or {BRUSH}, not {_shown(shape)}")
+    if not isinstance(points, list | tuple) or not all(_is_point(point) for point in points):
+        raise ValuesError(f"{name}.points must be a list of x and y in pixels, not {_shown(points)}")
+    if len(points) != 2 if shape == RECTANGLE else not points:
+        needed = "two corners" if shape == RECTANGLE else "at least one point"
+        raise ValuesError(f"{name}.points must hold {needed}, not {len(points)} points")
+    radius = value.get("radius", 0.0)
+    if not _is_number(radius) or not 0 <= radius <= _FARTHEST or (shape == BRUSH and not radius):
+        raise ValuesError(f"{name}.radius must be a number of pixels, for a brush above 0, not {_shown(radius)}")
+    path = tuple((float(x), float(y)) for x, y in points)
+    return Area(shape, path, float(radius), _up_to(STRENGTH.maximum, f"{name}.strength", value.get("strength", 0.0)))
+
+
+def _is_point(value: Any) -> bool:
+    is_pair = isinstance(value, list | tuple) and len(value) == 2
+    return is_pair and all(_is_number(part) and abs(part) <= _FARTHEST for part in value)
 
 
 def _read_develop(value: Any, complain: Callable[[str], None]) -> Develop:

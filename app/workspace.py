@@ -35,11 +35,13 @@ from app.jobs import (
 )
 from app.settings import Settings, save_settings
 from app.undo import Held, History, State
-from app.values import GUARD, STRENGTH, Values
+from app.values import CHROMA, GUARD, LUMINANCE, STRENGTH, Values
 from engine import paths
+from engine.areas import Areas
 from engine.develop import Develop
 from engine.encode import denoised_path
 from engine.image import Image
+from engine.language import tr
 from engine.noise import NoiseReport
 from engine.pairs import find_reference
 from engine.params import Spec
@@ -341,7 +343,15 @@ class Workspace(QObject):
         settings = self.settings
         # A model without its method is no automatic choice any more.
         model = settings.model if settings.method else ""
-        return Values(settings.method, model, settings.params, settings.strength, settings.guard)
+        return Values(
+            settings.method,
+            model,
+            settings.params,
+            settings.strength,
+            settings.guard,
+            luminance=settings.luminance,
+            chroma=settings.chroma,
+        )
 
     # ---- The list ----
 
@@ -793,6 +803,21 @@ class Workspace(QObject):
         if strength != self.values.strength:
             self._change_values(STRENGTH.label.lower(), strength=strength)
 
+    def set_luminance(self, luminance: float) -> None:
+        """Factor on the strength for the brightness, 0 to 1.2."""
+        if luminance != self.values.luminance:
+            self._change_values(LUMINANCE.label.lower(), luminance=luminance)
+
+    def set_chroma(self, chroma: float) -> None:
+        """Factor on the strength for the colours, 0 to 1.2."""
+        if chroma != self.values.chroma:
+            self._change_values(CHROMA.label.lower(), chroma=chroma)
+
+    def set_areas(self, areas: Areas) -> None:
+        """Where the strength is another one; each change is a step of its own."""
+        if areas != self.values.areas:
+            self._change_values(tr("areas"), merges=False, areas=areas)
+
     def set_guard(self, guard: float) -> None:
         """Kappa of the detail guard; 0 is off."""
         if guard != self.values.guard:
@@ -842,11 +867,11 @@ class Workspace(QObject):
             self.state_changed.emit()
 
     def paste_values(self, entries: Sequence[Entry]) -> None:
-        """Give the kept settings to pictures, as one step; a noise level set by hand only to the one it is of."""
+        """Give the kept settings to pictures, as one step; noise level and areas only to the one they are of."""
         if self._copied is None:
             return
         source, copied = self._copied
-        others = copied.without_level()
+        others = copied.for_others()
         given = {entry: copied if entry.id == source else others.onto(entry.values) for entry in entries}
         self._give_values("paste of settings", given)
 
@@ -883,21 +908,27 @@ class Workspace(QObject):
         method = self._method_id
         own = {name: value for name, value in values.params.get(method, {}).items() if name != "sigma"}
         kept = {**self.settings.params, method: own} if method else self.settings.params
-        # So do white balance and exposure.
+        # So do areas, white balance and exposure.
         develop = Develop(curve=values.develop.curve, domain=values.develop.domain)
-        self._new_values = dataclasses.replace(values, params=kept, develop=develop)
+        self._new_values = dataclasses.replace(values, params=kept, develop=develop, areas=Areas())
         self._keep_new_values()
         self._follow_values()
 
     def _keep_new_values(self) -> None:
         new = self._new_values
         self.change_settings(
-            method=new.method, model=new.model, params=new.params, strength=new.strength, guard=new.guard
+            method=new.method,
+            model=new.model,
+            params=new.params,
+            strength=new.strength,
+            guard=new.guard,
+            luminance=new.luminance,
+            chroma=new.chroma,
         )
 
     def _follow_values(self, at_once: bool = False) -> None:
         """Show and compute what the current picture's values ask for."""
-        self._change_look(passes=self._passes, strength=self.values.strength, guard=self.values.guard)
+        self._change_look(passes=self._passes, blend=self.values.blend)
         self.params_changed.emit()
         if self.current is not None and self.opened is not None and not self._is_developed(self.opened, self.current):
             self._develop(self.current, self.opened)
@@ -1259,13 +1290,12 @@ class Workspace(QObject):
         assert entry is not None
         assert opened is not None
         values, passes = self.values, self._passes
-        # A new strength or guard needs no passes: what is done stays done while it is shown.
+        # A new blend needs no passes: what is done stays done while it is shown.
         self._is_done = self._is_done and passes == self._done_passes
         self._request, self._is_first, self._must_repaint = request, False, False
         self._change_look(
             passes=passes,
-            strength=values.strength,
-            guard=values.guard,
+            blend=values.blend,
             reference=opened.reference,
             report=opened.report,
             may_run=self._is_wanted,
@@ -1349,7 +1379,7 @@ class Workspace(QObject):
             self._is_outdated = self._shows_result
         self._request = request
         values = self.values
-        self._change_look(passes=self._passes, strength=values.strength, guard=values.guard, may_run=True)
+        self._change_look(passes=self._passes, blend=values.blend, may_run=True)
         frozen, computing, repaint = self._look, self._computing, self._must_repaint
         self._must_repaint = False
 

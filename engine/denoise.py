@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from engine import scratch
+from engine.blend import Blend
 from engine.checkpoint import Checkpoint, CheckpointError, Entry, find_checkpoint, list_checkpoints
 from engine.device import DeviceError, autocast_dtype, is_out_of_memory, memory_format, pick_device
 from engine.field import NoiseField
@@ -291,33 +292,34 @@ class Denoising:
             out += self._offset(passes)
         return out
 
-    def blended(self, passes: int, strength: float, area: Rect | None = None, guard: float = 0.0) -> np.ndarray:
-        """noisy + strength (mean - noisy), in the picture's units.
+    def blended(self, passes: int, blend: Blend, area: Rect | None = None) -> np.ndarray:
+        """The result as `Blend.mix` makes it of the mean, in the picture's units.
+
+        The detail guard gives structure back to the mean first. While T passes are missing somewhere, what is usual in
+        the picture is provisional, and with it what is given back.
 
         Args:
             passes: T.
-            strength: of the blend.
+            blend: what is done with the mean.
             area: only that part.
-            guard: kappa of the detail guard, which gives structure back to the mean first; 0 is off. While T passes
-                are missing somewhere, what is usual in the picture is provisional, and with it what is given back.
         """
         area = area or self._whole
-        if not guard or not self.sigma:
-            return blend(self.mean(passes, area), self.image.pixels[area.slices], strength)
+        if not blend.guard or not self.sigma:
+            return blend.mix(self.mean(passes, area), self.image.pixels[area.slices], area)
         wide = area.grown(REACH).shared(self._whole)
         mean = self.mean(passes, wide)
-        give_back(mean, self.image.pixels[wide.slices], self._usual(passes), guard)
-        return blend(mean[area.moved(-wide.left, -wide.top).slices], self.image.pixels[area.slices], strength)
+        give_back(mean, self.image.pixels[wide.slices], self._usual(passes), blend.guard)
+        return blend.mix(mean[area.moved(-wide.left, -wide.top).slices], self.image.pixels[area.slices], area)
 
-    def finish(self, passes: int, strength: float, guard: float = 0.0) -> np.ndarray:
+    def finish(self, passes: int, blend: Blend) -> np.ndarray:
         """`blended` of the whole picture, to be read only; without kept means made in place, which uses this up."""
         if self.sigma == 0:
             return self.image.pixels
         means = self._running if all(tile.done == passes for tile in self._tiles) else self._kept.get(passes)
         if self._keep or means is None or not self.has(passes):
-            return self.blended(passes, strength, guard=guard)
+            return self.blended(passes, blend)
         offset = self._offset(passes) if self.conserves_mean else None
-        usual = self._usual(passes) if guard else None
+        usual = self._usual(passes) if blend.guard else None
         out, self._running = means, None
         self._kept.clear()
         for rect in (tile.rect for tile in self._tiles):
@@ -325,9 +327,9 @@ class Denoising:
             if offset is not None:
                 out[rect.slices] += offset
         if usual:
-            give_back(out, self.image.pixels, usual, guard)
+            give_back(out, self.image.pixels, usual, blend.guard)
         for rect in (tile.rect for tile in self._tiles):
-            out[rect.slices] = blend(out[rect.slices], self.image.pixels[rect.slices], strength)
+            blend.mix(out[rect.slices], self.image.pixels[rect.slices], rect)
         return out
 
     # The mean intensity
@@ -394,22 +396,23 @@ class Denoising:
             sums = replace(sums, residual=sums.residual - self.image.width * self.image.height * square)
         return sums
 
-    def estimate(
-        self, passes: int, strength: float = 1.0, report: NoiseReport | None = None, guard: float = 0.0
-    ) -> Estimate:
+    def estimate(self, passes: int, blend: Blend = Blend(), report: NoiseReport | None = None) -> Estimate:
         """The PSNR estimated without a reference, or why there is none.
 
         Args:
             passes: T.
-            strength: of the blend.
+            blend: what is done with the mean.
             report: the noise that was measured; with it the assumptions are checked, and its uncertainty widens the
                 band where sigma was taken from it, or where no one sigma can say that noise.
-            guard: kappa of the detail guard.
         """
         if self.sigma == 0:
             return Estimate(None, None, "nothing was removed")
-        if guard:
-            return Estimate(None, None, "the detail guard changes the result in a way that the estimate does not know")
+        channels = self.image.channels
+        if doubt := blend.doubt(channels, self._whole):
+            return Estimate(None, None, doubt)
+        factor, even = blend.factor(channels), blend.areas.even(self._whole)
+        assert factor is not None
+        assert even is not None
         reason = self.model.method.doubt(self.params, report) if report is not None else ""
         if reason:
             return Estimate(None, None, reason)
@@ -425,14 +428,14 @@ class Denoising:
             uncertainty = report.growth
         return estimate_psnr(
             sums,
-            strength=strength,
+            strength=factor * even,
             uncertainty=uncertainty,
             pairs=-(-passes // self.model.method.group),
             peak=peak,
             dependence=report.dependence if report else 1.0,
         )
 
-    def provenance(self, passes: int, strength: float, sigma_automatic: bool, guard: float = 0.0) -> Provenance:
+    def provenance(self, passes: int, blend: Blend, sigma_automatic: bool) -> Provenance:
         """How the blended mean of T passes is made; the hash of the input and the name of the output are not known."""
         made = {name: value for name, value in asdict(self.params).items() if name != "sigma"}
         if "passes" in made:
@@ -447,8 +450,11 @@ class Denoising:
             sigma=self.sigma * 255,
             sigma_automatic=sigma_automatic,
             params=made,
-            strength=strength,
-            guard=guard,
+            strength=blend.strength,
+            luminance=blend.luminance,
+            chroma=blend.chroma,
+            areas=blend.areas,
+            guard=blend.guard,
             seed=self.seed,
             device=str(self.model.device),
             precision=self.model.precision,
@@ -664,15 +670,6 @@ def _total(pixels: np.ndarray) -> np.ndarray:
 def _added(totals: list[np.ndarray]) -> np.ndarray:
     """The sum of (C,) float64, the same in whatever order they come."""
     return np.array([math.fsum(channel) for channel in zip(*totals, strict=True)])
-
-
-def blend(denoised: np.ndarray, noisy: np.ndarray, strength: float) -> np.ndarray:
-    """noisy + strength (denoised - noisy), in place of `denoised`."""
-    if strength != 1.0:
-        denoised -= noisy
-        denoised *= np.float32(strength)
-        denoised += noisy
-    return denoised
 
 
 def _next(tiles: list[_Tile], visible: Rect | None) -> _Tile:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from engine.blend import luminance_of
 from engine.tiles import Rect
 
 _WINDOW, _SMOOTHED = 3, 2
@@ -56,7 +57,7 @@ def survey(read: Read, height: int, width: int) -> Usual:
         wide = block.grown(_WINDOW).shared(whole)
         noisy, denoised = read(wide)
         inside = block.moved(-wide.left, -wide.top).slices
-        luminances.append(_luminance(denoised)[inside].ravel())
+        luminances.append(luminance_of(denoised)[inside].ravel())
         variances.append(_variance(_mirrored(noisy - denoised, _WINDOW))[inside].ravel())
     luminance, variance = np.concatenate(luminances), np.concatenate(variances)
     told = variance > 0
@@ -93,7 +94,7 @@ def give_back(denoised: np.ndarray, noisy: np.ndarray, usual: Usual, kappa: floa
         first, last = top - len(above), min(bottom + REACH, height)
         before = np.concatenate((above, denoised[top:last]))
         difference = noisy[first:last] - before
-        given = _given(difference, _luminance(before), usual, kappa)
+        given = _given(difference, luminance_of(before), usual, kappa)
         inside = slice(top - first, bottom - first)
         denoised[top:bottom] = before[inside] + given[inside, :, None] * difference[inside]
         above = before[: bottom - first][-REACH:]
@@ -106,15 +107,6 @@ def _given(difference: np.ndarray, luminance: np.ndarray, usual: Usual, kappa: f
     expected = np.float32(kappa) * usual.variances[np.searchsorted(usual.edges, luminance, side="right")]
     kept = np.minimum(expected / np.maximum(variance, np.finfo(np.float32).tiny), np.float32(1))
     return np.float32(1) - _mean(kept, _SMOOTHED)
-
-
-def _luminance(pixels: np.ndarray) -> np.ndarray:
-    """Of ITU-R BT.601, (h, w); no matrix product, whose last bits depend on the shape."""
-    weights = (0.299, 0.587, 0.114) if pixels.shape[2] == 3 else (1 / pixels.shape[2],) * pixels.shape[2]
-    out = pixels[..., 0] * np.float32(weights[0])
-    for channel, weight in enumerate(weights[1:], 1):
-        out += pixels[..., channel] * np.float32(weight)
-    return out
 
 
 def _variance(difference: np.ndarray) -> np.ndarray:

@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 
 from engine import guard as details
-from engine.denoise import MEMORY_BUDGET, Denoising, Model, Progress, Viewport, blend
+from engine.blend import Blend
+from engine.denoise import MEMORY_BUDGET, Denoising, Model, Progress, Viewport
 from engine.develop import REACH, settle
 from engine.guard import Usual
 from engine.image import Image
@@ -169,19 +170,19 @@ class MosaicDenoising:
         """The four colours of what the network was given."""
         return (planes - _GREY) @ (4 * _SUMS) if self._mixes else planes
 
-    def blended(self, passes: int, strength: float, area: Rect | None = None, guard: float = 0.0) -> np.ndarray:
-        """noisy + strength (mean - noisy) of the developed pictures; arguments as for `Denoising.blended`."""
+    def blended(self, passes: int, blend: Blend, area: Rect | None = None) -> np.ndarray:
+        """The result as `Blend.mix` makes it of the developed pictures; arguments as for `Denoising.blended`."""
         area = area or self._whole
-        wide = area.grown(details.REACH).shared(self._whole) if guard and self.sigma else area
+        wide = area.grown(details.REACH).shared(self._whole) if blend.guard and self.sigma else area
         mean = self.mean(passes, wide)
         if wide is not area:
-            details.give_back(mean, self.image.pixels[wide.slices], self._usual(passes), guard)
+            details.give_back(mean, self.image.pixels[wide.slices], self._usual(passes), blend.guard)
             mean = mean[area.moved(-wide.left, -wide.top).slices]
-        return blend(mean, self.image.pixels[area.slices], strength)
+        return blend.mix(mean, self.image.pixels[area.slices], area)
 
-    def finish(self, passes: int, strength: float, guard: float = 0.0) -> np.ndarray:
+    def finish(self, passes: int, blend: Blend) -> np.ndarray:
         """`blended` of the whole picture, to be read only."""
-        return self.image.pixels if self.sigma == 0 else self.blended(passes, strength, guard=guard)
+        return self.image.pixels if self.sigma == 0 else self.blended(passes, blend)
 
     def _usual(self, passes: int) -> Usual:
         """What the guard must know of the whole picture; provisional until all passes are made."""
@@ -194,17 +195,15 @@ class MosaicDenoising:
             self._surveyed = passes, complete, details.survey(read, self.image.height, self.image.width)
         return self._surveyed[2]
 
-    def estimate(
-        self, passes: int, strength: float = 1.0, report: NoiseReport | None = None, guard: float = 0.0
-    ) -> Estimate:
+    def estimate(self, passes: int, blend: Blend = Blend(), report: NoiseReport | None = None) -> Estimate:
         """None, with the reason."""
         if self.sigma == 0:
             return Estimate(None, None, "nothing was removed")
         return Estimate(None, None, "the picture was denoised on the sensor's mosaic, before it was developed")
 
-    def provenance(self, passes: int, strength: float, sigma_automatic: bool, guard: float = 0.0) -> Provenance:
+    def provenance(self, passes: int, blend: Blend, sigma_automatic: bool) -> Provenance:
         """How the blended mean of T passes is made; sigma is that of the stabilised planes."""
-        made = self._planes.provenance(passes, strength, sigma_automatic, guard)
+        made = self._planes.provenance(passes, blend, sigma_automatic)
         return replace(made, sigma=self.sigma * 255, params={**made.params, "develop": asdict(self.image.develop)})
 
     def run(self, passes: int, viewport: Viewport = lambda: None) -> Iterator[Progress]:

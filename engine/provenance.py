@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import engine
+from engine.areas import Areas
 from engine.files import write_text
 
 
@@ -18,6 +19,8 @@ class Provenance:
     Attributes:
         sigma: on the 0 to 255 scale of the picture's levels.
         params: the method's other parameters.
+        luminance, chroma: factors on the strength.
+        areas: where the strength is another one.
         guard: kappa of the detail guard, 0 where it was off.
         tile: side that was used.
     """
@@ -32,6 +35,9 @@ class Provenance:
     sigma_automatic: bool
     params: dict[str, Any]
     strength: float
+    luminance: float
+    chroma: float
+    areas: Areas
     guard: float
     seed: int
     device: str

@@ -12,7 +12,8 @@ from reports import report
 from test_large import lies_in_a_file
 
 from conftest import picture
-from engine.denoise import DenoiseError, Denoising, blend
+from engine.blend import Blend
+from engine.denoise import DenoiseError, Denoising
 from engine.field import NoiseField
 from engine.image import Image
 from engine.method import Task
@@ -218,19 +219,20 @@ def test_the_same_picture_on_another_scale_gives_the_same_result(tiny, levels):
 def test_strength_blends_and_zero_gives_the_picture_back(tiny):
     image, _ = noisy_image()
     work = denoise(tiny, image, 2)
-    assert np.allclose(work.blended(2, 0.0), image.pixels, atol=1e-6)
+    assert np.allclose(work.blended(2, Blend(0.0)), image.pixels, atol=1e-6)
     half = image.pixels + 0.5 * (work.mean(2) - image.pixels)
-    assert np.allclose(work.blended(2, 0.5), half, atol=1e-6)
+    assert np.allclose(work.blended(2, Blend(0.5)), half, atol=1e-6)
     area = Rect(5, 7, 40, 33)
-    assert np.array_equal(work.blended(2, 0.5, area), work.blended(2, 0.5)[area.slices])
+    assert np.array_equal(work.blended(2, Blend(0.5), area), work.blended(2, Blend(0.5))[area.slices])
 
 
 @pytest.mark.parametrize(("passes", "strength"), [(1, 1.0), (3, 0.7), (4, 1.0), (4, 0.3)])
 def test_finishing_in_place_gives_what_blending_gives(tiny, passes, strength):
     image, _ = noisy_image()
     image = replace(image, levels=(0.1, 0.9))
-    expected = denoise(tiny, image, passes, tile=32).blended(passes, strength)
-    assert np.allclose(denoise(tiny, image, passes, tile=32, keep=False).finish(passes, strength), expected, atol=1e-6)
+    expected = denoise(tiny, image, passes, tile=32).blended(passes, Blend(strength))
+    finished = denoise(tiny, image, passes, tile=32, keep=False).finish(passes, Blend(strength))
+    assert np.allclose(finished, expected, atol=1e-6)
 
 
 def test_zero_sigma_leaves_the_picture_alone(tiny, monkeypatch):
@@ -238,7 +240,7 @@ def test_zero_sigma_leaves_the_picture_alone(tiny, monkeypatch):
     monkeypatch.setattr(tiny.network, "forward", None)
     work = denoise(tiny, image, 4, sigma=0.0)
     assert work.has(4)
-    assert np.array_equal(work.finish(4, 1.0), image.pixels)
+    assert np.array_equal(work.finish(4, Blend(1.0)), image.pixels)
     assert work.estimate(4).psnr_db is None
 
 
@@ -263,7 +265,7 @@ def test_a_colour_network_refuses_a_grey_picture(tiny):
 def test_the_picture_itself_is_never_changed(tiny):
     image, _ = noisy_image()
     before = image.pixels.copy()
-    denoise(tiny, image, 4, keep=False).finish(4, 0.5)
+    denoise(tiny, image, 4, keep=False).finish(4, Blend(0.5))
     assert np.array_equal(image.pixels, before)
 
 
@@ -333,7 +335,7 @@ def test_folded_batch_norm_gives_the_same_picture():
 
 def test_blend_at_full_strength_is_the_denoised_picture_to_the_bit():
     denoised = np.random.default_rng(0).random((5, 5, 1), dtype=np.float32)
-    assert np.array_equal(blend(denoised.copy(), np.ones_like(denoised), 1.0), denoised)
+    assert np.array_equal(Blend().mix(denoised.copy(), np.ones_like(denoised), Rect(0, 0, 5, 5)), denoised)
 
 
 def test_r2r_refuses_weights_that_were_not_trained_for_it():
@@ -378,10 +380,10 @@ def test_the_mean_intensity_of_measured_data_stays(is_float, channels, tile, pas
     image, _ = scientific(is_float, channels=channels, seed=seed)
     work = denoise(model(channels), image, passes, tile=tile, sigma=0.02)
     assert work.conserves_mean
-    assert differs(work.blended(passes, strength), image) < 1e-6
+    assert differs(work.blended(passes, Blend(strength)), image) < 1e-6
     alone = denoise(model(channels), image, passes, tile=tile, sigma=0.02, keep=False)
-    assert np.array_equal(alone.blended(passes, strength), work.blended(passes, strength))
-    assert np.array_equal(alone.finish(passes, strength), work.blended(passes, strength))
+    assert np.array_equal(alone.blended(passes, Blend(strength)), work.blended(passes, Blend(strength)))
+    assert np.array_equal(alone.finish(passes, Blend(strength)), work.blended(passes, Blend(strength)))
 
 
 def test_without_the_correction_the_mean_would_move(tiny, monkeypatch):
@@ -401,11 +403,11 @@ def test_parts_and_tiles_of_measured_data_agree_with_the_whole(tiny):
     tiled, whole = (denoise(tiny, image, 2, tile=side, sigma=0.02) for side in (32, 512))
     assert np.abs(tiled.mean(2) - whole.mean(2)).max() < 1e-5
     part = Rect(13, 7, 71, 64)
-    assert np.array_equal(tiled.blended(2, 0.7)[part.slices], tiled.blended(2, 0.7, part))
-    guarded = tiled.blended(2, 0.7, guard=1.5)
-    assert np.array_equal(guarded[part.slices], tiled.blended(2, 0.7, part, 1.5))
+    assert np.array_equal(tiled.blended(2, Blend(0.7))[part.slices], tiled.blended(2, Blend(0.7), part))
+    guarded = tiled.blended(2, Blend(0.7, guard=1.5))
+    assert np.array_equal(guarded[part.slices], tiled.blended(2, Blend(0.7, guard=1.5), part))
     alone = denoise(tiny, image, 2, tile=32, sigma=0.02, keep=False)
-    assert np.array_equal(alone.finish(2, 0.7, 1.5), guarded)
+    assert np.array_equal(alone.finish(2, Blend(0.7, guard=1.5)), guarded)
 
 
 def test_nothing_is_corrected_before_all_is_denoised(tiny):
@@ -454,15 +456,15 @@ def test_the_estimate_is_of_the_corrected_result(tiny):
     after, before = (-10 * math.log10(error) for error in errors)
     assert after > before + 0.5
     assert abs(work.estimate(4).psnr_db - after) < 0.1
-    half = np.mean((work.blended(4, 0.5) - clean) ** 2)
-    assert abs(work.estimate(4, 0.5).psnr_db + 10 * math.log10(half)) < 0.1
+    half = np.mean((work.blended(4, Blend(0.5)) - clean) ** 2)
+    assert abs(work.estimate(4, Blend(0.5)).psnr_db + 10 * math.log10(half)) < 0.1
 
 
 def test_one_pass_of_two_is_finished_in_place_where_nothing_is_kept(tiny, tmp_path):
     """A picture larger than memory must not be copied whole."""
     image, _ = scientific(True, 64, 64, 3)
-    kept = denoise(tiny, image, 1, sigma=0.02).blended(1, 1.0)
+    kept = denoise(tiny, image, 1, sigma=0.02).blended(1, Blend(1.0))
     work = denoise(tiny, image, 1, sigma=0.02, keep=False, budget=0)
-    finished = work.finish(1, 1.0)
+    finished = work.finish(1, Blend(1.0))
     assert lies_in_a_file(finished)
     assert np.array_equal(finished, kept)

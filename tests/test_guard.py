@@ -9,6 +9,7 @@ import pytest
 from app import cli
 from conftest import picture
 from engine import guard, params, paths
+from engine.blend import Blend
 from engine.checkpoint import save_checkpoint
 from engine.denoise import Denoising
 from engine.encode import save_image
@@ -149,11 +150,11 @@ def work_on(tiny, passes=2, **options):
 
 @pytest.mark.parametrize("strength", [1.0, 0.7])
 def test_the_window_and_the_command_line_make_the_same_picture(tiny, strength):
-    shown = work_on(tiny).blended(2, strength, guard=1.5)
-    assert np.array_equal(shown, work_on(tiny, keep=False).finish(2, strength, guard=1.5))
+    shown = work_on(tiny).blended(2, Blend(strength, guard=1.5))
+    assert np.array_equal(shown, work_on(tiny, keep=False).finish(2, Blend(strength, guard=1.5)))
     area = Rect(17, 33, 80, 88)
-    assert np.array_equal(work_on(tiny).blended(2, strength, area, guard=1.5), shown[area.slices])
-    assert not np.array_equal(shown, work_on(tiny).blended(2, strength))
+    assert np.array_equal(work_on(tiny).blended(2, Blend(strength, guard=1.5), area), shown[area.slices])
+    assert not np.array_equal(shown, work_on(tiny).blended(2, Blend(strength)))
 
 
 def test_while_passes_are_missing_what_is_not_there_stays_noisy(tiny):
@@ -161,7 +162,7 @@ def test_while_passes_are_missing_what_is_not_there_stays_noisy(tiny):
     work = Denoising(tiny, image, params.make(tiny.method.Params, {}), sigma=SIGMA, tile=32)
     steps = work.run(2)
     done = [next(steps).tile for _ in range(3)]
-    early = work.blended(2, 1.0, guard=1.5)
+    early = work.blended(2, Blend(guard=1.5))
     assert np.array_equal(early[70:, 50:], image.pixels[70:, 50:])
     assert not np.array_equal(early[done[0].slices], image.pixels[done[0].slices])
     for _ in steps:
@@ -169,13 +170,13 @@ def test_while_passes_are_missing_what_is_not_there_stays_noisy(tiny):
     whole = Denoising(tiny, image, work.params, sigma=SIGMA, tile=32)
     for _ in whole.run(2):
         pass
-    assert np.array_equal(work.blended(2, 1.0, guard=1.5), whole.blended(2, 1.0, guard=1.5))
+    assert np.array_equal(work.blended(2, Blend(guard=1.5)), whole.blended(2, Blend(guard=1.5)))
 
 
 def test_no_psnr_is_estimated_of_what_the_guard_changed(tiny):
     work = work_on(tiny)
     assert work.estimate(2).reason is None
-    assert "detail guard" in work.estimate(2, guard=1.5).reason
+    assert "detail guard" in work.estimate(2, Blend(guard=1.5)).reason
 
 
 def test_the_command_line_guards_and_writes_it_down(capsys, tmp_path):

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from conftest import picture
 from engine import params
+from engine.blend import Blend
 from engine.denoise import Denoising, load_model
 from engine.develop import XYZ_TO_SRGB, Develop, from_srgb, settle
 from engine.image import Image
@@ -130,10 +131,10 @@ def test_any_part_is_that_part_of_the_whole_and_the_whole_is_what_is_saved(patte
     assert isinstance(work, MosaicDenoising)
     for _ in work.run(2):
         pass
-    whole = work.finish(2, 0.8, 1.5)
+    whole = work.finish(2, Blend(0.8, guard=1.5))
     assert whole.shape == image.pixels.shape
     for area in (Rect(0, 0, 140, 112), Rect(31, 17, 33, 18), Rect(5, 60, 139, 111), Rect(0, 111, 140, 112)):
-        assert np.allclose(work.blended(2, 0.8, area, 1.5), whole[area.slices], atol=2e-6)
+        assert np.allclose(work.blended(2, Blend(0.8, guard=1.5), area), whole[area.slices], atol=2e-6)
     assert np.abs(whole - image.pixels).max() > 0.01
 
 
@@ -142,7 +143,7 @@ def test_a_mean_intensity_that_is_not_kept_is_not_claimed():
     work = denoising(image, 1)
     for _ in work.run(2):
         pass
-    apart = np.abs(work.finish(2, 1.0).mean((0, 1)) / image.pixels.mean((0, 1)) - 1).max()
+    apart = np.abs(work.finish(2, Blend()).mean((0, 1)) / image.pixels.mean((0, 1)) - 1).max()
     assert apart > 1e-5
     assert not work.conserves_mean
 
@@ -152,11 +153,11 @@ def test_no_strength_and_no_noise_give_the_developed_picture():
     work = denoising(image)
     for _ in work.run(2):
         pass
-    assert np.allclose(work.blended(2, 0.0), image.pixels, atol=1e-6)
+    assert np.allclose(work.blended(2, Blend(0.0)), image.pixels, atol=1e-6)
     alone = denoising(image, sigma=0.0)
     assert list(alone.run(2)) == []
     assert alone.has(2)
-    assert alone.finish(2, 1.0) is image.pixels
+    assert alone.finish(2, Blend()) is image.pixels
     assert alone.estimate(2).reason == "nothing was removed"
 
 
@@ -187,7 +188,7 @@ def test_a_run_goes_on_where_it_was_left():
     for passes in (2, 4):
         for _ in parts.run(passes):
             pass
-    assert np.array_equal(parts.blended(4, 1.0), whole.blended(4, 1.0))
+    assert np.array_equal(parts.blended(4, Blend()), whole.blended(4, Blend()))
 
 
 def test_a_level_told_for_the_developed_picture_is_the_same_share_of_that_on_the_mosaic():
@@ -202,7 +203,7 @@ def test_a_level_told_for_the_developed_picture_is_the_same_share_of_that_on_the
     for work in (same, own):
         for _ in work.run(2):
             pass
-    assert np.allclose(same.blended(2, 1.0), own.blended(2, 1.0), atol=1e-5)
+    assert np.allclose(same.blended(2, Blend()), own.blended(2, Blend()), atol=1e-5)
 
 
 def test_a_colour_model_denoises_the_developed_picture_by_the_level_measured_there():
@@ -225,7 +226,7 @@ def test_the_same_passes_serve_another_development():
     anew = denoising(other)
     for _ in anew.run(2):
         pass
-    assert np.array_equal(shared.blended(2, 1.0, guard=1.0), anew.blended(2, 1.0, guard=1.0))
+    assert np.array_equal(shared.blended(2, Blend(guard=1.0)), anew.blended(2, Blend(guard=1.0)))
     assert work.image is image
 
 
@@ -234,7 +235,7 @@ def test_how_it_was_made_is_kept_and_no_psnr_is_estimated():
     work = denoising(image)
     for _ in work.run(2):
         pass
-    made = work.provenance(2, 1.0, True)
+    made = work.provenance(2, Blend(), True)
     assert made.params["develop"] == {"white": "camera", "exposure": 0.0, "curve": "srgb", "domain": "mosaic"}
     assert made.sigma == pytest.approx(255 * measure(image).level)
     assert "before it was developed" in work.estimate(2).reason
@@ -252,6 +253,6 @@ def test_the_bundled_models_do_better_on_the_mosaic_than_after_developing():
         work = begin(made, given, params.make(made.method.Params, {}, {}), sigma=report.level, report=report)
         for _ in work.run(2):
             pass
-        reached[domain] = psnr(work.blended(2, 1.0), truth)
+        reached[domain] = psnr(work.blended(2, Blend()), truth)
     assert reached["mosaic"] > reached["picture"] + 0.5
     assert reached["mosaic"] > psnr(image.pixels, truth) + 2

@@ -27,6 +27,7 @@ from app.jobs import Target
 from app.pages import place
 from app.save_dialog import SaveDialog
 from app.screen import to_screen
+from engine.blend import Blend
 from engine.image import load_image
 from engine.pages import Axes
 
@@ -81,7 +82,7 @@ def test_another_page_is_denoised_with_the_same_values_and_takes_the_place_of_th
     assert (shown.values.strength, shown.value("passes")) == (0.5, 2)
     live = next(reversed(shown._computing._lives.values()))
     assert live.denoising.image is image
-    expected = live.denoising.blended(2, 0.5)
+    expected = live.denoising.blended(2, Blend(0.5))
     qtbot.waitUntil(lambda: np.array_equal(screen.pixels, to_screen(expected, image.levels)), timeout=PATIENCE_MS)
 
 

@@ -105,5 +105,5 @@ def test_what_a_later_version_added_is_left_out_with_a_remark(caplog):
 
 
 def test_noise_levels_are_left_behind_and_nothing_else():
-    assert SOME.without_level().params == {"r2r": {"passes": 8, "alpha": 0.4, "noise_model": "white"}, "n2n": {}}
-    assert SOME.without_level().strength == SOME.strength
+    assert SOME.for_others().params == {"r2r": {"passes": 8, "alpha": 0.4, "noise_model": "white"}, "n2n": {}}
+    assert SOME.for_others().strength == SOME.strength

@@ -16,6 +16,7 @@ from app.screen import to_screen
 from app.settings import Settings
 from app.workspace import Workspace
 from engine import paths
+from engine.blend import Blend
 from engine.denoise import Denoising
 from engine.encode import save_image
 from engine.image import Image, load_image
@@ -155,7 +156,7 @@ def expected(
     denoising = Denoising(load_model(channels=image.channels), image, params, sigma=workspace.sigma, keep=False)
     for _ in denoising.run(passes):
         pass
-    return denoising.blended(passes, strength, guard=guard)
+    return denoising.blended(passes, Blend(strength, guard=guard))
 
 
 # ---- For the screen ----

@@ -16,7 +16,7 @@ from app.batch.plan import FIELDS, BatchError, Filter, Item, Naming, Planner, fi
 from app.batch.progress import Step, Tally
 from app.batch.run import Batch
 from app.batch.watch import watched
-from app.options import MISTAKES, UsageError, check_strength, models_of, of_methods, shared, values_of, whole
+from app.options import MISTAKES, UsageError, check_strength, models_of, of_methods, shared, strengths, values_of, whole
 from app.terminal import complain, duration, say, sentence, show
 from engine.develop import DOMAINS
 from engine.device import available_devices
@@ -34,7 +34,7 @@ def add_options(command: argparse.ArgumentParser) -> None:
     command.add_argument("inputs", nargs="+", type=Path, metavar="IN", help="pictures or folders of them")
     command.add_argument("-o", dest="out", required=True, type=Path, help="a file for one input, else a folder")
     shared(command)
-    command.add_argument("--strength", type=float, metavar="X", help="0 leaves the picture, 1 denoises fully (1)")
+    strengths(command)
     command.add_argument("--preset", metavar="NAME", help="settings saved in the window, or a file of them")
     command.add_argument("--reference", type=Path, metavar="FILE", help="clean picture to measure against")
     command.add_argument("--huge", action="store_true", help="open also pictures of more than 1000 megapixels")

@@ -462,7 +462,7 @@ class SetupPage(QWidget):
         chosen = self.settings.currentData() or "own"
         base = None
         if chosen == "current":
-            base = self.workspace.values.without_level()
+            base = self.workspace.values.for_others()
         elif chosen == "automatic":
             base = Values()
         elif chosen.startswith(_PRESET):

@@ -10,6 +10,7 @@ import numpy as np
 
 from app.studies.report import Choices, Report, StudyError, score
 from engine import params
+from engine.blend import Blend
 from engine.checkpoint import list_checkpoints
 from engine.corruption import rng_for
 from engine.denoise import Denoising, Model, load_model
@@ -145,4 +146,4 @@ def _values(model: Model, proposed: Any) -> Any:
 def _result(denoising: Denoising | MosaicDenoising, passes: int) -> np.ndarray:
     for _ in denoising.run(passes):
         pass
-    return denoising.finish(passes, 1.0)
+    return denoising.finish(passes, Blend())

@@ -14,6 +14,7 @@ import numpy as np
 
 from app.studies.report import Choices, Report, StudyError, score
 from engine import params
+from engine.blend import Blend
 from engine.denoise import Denoising, default_checkpoint, load_model
 from engine.image import Image, load_image
 from engine.noise import NoiseReport, measure_noise
@@ -159,7 +160,7 @@ def _measure(report: Report, pairs: Sequence[Pair], file: str, what: str, choice
         passes = model.method.count(values)
         for _ in work.run(passes):
             pass
-        report.scores.append(score(pair.name, work.finish(passes, 1.0), pair.clean, what=what))
+        report.scores.append(score(pair.name, work.finish(passes, Blend()), pair.clean, what=what))
 
 
 def _train(

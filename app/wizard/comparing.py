@@ -13,7 +13,9 @@ import numpy as np
 from app.jobs import Stage
 from app.screen import to_screen
 from engine import params
+from engine.blend import Blend
 from engine.image import Image
+from engine.language import tr
 from engine.noise import NoiseError, measure_noise
 from engine.proposal import settled_sigma
 from engine.tiles import Rect
@@ -84,7 +86,7 @@ class Seen:
 
 def look(run: Run) -> Iterator[Any]:
     """Return the `Result` of a run folder; CheckpointError or TrainError where there is none."""
-    yield Stage("Looking at the result")
+    yield Stage(tr("Looking at the result"))
     from engine.checkpoint import free_name, list_checkpoints, load_checkpoint, read_entry
     from engine.method import method_of
 
@@ -108,7 +110,7 @@ def look(run: Run) -> Iterator[Any]:
 
 def use(run: Run, name: str) -> Iterator[Any]:
     """Copy the model of a run into the user's models; return its name."""
-    yield Stage(f"Installing {name}")
+    yield Stage(tr("Installing {name}").format(name=name))
     from engine.foreign import import_checkpoint
 
     return import_checkpoint(run.checkpoint, name=name).stem
@@ -126,7 +128,7 @@ class Comparing:
 
         ImageError or OSError where the picture cannot be read any more, NoiseError where its noise is not known.
         """
-        yield Stage(f"Reading {name}")
+        yield Stage(tr("Reading {name}").format(name=name))
         job = self._result.job
         from training.patches import load_noisy
 
@@ -134,13 +136,13 @@ class Comparing:
         # Of the whole picture, as when it is denoised later: a part may have too little that is flat.
         report = measure_noise(Image(pixels)) if sigma is None else None
         part = Image(np.ascontiguousarray(pixels[_middle(pixels).slices], dtype=np.float32))
-        yield Seen("noisy", "Noisy", to_screen(part.pixels, (0.0, 1.0)))
+        yield Seen("noisy", tr("Noisy"), to_screen(part.pixels, (0.0, 1.0)))
         kind = self._result.kind
         sides = [("tuned", str(self._run.checkpoint), kind.capitalize())]
         if rival := job.against or job.start:
             sides.insert(0, ("start", rival, self._result.rival))
         for role, model, label in sides:
-            yield Stage(f"Denoising with {f'the {kind} model' if role == 'tuned' else label}")
+            yield Stage(f"Denoising with {tr('the {kind} model').format(kind=kind) if role == 'tuned' else label}")
             yield from self._denoise(part, self._model(model, part.channels), sigma, report, role, label)
 
     def _denoise(
@@ -153,13 +155,13 @@ class Comparing:
         if report is not None:
             sigma = settled_sigma(report, specs, getattr(values, "sigma", None))
         if sigma is None:
-            raise NoiseError("Its noise is not known")
+            raise NoiseError(tr("Its noise is not known"))
         work = Denoising(model, part, values, sigma=sigma, keep=False, report=report)
         passes = model.method.count(values)
         for step in work.run(passes):
             yield step.done / step.total
-        label += "" if sigma else " (found no noise)"
-        yield Seen(role, label, to_screen(work.finish(passes, 1.0), (0.0, 1.0)))
+        label += "" if sigma else tr(" (found no noise)")
+        yield Seen(role, label, to_screen(work.finish(passes, Blend()), (0.0, 1.0)))
 
     def _model(self, name: str, channels: int) -> Model:
         from engine.denoise import load_model
@@ -172,15 +174,17 @@ class Comparing:
 def names(job: TrainJob) -> tuple[list[str], str]:
     """The held-out pictures that can be compared, and why there are none."""
     if job.domain != "picture":
-        return [], "Camera mosaics cannot be shown side by side here."
+        return [], tr("Camera mosaics cannot be shown side by side here.")
     if not Path(job.data).is_dir():
-        return [], f"The folder {job.data} is not there any more, so its pictures cannot be compared."
+        return [], tr("The folder {data} is not there any more, so its pictures cannot be compared.").format(
+            data=job.data
+        )
     if not job.held_out and job.hold_out:
-        return [], "Which pictures were held out is not written down in this training."
+        return [], tr("Which pictures were held out is not written down in this training.")
     if not job.held_out:
-        return [], "No picture was held out, so there is none that the training has not seen."
+        return [], tr("No picture was held out, so there is none that the training has not seen.")
     there = [name for name in job.held_out if (Path(job.data) / name).is_file()]
-    return there[:MOST_PICTURES], "" if there else "The pictures that were held out are not there any more."
+    return there[:MOST_PICTURES], "" if there else tr("The pictures that were held out are not there any more.")
 
 
 def _middle(pixels: np.ndarray) -> Rect:
