@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from app import screen
+from app.display import Display, render
 from app.pyramid import Pyramid
 from app.screen import to_screen
 from app.values import Values
@@ -232,6 +233,7 @@ class Look:
 
     Attributes:
         passes: T; None for what the checkpoint or the method suggests.
+        display: what of it is shown, and how.
         viewport: the visible part of the picture.
         may_run: whether passes are made, or only what is there is shown.
         serial: grows with every change but that of the viewport.
@@ -239,6 +241,7 @@ class Look:
 
     passes: int | None = None
     blend: Blend = Blend()
+    display: Display = Display()
     viewport: Rect | None = None
     reference: Reference | None = None
     report: NoiseReport | None = None
@@ -316,6 +319,7 @@ def read(
     develop: Develop = Develop(),
     page: int = 0,
     huge: bool = False,
+    levels: tuple[float, float] | None = None,
 ) -> Iterator[Any]:
     """Yield the `Picture`, its thumbnail, then its `Reference` if there is one, or why there is none.
 
@@ -329,6 +333,7 @@ def read(
         develop: how, where it is RAW.
         page: of a stack.
         huge: whether it was asked.
+        levels: what is shown as black and white; None for those of its type.
     """
     if image is None:
         assert path is not None
@@ -343,7 +348,7 @@ def read(
 
         yield Stage("Developing")
         image = redeveloped(image, develop)
-    yield _shown(image)
+    yield _shown(image, levels)
     if not page:
         yield screen.thumbnail(image, THUMBNAIL_SIDE)
     if reference is None and find_twin and path is not None:
@@ -365,14 +370,14 @@ def _oversize(path: Path, error: TooLarge) -> Oversize:
     return Oversize(error.width, error.height, opened, 4 * _MEANS * samples, decoded, scratch.free_bytes())
 
 
-def show(image: Image) -> Iterator[Any]:
-    """Return the `Picture` of an image for the screen as it is now."""
+def show(image: Image, levels: tuple[float, float] | None = None) -> Iterator[Any]:
+    """Return the `Picture` of an image for the screen as it is now, with these as black and white."""
     yield Stage("Bringing the colours to the screen")
-    return _shown(image)
+    return _shown(image, levels)
 
 
-def _shown(image: Image) -> Picture:
-    shown = Pyramid(screen.shown(image))
+def _shown(image: Image, levels: tuple[float, float] | None) -> Picture:
+    shown = Pyramid(screen.to_screen(image.pixels, levels or image.levels, screen.conversion_of(image)))
     shown.make_all()
     return Picture(image, shown)
 
@@ -482,9 +487,15 @@ class Live:
         self._errors: dict[int, float] = {}
         self._ssim: float | None = None
         self._look: tuple[Any, ...] = ()
+        self._display = Display()
         if denoising.sigma == 0:
             self._passes = dict.fromkeys(self._passes, 1)
         self.show_all()
+
+    @property
+    def passes(self) -> int:
+        """T that is shown."""
+        return self._look[0] if self._look else 0
 
     def redevelop(self, denoising: MosaicDenoising) -> None:
         """Go on with the same passes of a picture that is developed otherwise."""
@@ -495,8 +506,11 @@ class Live:
         """Bring everything to the screen again: another picture was there."""
         self._stale = {cell for cell, passes in self._passes.items() if passes}
 
-    def look_at(self, passes: int, blend: Blend, reference: Reference | None) -> None:
-        """Take over T, the blend and the reference."""
+    def look_at(self, passes: int, blend: Blend, reference: Reference | None, display: Display) -> None:
+        """Take over T, the blend, the reference and how all that is shown."""
+        if display != self._display:
+            self._display = display
+            self.show_all()
         look = (passes, blend, id(reference))
         if look == self._look:
             return
@@ -557,8 +571,13 @@ class Live:
                 noise_db = psnr(inside, twin.pixels[rect.slices], twin.peak)
                 self._errors[cell] = inside.size * twin.peak**2 * 10 ** (-noise_db / 10)
         self._stale.difference_update(cells)
-        image = self.denoising.image
-        return area.left, area.top, to_screen(pixels, image.levels, screen.conversion_of(image))
+        return area.left, area.top, self._render(area, pixels)
+
+    def _render(self, area: Rect, result: np.ndarray) -> np.ndarray:
+        image, layer = self.denoising.image, self._display.layer
+        spread = self.denoising.spread(area) if layer == "spread" else None
+        clean = self._reference.image.pixels[area.slices] if self._reference is not None else None
+        return render(self._display, image, image.pixels[area.slices], result, spread, clean)
 
     def numbers(self, report: NoiseReport | None) -> Numbers:
         """How good it is, as far as that is known."""
@@ -693,6 +712,11 @@ class Computing:
         while self._lives and sum(6 * live.denoising.image.pixels.nbytes for live in self._lives.values()) > room:
             self._lives.popitem(last=False)
 
+    @property
+    def on_screen(self) -> Live | None:
+        """What was painted last; may be asked for in any thread."""
+        return self._on_screen
+
     def forget(self, picture: int) -> Iterator[Any]:
         """Give back the memory of a picture that was closed."""
         yield Stage("Tidying up")
@@ -772,7 +796,7 @@ def _advance(live: Live, model: Model, request: Request, look: Callable[[], Look
     while True:
         now = look()
         passes = _passes(model, request, now)
-        live.look_at(passes, now.blend, now.reference)
+        live.look_at(passes, now.blend, now.reference, now.display)
         is_finished = not now.may_run or live.denoising.has(passes)
         regions: list[tuple[int, int, np.ndarray]] = []
         if live.is_stale(now.viewport):

@@ -18,6 +18,7 @@ from PySide6.QtCore import QObject, QTimer, Signal
 
 from app import jobs, screen
 from app.background import Background
+from app.display import LAYERS, MOST_GAIN, Display
 from app.jobs import (
     Catalog,
     Look,
@@ -34,6 +35,7 @@ from app.jobs import (
     Update,
 )
 from app.settings import Settings, save_settings
+from app.shown import Shown
 from app.undo import Held, History, State
 from app.values import CHROMA, GUARD, LUMINANCE, STRENGTH, Values
 from engine import paths
@@ -82,6 +84,7 @@ class Entry:
         finds_reference: whether a clean twin is looked for by name.
         page: of a stack, the one that is shown; all else belongs to all of them.
         huge: whether it is opened however large it is, because the user said so.
+        levels: what the screen shows as black and white, in the picture's units; None for those of its type.
     """
 
     id: int
@@ -96,6 +99,7 @@ class Entry:
     finds_reference: bool = True
     page: int = 0
     huge: bool = False
+    levels: tuple[float, float] | None = None
 
     @property
     def key(self) -> tuple[int, int]:
@@ -169,6 +173,12 @@ class Workspace(QObject):
     region_ready = Signal(object, int, int)
     """(h, w, C) uint8 of the result, and its column and row."""
 
+    before_changed = Signal()
+    """The same pixels of the noisy picture are shown with other black and white points."""
+
+    display_changed = Signal()
+    """Another layer, gain, black or white is shown."""
+
     result_cleared = Signal()
     """What was shown of a result belongs to other values; what there is of the new one follows."""
 
@@ -207,6 +217,7 @@ class Workspace(QObject):
         self.opened: Opened | None = None
         self.numbers = Numbers()
         self.running: Running | None = None
+        self.display = Display()
         self.activity = Activity()
         self.failures = NotOpened()
         self.training: TrainingRun | None = None
@@ -231,6 +242,7 @@ class Workspace(QObject):
         self._measure_job: Job | None = None
         self._thumbnail_job: Job | None = None
         self._save_job: Job | None = None
+        self._levels_job: Job | None = None
         self._wants_thumbnail: OrderedDict[int, Entry] = OrderedDict()
         self._batched: set[int] = set()
 
@@ -329,7 +341,7 @@ class Workspace(QObject):
             if kind is not Kind.PROGRESS:
                 self._next_thumbnail()
 
-        self._io.submit(lambda: jobs.show(opened.picture.image), handle)
+        self._io.submit(lambda: jobs.show(opened.picture.image, entry.levels), handle)
 
     def write_settings(self) -> None:
         """Write the settings now."""
@@ -438,12 +450,13 @@ class Workspace(QObject):
             return
         self._page_rest.stop()
         self._leave()
+        self._drop(self._levels_job)
         self.current, self.opened = entry, None
+        self.display = dataclasses.replace(self.display, levels=entry.levels if entry is not None else None)
         self.activity = Activity()
         self._is_first, self._visible_pass_s = True, None
         self._is_wanted = self.settings.denoise_on_open
-        # A picture of the same size takes the place of the last in the view, which then reports nothing new.
-        self._look = Look(viewport=self._look.viewport, serial=self._look.serial + 1)
+        self._look = self._fresh_look()
         self.current_changed.emit()
         self.params_changed.emit()
         self.estimate_changed.emit()
@@ -499,9 +512,9 @@ class Workspace(QObject):
             self._next_thumbnail()
             self.state_changed.emit()
 
-        path, page, develop, huge = entry.path, entry.page, entry.values.develop, entry.huge
+        path, page, develop, huge, levels = entry.path, entry.page, entry.values.develop, entry.huge, entry.levels
         self._read_job = self._io.submit(
-            lambda: jobs.read(path, image, entry.reference, entry.finds_reference, develop, page, huge),
+            lambda: jobs.read(path, image, entry.reference, entry.finds_reference, develop, page, huge, levels),
             handle,
         )
 
@@ -607,7 +620,7 @@ class Workspace(QObject):
             return
         self._is_first = True
         self._is_wanted = self._is_wanted or self.settings.denoise_on_open
-        self._look = Look(viewport=self._look.viewport, serial=self._look.serial + 1)
+        self._look = self._fresh_look()
         self._show_entry(entry)
         self.estimate_changed.emit()
         self.state_changed.emit()
@@ -988,6 +1001,55 @@ class Workspace(QObject):
         if self.current in other_reference:
             self._find_reference()
 
+    # ---- What is shown ----
+
+    @property
+    def shown(self) -> Shown | None:
+        """What is on the screen, to be measured; None without a picture."""
+        if self.opened is None:
+            return None
+        image, live = self.opened.picture.image, self._computing.on_screen
+        reference = self.reference.image if self.reference is not None else None
+        if live is None or live.denoising.image is not image or not self._shows_result:
+            return Shown(image, self.opened.report, reference)
+        return Shown(image, self.opened.report, reference, live.denoising, live.passes, self.values.blend)
+
+    def set_layer(self, layer: str) -> None:
+        """Show one of `display.LAYERS` in the place of the result."""
+        if layer not in LAYERS:
+            raise ValueError(f"What is shown is one of {', '.join(LAYERS)}, not {layer!r}")
+        self._change_display(layer=layer)
+
+    def set_gain(self, gain: float) -> None:
+        """Show what was removed, and the spread, so many times larger; 1 to 64."""
+        self._change_display(gain=min(MOST_GAIN, max(1.0, gain)))
+
+    def set_levels(self, levels: tuple[float, float] | None) -> None:
+        """Show these values of the current picture as black and white, None for those of its type."""
+        entry, opened = self.current, self.opened
+        if entry is None or levels == entry.levels:
+            return
+        entry.levels = levels
+        self._change_display(levels=levels)
+        if opened is not None:
+            self._drop(self._levels_job)
+            self._levels_job = self._io.submit(lambda: jobs.show(opened.picture.image, levels), self._on_levels)
+
+    def _on_levels(self, kind: Kind, value: Any) -> None:
+        if kind is Kind.FAILED:
+            self._complain(value)
+        elif kind is Kind.DONE and self.opened is not None and self.opened.picture.image is value.image:
+            self.opened.picture = value
+            self.before_changed.emit()
+
+    def _change_display(self, **changes: Any) -> None:
+        display = dataclasses.replace(self.display, **changes)
+        if display != self.display:
+            self.display = display
+            self._change_look(display=display)
+            self.display_changed.emit()
+            self._refresh()
+
     # ---- Reference ----
 
     @property
@@ -1192,6 +1254,10 @@ class Workspace(QObject):
     def set_viewport(self, area: tuple[int, int, int, int] | None) -> None:
         """The visible part of the picture, x0, y0, x1, y1; it is denoised first."""
         self._look = dataclasses.replace(self._look, viewport=None if area is None else Rect(*area))
+
+    def _fresh_look(self) -> Look:
+        """For another picture of the same size in the same view, which then reports nothing new."""
+        return Look(display=self.display, viewport=self._look.viewport, serial=self._look.serial + 1)
 
     def _change_look(self, **changes: Any) -> None:
         if any(getattr(self._look, name) != value for name, value in changes.items()):

@@ -276,6 +276,10 @@ class Denoising:
         """Whether the mean of T passes is at hand everywhere (in `area`)."""
         return self.sigma == 0 or all(tile.has(passes) for tile in self._tiles if area is None or tile.rect.meets(area))
 
+    def is_begun(self, area: Rect | None = None) -> bool:
+        """Whether at least one pass is at hand everywhere (in `area`)."""
+        return self.sigma == 0 or all(tile.done for tile in self._tiles if area is None or tile.rect.meets(area))
+
     def mean(self, passes: int, area: Rect | None = None) -> np.ndarray:
         """The mean of T passes in the picture's units, (h, w, C) float32; where a tile is not there yet, of fewer.
 

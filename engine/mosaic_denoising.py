@@ -141,6 +141,10 @@ class MosaicDenoising:
         """Whether the mean of T passes is at hand everywhere (in `area`)."""
         return self._planes.has(passes, None if area is None else _cells(self._around(area)))
 
+    def is_begun(self, area: Rect | None = None) -> bool:
+        """Whether at least one pass is at hand everywhere (in `area`)."""
+        return self._planes.is_begun(None if area is None else _cells(self._around(area)))
+
     def _around(self, area: Rect) -> Rect:
         """The whole cells on which the developed pixels of an area depend."""
         wide = area.grown(REACH)
