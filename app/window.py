@@ -22,7 +22,6 @@ from PySide6.QtWidgets import (
     QMessageBox,
     QProgressBar,
     QScrollArea,
-    QToolBar,
     QToolButton,
     QVBoxLayout,
     QWidget,
@@ -35,7 +34,7 @@ from app.batch.queue import Queue
 from app.batch.report import counted
 from app.batch.setup_page import FOLDER, LIST, SELECTION
 from app.batch.window import BatchWindow, ask_before_stopping, interrupted_sentence
-from app.compare import CompareView
+from app.compare.view import CompareView
 from app.controls import Controls, quality
 from app.dialogs import (
     ConventionDialog,
@@ -53,12 +52,14 @@ from app.pages import PageBar
 from app.presets import Preset
 from app.presets_dialog import PresetsDialog, SavePresetDialog
 from app.save_dialog import SaveDialog, last_choice, remembered
+from app.toolbar import ToolBar
 from app.wizard.training_run import TrainingRun
 from app.wizard.trainings import ask_before_closing
 from app.workspace import Entry, NotOpened, Workspace
 from engine import paths
 from engine.color import conversion, profile_name
 from engine.image import EXTENSIONS, Image
+from engine.language import tr
 from training.run import runs
 
 if TYPE_CHECKING:
@@ -69,6 +70,7 @@ _HOLD_S = 0.3
 """A key held longer than this shows the original only while it is held."""
 
 _MODES = {"side": "Side by side", "wipe": "Wipe", "stack": "Top and bottom", "after": "Result only"}
+_MODE_ICONS = {"side": "side", "wipe": "wipe", "stack": "stack", "after": "result"}
 
 
 class MainWindow(QMainWindow):
@@ -301,26 +303,18 @@ class MainWindow(QMainWindow):
         menu.addAction(add("about", "&About Pellucid", self.about))
 
     def _add_toolbar(self) -> None:
-        bar = QToolBar("View", self)
+        bar = ToolBar(tr("View"), self)
         bar.setObjectName("toolbar")
-        bar.setMovable(False)
-        bar.setContextMenuPolicy(Qt.ContextMenuPolicy.PreventContextMenu)
         actions = self.actions_by_name
-        modes = ("mode_side", "mode_wipe", "mode_stack", "mode_after")
-        short = {"save": "Save", "open": "Open", "train": "Train", "batch": "Batch"}
-        for names in (("open", "save", "batch", "train"), modes, ("fit", "full")):
-            for name in names:
-                action = actions[name]
-                bar.addAction(action)
-                keys = ", ".join(k.toString(QKeySequence.SequenceFormat.NativeText) for k in action.shortcuts())
-                action.setToolTip(f"{action.text().replace('&', '').removesuffix('…')} ({keys})")
-                # A bar of words stays short: the menu has the whole sentence.
-                action.setIconText(short.get(name, action.text().replace("&", "")))
-            bar.addSeparator()
+        # A bar of words stays short: the menu has the whole sentence.
+        files = ("open", tr("Open")), ("save", tr("Save")), ("batch", tr("Batch")), ("train", tr("Train"))
+        bar.add_group([(actions[name], name, word) for name, word in files])
+        bar.add_group([(actions[f"mode_{mode}"], _MODE_ICONS[mode], word) for mode, word in _MODES.items()])
+        bar.add_group([(actions["fit"], "fit", tr("Fit")), (actions["full"], "full", "100 %")])
         self.zoom = QLabel()
         self.zoom.setObjectName("muted")
         self.zoom.setAccessibleName("Zoom")
-        bar.addWidget(self.zoom)
+        bar.add_label(self.zoom)
         self.addToolBar(bar)
         self.setContextMenuPolicy(Qt.ContextMenuPolicy.NoContextMenu)
 
@@ -878,7 +872,7 @@ class MainWindow(QMainWindow):
             self._applied_theme = wanted
             theme.apply_theme(app, wanted)
             colors = theme.colors()
-            self.view.set_colors(colors.canvas, colors.text, colors.accent_hover)
+            self.view.set_colors(colors.canvas, colors.text, colors.focus)
         self._show_state()
 
     # ---- Keys and panels ----
