@@ -25,7 +25,7 @@ from PySide6.QtWidgets import (
 
 from app import theme, words
 from app.background import Background
-from app.compare import CompareView
+from app.compare.view import CompareView
 from app.dialogs import DistilDialog, TextDialog, ask_export, card_text, confirmed
 from app.jobs import Stage, export
 from app.wizard import comparing

@@ -1,0 +1,1 @@
+"""The view in which results are compared with the noisy picture and with one another; `view` is its door."""
