@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import logging
 import math
 import time
@@ -484,6 +485,7 @@ class Live:
         self._columns = -(-image.width // _CELL)
         self._passes = dict.fromkeys(range(len(self.cells)), 0)
         self._stale: set[int] = set()
+        self._took: dict[tuple[Rect, int], float] = {}
         self._errors: dict[int, float] = {}
         self._ssim: float | None = None
         self._look: tuple[Any, ...] = ()
@@ -496,6 +498,17 @@ class Live:
     def passes(self) -> int:
         """T that is shown."""
         return self._look[0] if self._look else 0
+
+    def twin(self) -> Live:
+        """The same for another screen, which shows nothing of it yet; both share what is known of the passes."""
+        other = copy.copy(self)
+        other._errors, other._ssim, other._look = {}, None, ()
+        other.show_all()
+        return other
+
+    def seconds(self, area: Rect, passes: int, group: int) -> float:
+        """How long T passes over the tiles in `area` took."""
+        return sum(took for (tile, made), took in self._took.items() if made - group < passes and tile.meets(area))
 
     def redevelop(self, denoising: MosaicDenoising) -> None:
         """Go on with the same passes of a picture that is developed otherwise."""
@@ -518,8 +531,9 @@ class Live:
         self._errors.clear()
         self.show_all()
 
-    def advanced(self, tile: Rect, passes: int) -> None:
-        """A tile has gone further."""
+    def advanced(self, tile: Rect, passes: int, seconds: float) -> None:
+        """A tile has gone further, by a group of passes that took some time."""
+        self._took[tile, passes] = seconds
         for cell in self._cells_in(tile):
             self._passes[cell] = passes
             self._stale.add(cell)
@@ -623,6 +637,7 @@ class Computing:
         self._models: OrderedDict[tuple[Any, ...], Model] = OrderedDict()
         self._lives: OrderedDict[tuple[Any, ...], Live] = OrderedDict()
         self._on_screen: Live | None = None
+        self._held: frozenset[tuple[Any, ...]] = frozenset()
 
     def catalog(self) -> Iterator[Any]:
         """Return the `Catalog`; the first job of all, because it loads torch."""
@@ -661,7 +676,7 @@ class Computing:
         if model is None:
             model = load_model(name or None, channels=channels, method=method or None, device=device)
             # The last two: going back and forth between them is how people compare.
-            while len(self._models) >= 2:
+            while len(self._models) >= max(2, len(self._held)):
                 self._models.popitem(last=False)
             self._models[key] = model
         self._models.move_to_end(key)
@@ -683,7 +698,7 @@ class Computing:
                 values,
                 sigma=request.sigma,
                 seed=request.seed,
-                budget=max(self.budget // 2, 1 << 28),
+                budget=self._share(),
                 report=request.report,
             )
             live = self._lives[key] = Live(denoising)
@@ -705,12 +720,33 @@ class Computing:
                 return live
         return None
 
+    def hold(self, keys: frozenset[tuple[Any, ...]]) -> None:
+        """Drop no denoising of these requests (`Request.key`): they are on the screen side by side."""
+        self._held = keys
+
+    def release(self, kept: tuple[Any, ...] | None) -> Iterator[Any]:
+        """Hold none any more, and give back what exceeds the memory for results; that of the key `kept` stays."""
+        yield Stage("Tidying up")
+        self._held = frozenset() if kept is None else frozenset({kept})
+        self._make_room(0)
+        self._held = frozenset()
+
+    def _share(self) -> int:
+        """Bytes of means that the next denoising may have in memory; the rest goes to a file."""
+        if not self._held:
+            return max(self.budget // 2, 1 << 28)
+        budgets = [live.denoising.budget for key, live in self._lives.items() if key in self._held]
+        return max(0, self.budget - sum(budgets)) // max(1, len(self._held) - len(budgets))
+
     def _make_room(self, size: int) -> None:
         """Drop the denoisings not seen for longest until one of a picture of `size` bytes fits in."""
         # The running mean and those kept at T = 1, 2, 4, 8, 16.
         room = self.budget - 6 * size
-        while self._lives and sum(6 * live.denoising.image.pixels.nbytes for live in self._lives.values()) > room:
-            self._lives.popitem(last=False)
+        for key in list(self._lives):
+            if sum(6 * live.denoising.image.pixels.nbytes for live in self._lives.values()) <= room:
+                return
+            if key not in self._held:
+                del self._lives[key]
 
     @property
     def on_screen(self) -> Live | None:
@@ -723,6 +759,11 @@ class Computing:
         for key in [key for key in self._lives if key[0] == picture]:
             del self._lives[key]
 
+    def open(self, request: Request) -> tuple[Model, Live]:
+        """The model of a request and what is computed of it, begun where nothing is."""
+        model = self._model(request.model, request.method, channels(request.image), request.device)
+        return model, self._live(request, model)
+
     def run(self, request: Request, look: Callable[[], Look], repaint: bool = False) -> Iterator[Any]:
         """Bring the screen up to date with `look`, making the passes that takes; return the serial that was reached.
 
@@ -732,8 +773,7 @@ class Computing:
             repaint: whether the screen may show something else than was last reported.
         """
         yield Stage("Loading the model")
-        model = self._model(request.model, request.method, channels(request.image), request.device)
-        live = self._live(request, model)
+        model, live = self.open(request)
         if repaint or live is not self._on_screen:
             live.show_all()
         self._on_screen = live
@@ -747,9 +787,9 @@ class Computing:
     ) -> Iterator[Any]:
         """Make all passes and return what is to be saved; `look` does not change but for its viewport."""
         yield from self.run(request, look, repaint)
-        model = self._model(request.model, request.method, channels(request.image), request.device)
-        denoising, now = self._live(request, model).denoising, look()
-        passes = _passes(model, request, now)
+        model, live = self.open(request)
+        denoising, now = live.denoising, look()
+        passes = settled_passes(model, request, now.passes)
         pixels = yield from _whole(denoising, passes, now)
         made = denoising.provenance(passes, now.blend, sigma_automatic)
         return Finished(replace(request.image, pixels=pixels), made)
@@ -757,9 +797,9 @@ class Computing:
     def copy(self, request: Request, look: Look) -> Iterator[Any]:
         """Return the whole result as it is, (H, W, C) uint8 in sRGB, which is what others take from a clipboard."""
         yield Stage("Copying")
-        model = self._model(request.model, request.method, channels(request.image), request.device)
-        denoising = self._live(request, model).denoising
-        pixels = yield from _whole(denoising, _passes(model, request, look), look)
+        model, live = self.open(request)
+        denoising = live.denoising
+        pixels = yield from _whole(denoising, settled_passes(model, request, look.passes), look)
         image = request.image
         return to_screen(pixels, image.levels, conversion(image.metadata.icc, image.channels))
 
@@ -777,8 +817,9 @@ def _whole(denoising: Denoising | MosaicDenoising, passes: int, look: Look) -> G
     return out
 
 
-def _passes(model: Model, request: Request, look: Look) -> int:
-    chosen = {} if look.passes is None else {"passes": look.passes}
+def settled_passes(model: Model, request: Request, passes: int | None) -> int:
+    """T by hand or proposed, or where that is None what the checkpoint or the method suggests."""
+    chosen = {} if passes is None else {"passes": passes}
     known = {spec.name for spec in params.specs(model.method.Params)}
     chosen = {name: value for name, value in chosen.items() if name in known}
     values = params.make(model.method.Params, {**request.values, **chosen}, model.checkpoint.params)
@@ -791,11 +832,11 @@ def _advance(live: Live, model: Model, request: Request, look: Callable[[], Look
     began, first, is_first_sight = time.monotonic(), -1, False
     left, visible_pass_s = None, None
     done = total = 1
-    if look().may_run and not live.denoising.has(_passes(model, request, look())):
+    if look().may_run and not live.denoising.has(settled_passes(model, request, look().passes)):
         done = 0
     while True:
         now = look()
-        passes = _passes(model, request, now)
+        passes = settled_passes(model, request, now.passes)
         live.look_at(passes, now.blend, now.reference, now.display)
         is_finished = not now.may_run or live.denoising.has(passes)
         regions: list[tuple[int, int, np.ndarray]] = []
@@ -806,6 +847,7 @@ def _advance(live: Live, model: Model, request: Request, look: Callable[[], Look
                 run, target = live.denoising.run(passes, lambda: look().viewport), passes
                 began, first = time.monotonic(), -1
                 is_first_sight = now.viewport is not None and not live.has_passes(now.viewport)
+            before = time.monotonic()
             step = next(run, None)
             if step is None:
                 run = None
@@ -815,7 +857,7 @@ def _advance(live: Live, model: Model, request: Request, look: Callable[[], Look
                 began = time.monotonic()
                 yield Stage("Looking over the whole picture")
                 continue
-            live.advanced(step.tile, step.passes)
+            live.advanced(step.tile, step.passes, time.monotonic() - before)
             done, total = step.done, step.total
             first = done - 1 if first < 0 else first
             left = (time.monotonic() - began) / (done - first) * (total - done)

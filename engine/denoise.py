@@ -241,7 +241,8 @@ class Denoising:
             raise DenoiseError(f"{model.checkpoint.name} takes {takes}, and this picture has {image.channels}")
         self.model, self.image, self.sigma, self.seed = model, image, sigma, seed
         self.params = model.method.settled(params)
-        self._keep, self._budget, self._used = keep, budget, 0
+        self.budget = budget
+        self._keep, self._used, self._asked = keep, 0, set[int]()
         black, white = image.levels
         self._black, self._span = np.float32(black), np.float32(white - black)
         self._multiple: int = model.network.multiple_of  # pyright: ignore[reportAttributeAccessIssue]
@@ -275,6 +276,14 @@ class Denoising:
     def has(self, passes: int, area: Rect | None = None) -> bool:
         """Whether the mean of T passes is at hand everywhere (in `area`)."""
         return self.sigma == 0 or all(tile.has(passes) for tile in self._tiles if area is None or tile.rect.meets(area))
+
+    def made(self, area: Rect) -> int:
+        """The fewest passes that a tile in `area` has."""
+        return min(tile.done for tile in self._tiles if tile.rect.meets(area))
+
+    def keep(self, passes: int) -> None:
+        """Keep the mean of T passes, too, when more are made."""
+        self._asked.add(passes)
 
     def is_begun(self, area: Rect | None = None) -> bool:
         """Whether at least one pass is at hand everywhere (in `area`)."""
@@ -604,7 +613,7 @@ class Denoising:
     # Where means are kept
 
     def _keeps(self, passes: int) -> bool:
-        return self._keep and passes > 0 and passes & (passes - 1) == 0
+        return self._keep and passes > 0 and (passes & (passes - 1) == 0 or passes in self._asked)
 
     def _put(self, tile: _Tile, passes: int, pixels: np.ndarray) -> None:
         if passes not in self._kept:
@@ -632,7 +641,7 @@ class Denoising:
     def _array(self) -> np.ndarray:
         shape = self.image.pixels.shape
         size = int(np.prod(shape)) * 4
-        if self._used + size <= self._budget:
+        if self._used + size <= self.budget:
             self._used += size
             return np.zeros(shape, np.float32)
         try:
