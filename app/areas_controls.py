@@ -121,6 +121,12 @@ class AreasControls(QWidget):
         workspace.current_changed.connect(self.show_values)
         self.show_values()
 
+    @property
+    def tab_order(self) -> tuple[QWidget, ...]:
+        """What the focus goes through."""
+        numbers = (*self.inside.tab_order, *self.radius.tab_order)
+        return self.rectangle, self.brush, *numbers, self.outside, self.places, self.remove, self.remove_all
+
     def show_values(self) -> None:
         """The current picture's places."""
         areas = self.workspace.values.areas

@@ -24,18 +24,20 @@ from PySide6.QtWidgets import (
 )
 
 from app import theme
+from app.areas_controls import AreasControls
 from app.jobs import NOTHING_FOUND, SEEMS_CLEAN, MethodInfo
 from app.param_control import ChoiceControl, Control, ParamControl, wrap
 from app.raw_controls import RawControls
-from app.values import GUARD, STRENGTH
+from app.values import CHROMA, GUARD, LUMINANCE, STRENGTH
 from app.words import breakable, wrapped
 from app.workspace import Workspace
+from engine.language import tr, trn
 from engine.metrics import Estimate
 from engine.noise import NoiseReport
 from engine.params import Spec
 from engine.proposal import settled_sigma
 
-_NOISE_WORDS = (
+_NOISE_WORDS = tr(
     "White noise is independent from pixel to pixel, as where a raw file was developed without smoothing. Correlated "
     "noise comes in spots: neighbouring pixels err alike, as in most camera JPEGs; it is treated as stronger white "
     "noise where the method is told one level.\n\nSigma is the noise's standard deviation on a scale of 0 to 255; a "
@@ -56,21 +58,23 @@ class ReferenceRow(QFrame):
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.setAcceptDrops(True)
-        self.setAccessibleName("Reference")
+        self.setAccessibleName(tr("Reference"))
         self.text = QLabel()
         self.text.setObjectName("drop_here")
         wrap(self.text)
         self.text.setMinimumHeight(34)
         self.choose = QToolButton()
-        self.choose.setText("Choose…")
-        self.choose.setAccessibleName("Choose a reference")
+        self.choose.setText(tr("Choose…"))
+        self.choose.setAccessibleName(tr("Choose a reference"))
         self.clear = QToolButton()
-        self.clear.setText("Clear")
-        self.clear.setAccessibleName("Clear the reference")
+        self.clear.setText(tr("Clear"))
+        self.clear.setAccessibleName(tr("Clear the reference"))
         self.choose.clicked.connect(self.asked)
         self.clear.clicked.connect(self.cleared)
-        tip = "A clean picture of the same scene and size: PSNR and SSIM are measured against it. Twins named X_real "
-        tip += "and X_mean, or X_noisy and X_clean, are found by themselves."
+        tip = tr(
+            "A clean picture of the same scene and size: PSNR and SSIM are measured against it. Twins named X_real and "
+            "X_mean, or X_noisy and X_clean, are found by themselves."
+        )
         self.setToolTip(wrapped(tip))
         layout = QHBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
@@ -81,7 +85,7 @@ class ReferenceRow(QFrame):
 
     def show_name(self, name: str) -> None:
         """The reference in use, "" for none."""
-        self.text.setText(breakable(name) or "Drop a reference here")
+        self.text.setText(breakable(name) or tr("Drop a reference here"))
         self.clear.setVisible(bool(name))
         self.choose.setVisible(not name)
 
@@ -114,39 +118,47 @@ class Controls(QWidget):
         self.params: dict[str, Control] = {}
         self._drawn: object = None
 
-        self.method = _combo("Method", "How the picture is denoised. Automatic goes by the noise of each picture.")
-        self.model = _combo("Model", "The trained network. Automatic takes the one made for this kind of picture.")
+        self.method = _combo(
+            tr("Method"), tr("How the picture is denoised. Automatic goes by the noise of each picture.")
+        )
+        self.model = _combo(
+            tr("Model"), tr("The trained network. Automatic takes the one made for this kind of picture.")
+        )
         self.model.setItemDelegate(_Titled(self.model))
         self.title = QLabel()
         self.title.setObjectName("muted")
         self.card = QToolButton()
-        self.card.setText("About")
-        self.card.setAccessibleName("About the model")
-        self.card.setToolTip("What this model was trained on and what it reaches")
+        self.card.setText(tr("About"))
+        self.card.setAccessibleName(tr("About the model"))
+        self.card.setToolTip(tr("What this model was trained on and what it reaches"))
         self.presets = QToolButton()
-        self.presets.setText("Presets")
-        self.presets.setToolTip("Settings saved by name, for the selected pictures")
+        self.presets.setText(tr("Presets"))
+        self.presets.setToolTip(tr("Settings saved by name, for the selected pictures"))
         self.presets.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
         for button in (self.card, self.presets):
             button.setObjectName("beside")
         self.strength = ParamControl(STRENGTH)
-        self.guard = ParamControl(GUARD, tick="Off")
+        self.luminance, self.chroma = ParamControl(LUMINANCE), ParamControl(CHROMA)
+        self.parts = _Fold(tr("Brightness and colours"))
+        self.areas = AreasControls(workspace)
+        self.places = _Fold(tr("Places"))
+        self.guard = ParamControl(GUARD, tick=tr("Off"))
         self.proposal = QLabel()
         self.proposal.setObjectName("muted")
         self.use = QToolButton()
-        self.use.setText("Use")
-        self.use.setAccessibleName("Use what is proposed")
-        self.use.setToolTip(wrapped("Choose the method automatically, for this picture and those opened next"))
+        self.use.setText(tr("Use"))
+        self.use.setAccessibleName(tr("Use what is proposed"))
+        self.use.setToolTip(wrapped(tr("Choose the method automatically, for this picture and those opened next")))
         self._params_box = QVBoxLayout()
         self._params_box.setSpacing(8)
-        self.advanced = _Fold("Advanced")
+        self.advanced = _Fold(tr("Advanced"))
         self._advanced_box = QVBoxLayout(self.advanced.content)
         self._advanced_box.setContentsMargins(0, 4, 0, 0)
         self._advanced_box.setSpacing(8)
 
         self.number = QLabel("–")
         self.number.setObjectName("number")
-        self.number.setAccessibleName("Quality")
+        self.number.setAccessibleName(tr("Quality"))
         self.number_note = QLabel()
         self.number_note.setObjectName("number_note")
         self.noise = QLabel()
@@ -161,9 +173,9 @@ class Controls(QWidget):
         for label in (self.proposal, self.noise, self.noise_reason):
             label.setToolTip(wrapped(_NOISE_WORDS))
         self.reference = ReferenceRow()
-        self.denoise = QPushButton("Denoise")
-        self.save = QPushButton("Save…")
-        self.save.setToolTip("Save the result under a new name")
+        self.denoise = QPushButton(tr("Denoise"))
+        self.save = QPushButton(tr("Save…"))
+        self.save.setToolTip(tr("Save the result under a new name"))
         for button in (self.denoise, self.save):
             # A click leaves the keys with the picture; a button that had them and goes grey gives them to a number.
             button.setFocusPolicy(Qt.FocusPolicy.TabFocus)
@@ -173,7 +185,7 @@ class Controls(QWidget):
         layout.setSpacing(8)
         choice = QGridLayout()
         choice.setVerticalSpacing(6)
-        for row, (name, widget) in enumerate((("&Method", self.method), ("M&odel", self.model))):
+        for row, (name, widget) in enumerate(((tr("&Method"), self.method), (tr("M&odel"), self.model))):
             label = QLabel(name)
             label.setBuddy(widget)
             choice.addWidget(label, row, 0)
@@ -194,15 +206,22 @@ class Controls(QWidget):
         layout.addWidget(self.raw)
         layout.addWidget(self.strength)
         layout.addWidget(self.guard)
+        for fold, contents in ((self.parts, (self.luminance, self.chroma)), (self.places, (self.areas,))):
+            box = QVBoxLayout(fold.content)
+            box.setContentsMargins(0, 4, 0, 0)
+            box.setSpacing(8)
+            for widget in contents:
+                box.addWidget(widget)
+            layout.addWidget(fold)
         layout.addLayout(self._params_box)
         layout.addWidget(self.advanced)
         layout.addWidget(theme.rule())
-        layout.addWidget(_heading("Quality"))
+        layout.addWidget(_heading(tr("Quality")))
         layout.addWidget(self.number)
         layout.addWidget(self.number_note)
         layout.addWidget(self.reference)
         layout.addWidget(theme.rule())
-        layout.addWidget(_heading("Noise"))
+        layout.addWidget(_heading(tr("Noise")))
         layout.addWidget(self.noise)
         layout.addWidget(self.noise_reason)
         layout.addStretch(1)
@@ -223,7 +242,10 @@ class Controls(QWidget):
         self.strength.reset.connect(self._reset_strength)
         self.guard.value_changed.connect(self._set_guard)
         self.guard.reset.connect(self._reset_guard)
-        for control in (self.strength, self.guard):
+        for control, set_factor in ((self.luminance, workspace.set_luminance), (self.chroma, workspace.set_chroma)):
+            control.value_changed.connect(lambda _, value, set_factor=set_factor: set_factor(value))
+            control.reset.connect(lambda _, set_factor=set_factor: set_factor(1.0))
+        for control in (self.strength, self.guard, self.luminance, self.chroma):
             self._follow_drags(control)
         self.denoise.clicked.connect(self._press)
         self.save.clicked.connect(self.save_asked)
@@ -253,13 +275,19 @@ class Controls(QWidget):
         workspace = self.workspace
         method, methods = workspace.method, workspace.catalog.methods
         if methods:
-            items = [("Automatic", "", "What suits the noise of each picture"), *map(_method_item, methods)]
+            items = [(tr("Automatic"), "", tr("What suits the noise of each picture")), *map(_method_item, methods)]
             self._fill(self.method, items, workspace.values.method)
             self._grey([not m.runs for m in methods])
         leading, in_force = workspace.leading_model(), workspace.model_in_force()
         # Where the method is automatic, each model brings its own.
         runs = workspace.models() if workspace.values.method else workspace.catalog.models
-        known = [(f"Automatic ({leading.name})" if leading else "Automatic", "", "Made for this kind of picture")]
+        known = [
+            (
+                tr("Automatic ({name})").format(name=leading.name) if leading else tr("Automatic"),
+                "",
+                tr("Made for this kind of picture"),
+            )
+        ]
         known += [(entry.name, entry.name, entry.card.title) for entry in runs]
         chosen = workspace.values.model
         self._fill(self.model, known, chosen if any(entry.name == chosen for entry in runs) else "")
@@ -271,11 +299,18 @@ class Controls(QWidget):
             self._drawn = method
         self.strength.set_value(workspace.values.strength)
         self.guard.set_value(workspace.values.guard or None)
+        self.luminance.set_value(workspace.values.luminance)
+        self.chroma.set_value(workspace.values.chroma)
+        factors = (workspace.values.luminance, workspace.values.chroma)
+        self.parts.set_remark(_by_hand(sum(factor != 1 for factor in factors)))
+        self.places.set_remark(str(len(workspace.values.areas.places) or ""))
+        is_colour = workspace.opened is None or workspace.opened.picture.image.channels == 3
+        self.parts.setVisible(is_colour)
         for name, control in self.params.items():
             measured = workspace.sigma if name == "sigma" else workspace.settled.get(name)
             control.set_value(workspace.value(name), measured)
         by_hand = workspace.by_hand
-        self.advanced.set_changed(sum(spec.expert and spec.name in by_hand for spec in workspace.specs))
+        self.advanced.set_remark(_by_hand(sum(spec.expert and spec.name in by_hand for spec in workspace.specs)))
         self.advanced.set_open(workspace.settings.advanced)
         self._show_proposal()
         self._show_sigma()
@@ -290,16 +325,17 @@ class Controls(QWidget):
         is_known = workspace.opened is not None and workspace.opened.is_measured
         text, differs = "", False
         if not workspace.values.method and not is_known:
-            text = "Chosen by the noise of each picture"
+            text = tr("Chosen by the noise of each picture")
         elif is_known and proposal is not None:
             method = next((m for m in workspace.catalog.methods if m.id == proposal.method), None)
             report = workspace.opened.report if workspace.opened is not None else None
             spares = method is not None and settled_sigma(report, method.specs) == 0
-            label = "leave it as it is" if spares else method.label if method is not None else proposal.method
+            label = tr("leave it as it is") if spares else method.label if method is not None else proposal.method
             differs = workspace.values.method not in ("", proposal.method)
             differs = differs and not (spares and workspace.is_left_alone)
             if differs or not (workspace.values.method or spares):
-                text = f"{'Proposed: ' if differs else ''}{label}, because {proposal.reason}"
+                text = tr("Proposed: {method}, because {reason}") if differs else tr("{method}, because {reason}")
+                text = text.format(method=label, reason=proposal.reason)
         self.proposal.setText(text)
         self.proposal.setVisible(bool(text))
         self.use.setVisible(differs)
@@ -330,7 +366,8 @@ class Controls(QWidget):
             control.hide()  # until it is gone
             control.deleteLater()
         self.params = {}
-        order: list[QWidget] = [self.guard.slider]
+        order: list[QWidget] = [self.guard.slider, self.parts.button, *self.luminance.tab_order, *self.chroma.tab_order]
+        order += [self.places.button, *self.areas.tab_order]
         for is_expert, box in ((False, self._params_box), (True, self._advanced_box)):
             if is_expert:
                 order.append(self.advanced.button)
@@ -363,9 +400,9 @@ class Controls(QWidget):
             image = opened.picture.image
             black, white = image.levels
             if image.is_float:
-                note = f"{sigma * (white - black):.4g} in the file's values"
+                note = tr("{sigma:.4g} in the file's values").format(sigma=sigma * (white - black))
             elif image.bits == 16 and not image.is_raw:
-                note = f"{sigma * (white - black) * 65535:.4g} of the file's 65535"
+                note = tr("{sigma:.4g} of the file's 65535").format(sigma=sigma * (white - black) * 65535)
         control.set_note(note)
 
     def _notice(self) -> str:
@@ -409,7 +446,7 @@ class Controls(QWidget):
         opened = self.workspace.opened
         report = opened.report if opened is not None else None
         if report is None:
-            waiting = "Measuring…" if self.workspace.current is not None else ""
+            waiting = tr("Measuring…") if self.workspace.current is not None else ""
             self.noise.setText(opened.no_report or waiting if opened is not None else waiting)
             self.noise_reason.setText("")
         else:
@@ -432,13 +469,13 @@ class Controls(QWidget):
     def show_state(self) -> None:
         """What the buttons do now."""
         workspace = self.workspace
-        self.denoise.setText("Cancel" if workspace.is_running else "Denoise")
+        self.denoise.setText(tr("Cancel") if workspace.is_running else tr("Denoise"))
         self.save.setEnabled(workspace.can_save)
         can_press = workspace.is_running or workspace.can_denoise
         if not can_press and self.denoise.hasFocus():
             self.save.setFocus()
         self.denoise.setEnabled(can_press)
-        tip = "Stop; what has been computed stays" if workspace.is_running else "Denoise this picture"
+        tip = tr("Stop; what has been computed stays") if workspace.is_running else tr("Denoise this picture")
         self.denoise.setToolTip(tip)
         theme.restyle(self.save, "primary" if workspace.is_done and not workspace.is_running else "")
         theme.restyle(self.denoise, "primary" if not workspace.is_done or workspace.is_running else "")
@@ -454,49 +491,61 @@ class Controls(QWidget):
 def quality(workspace: Workspace) -> tuple[str, str]:
     """The number for people, and what it means or why there is none."""
     numbers, reference = workspace.numbers, workspace.reference
-    partly = "" if numbers.is_whole else " · the part done so far"
-    kept = "\nThe mean intensity is kept." if numbers.keeps_mean else ""
+    partly = "" if numbers.is_whole else " · " + tr("the part done so far")
+    kept = "\n" + tr("The mean intensity is kept.") if numbers.keeps_mean else ""
     estimate = numbers.estimate
     if workspace.opened is None:
         return "–", ""
     if reference is not None:
+        noisy = db(reference.noisy_psnr_db)
         if numbers.psnr_db is None:
-            return "–", f"against {reference.name}; the noisy picture has {_db(reference.noisy_psnr_db)}"
+            note = tr("against {name}; the noisy picture has {noisy}").format(name=reference.name, noisy=noisy)
+            return "–", note
         ssim = "" if numbers.ssim is None else f" · SSIM {numbers.ssim:.4f}"
-        note = f"against {reference.name}{ssim} · noisy {_db(reference.noisy_psnr_db)}{partly}"
+        against = tr("against {name}").format(name=reference.name)
+        note = f"{against}{ssim} · {tr('noisy {psnr}').format(psnr=noisy)}{partly}"
         # Beside the true number, so that one sees how far the estimate can be trusted.
         if estimate is not None and estimate.psnr_db is not None:
-            note += f"\n{_estimate(estimate)} without it"
+            note += "\n" + tr("{estimate} without it").format(estimate=_estimate(estimate))
         elif estimate is not None and not workspace.is_left_alone:
-            note += f"\nnot estimated without it: {estimate.reason}"
-        return f"PSNR {_db(numbers.psnr_db)}", note
+            note += "\n" + tr("not estimated without it: {reason}").format(reason=estimate.reason)
+        return f"PSNR {db(numbers.psnr_db)}", note
     if workspace.is_left_alone:
-        return "–", "Nothing was removed, so there is nothing to estimate."
+        return "–", tr("Nothing was removed, so there is nothing to estimate.")
     if estimate is None:
-        return "–", "The PSNR is estimated once the picture is denoised."
+        return "–", tr("The PSNR is estimated once the picture is denoised.")
     if estimate.psnr_db is None:
-        return "–", f"No PSNR is estimated: {estimate.reason}.{kept}"
-    return _estimate(estimate), f"PSNR without a reference{partly}{kept}"
+        return "–", tr("No PSNR is estimated: {reason}.").format(reason=estimate.reason) + kept
+    return _estimate(estimate), tr("PSNR without a reference") + partly + kept
 
 
 def _estimate(estimate: Estimate) -> str:
-    return f"estimated {estimate.psnr_db:.2f} ± {estimate.band_db:.2f} dB"
+    return tr("estimated {psnr_db:.2f} ± {band_db:.2f} dB").format(psnr_db=estimate.psnr_db, band_db=estimate.band_db)
 
 
 def noise_text(report: NoiseReport) -> str:
     """What was measured, and as what it is treated where that differs."""
     sigma, level, correlation = report.sigma * 255, report.level * 255, f"{report.correlation:.2f}"
-    clipped = f"clipped {report.clipped:.1%}"
+    clipped = tr("clipped {clipped:.1%}").format(clipped=report.clipped)
     if not sigma:
-        return f"nothing worth removing\n{clipped}"
+        return tr("nothing worth removing\n{clipped}").format(clipped=clipped)
     if abs(level - sigma) < 0.05:
-        return f"sigma {sigma:.1f} of 255\ncorrelation {correlation} · {clipped}"
+        return tr("sigma {sigma:.1f} of 255\ncorrelation {correlation} · {clipped}").format(
+            sigma=sigma, correlation=correlation, clipped=clipped
+        )
     # Neighbours may be independent and the channels alike, as where a JPEG stores colour at half the size.
-    how = f"correlated {correlation}" if report.correlation > 0.1 else "alike in the colours"
-    return f"noise {sigma:.1f} of 255, {how}: treated as {level:.1f}\n{clipped}"
+    how = (
+        tr("correlated {correlation}").format(correlation=correlation)
+        if report.correlation > 0.1
+        else tr("alike in the colours")
+    )
+    return tr("noise {sigma:.1f} of 255, {how}: treated as {level:.1f}\n{clipped}").format(
+        sigma=sigma, how=how, level=level, clipped=clipped
+    )
 
 
-def _db(value: float) -> str:
+def db(value: float) -> str:
+    """A PSNR for people."""
     return "∞ dB" if math.isinf(value) else f"{value:.2f} dB"
 
 
@@ -534,25 +583,33 @@ class _Fold(QWidget):
         self.button.clicked.connect(self.toggled)
         self.content.hide()
         self._point(False)
-        self.set_changed(0)
+        self.set_remark("")
 
     def set_open(self, is_open: bool) -> None:
         """Open or close it; emits nothing."""
         self.button.setChecked(is_open)
 
-    def set_changed(self, count: int) -> None:
-        """Say how many values inside were set by hand: also a closed fold must not hide that."""
-        self.button.setText(f"{self._title} · {count} set by hand" if count else self._title)
+    def set_remark(self, remark: str) -> None:
+        """Say what was set inside: also a closed fold must not hide that."""
+        self.button.setText(f"{self._title} · {remark}" if remark else self._title)
 
     def _point(self, is_open: bool) -> None:
         self.button.setArrowType(Qt.ArrowType.DownArrow if is_open else Qt.ArrowType.RightArrow)
+
+
+def _by_hand(count: int) -> str:
+    return trn("{count} set by hand", "{count} set by hand", count).format(count=count) if count else ""
 
 
 def _method_item(method: MethodInfo) -> tuple[str, str, str]:
     """Text, id and tooltip in the list of methods."""
     if not method.no_model:
         return method.label, method.id, method.source
-    return f"{method.label} · no model yet", method.id, wrapped(f"{method.source}\n\n{method.no_model}")
+    return (
+        tr("{label} · no model yet").format(label=method.label),
+        method.id,
+        wrapped(f"{method.source}\n\n{method.no_model}"),
+    )
 
 
 def _combo(name: str, tip: str) -> QComboBox:
@@ -561,7 +618,7 @@ def _combo(name: str, tip: str) -> QComboBox:
     combo.setToolTip(wrapped(tip))
     combo.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
     combo.setMinimumContentsLength(12)
-    combo.setPlaceholderText("Loading…")
+    combo.setPlaceholderText(tr("Loading…"))
     combo.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
     combo.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
     # The list's own delegate leaves room for ticks and takes no colour from an entry.

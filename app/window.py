@@ -69,7 +69,7 @@ if TYPE_CHECKING:
 _HOLD_S = 0.3
 """A key held longer than this shows the original only while it is held."""
 
-_MODES = {"side": "Side by side", "wipe": "Wipe", "stack": "Top and bottom", "after": "Result only"}
+_MODES = {"side": tr("Side by side"), "wipe": tr("Wipe"), "stack": tr("Top and bottom"), "after": tr("Result only")}
 _MODE_ICONS = {"side": "side", "wipe": "wipe", "stack": "stack", "after": "result"}
 
 
@@ -167,7 +167,7 @@ class MainWindow(QMainWindow):
     # ---- Parts ----
 
     def _dock_panel(self) -> QDockWidget:
-        dock = QDockWidget("Denoising", self)
+        dock = QDockWidget(tr("Denoising"), self)
         dock.setObjectName("panel")
         dock.setFeatures(QDockWidget.DockWidgetFeature.NoDockWidgetFeatures)
         dock.setTitleBarWidget(QWidget())
@@ -214,93 +214,95 @@ class MainWindow(QMainWindow):
         view, workspace, add = self.view, self.workspace, self._action
         bar = self.menuBar()
 
-        menu = bar.addMenu("&File")
-        menu.addAction(add("open", "&Open…", self.open, key.Open))
-        menu.addAction(add("open_folder", "Open &folder…", self.open_folder, "Ctrl+Shift+O"))
-        self.recent_menu = menu.addMenu("Open &recent")
+        menu = bar.addMenu(tr("&File"))
+        menu.addAction(add("open", tr("&Open…"), self.open, key.Open))
+        menu.addAction(add("open_folder", tr("Open &folder…"), self.open_folder, "Ctrl+Shift+O"))
+        self.recent_menu = menu.addMenu(tr("Open &recent"))
         self.recent_menu.aboutToShow.connect(self._fill_recent)
-        menu.addAction(add("reference", "Choose &reference…", self.choose_reference, "Ctrl+R"))
-        menu.addAction(add("close", "&Remove from the list", self.remove_selected, key.Close))
+        menu.addAction(add("reference", tr("Choose &reference…"), self.choose_reference, "Ctrl+R"))
+        menu.addAction(add("close", tr("&Remove from the list"), self.remove_selected, key.Close))
         menu.addSeparator()
-        menu.addAction(add("save", "&Save the result…", self.save, "Ctrl+E", "Ctrl+Shift+E", key.Save))
-        menu.addAction(add("save_all", "Denoise and save &all…", self.save_all, "Ctrl+Alt+E"))
-        selection = add("save_selection", "Denoise and save the se&lection…", self.save_selection, "Ctrl+Alt+Shift+E")
+        menu.addAction(add("save", tr("&Save the result…"), self.save, "Ctrl+E", "Ctrl+Shift+E", key.Save))
+        menu.addAction(add("save_all", tr("Denoise and save &all…"), self.save_all, "Ctrl+Alt+E"))
+        selection = add(
+            "save_selection", tr("Denoise and save the se&lection…"), self.save_selection, "Ctrl+Alt+Shift+E"
+        )
         menu.addAction(selection)
-        menu.addAction(add("batch", "&Denoise a folder…", self.denoise_folder, "Ctrl+B"))
+        menu.addAction(add("batch", tr("&Denoise a folder…"), self.denoise_folder, "Ctrl+B"))
         menu.addSeparator()
-        menu.addAction(add("import", "&Import model…", self.import_model))
-        menu.addAction(add("export", "E&xport model…", self.export_model))
-        menu.addAction(add("card", "About the &model", self.show_card))
+        menu.addAction(add("import", tr("&Import model…"), self.import_model))
+        menu.addAction(add("export", tr("E&xport model…"), self.export_model))
+        menu.addAction(add("card", tr("About the &model"), self.show_card))
         menu.addSeparator()
-        menu.addAction(add("quit", "&Quit", self.close, "Ctrl+Q", key.Quit))
+        menu.addAction(add("quit", tr("&Quit"), self.close, "Ctrl+Q", key.Quit))
 
-        menu = bar.addMenu("&Edit")
+        menu = bar.addMenu(tr("&Edit"))
         # Not the standard keys: where Ctrl+Y is one of them, it is a view mode here.
-        menu.addAction(add("undo", "&Undo", workspace.undo, "Ctrl+Z"))
-        menu.addAction(add("redo", "&Redo", workspace.redo, "Ctrl+Shift+Z"))
+        menu.addAction(add("undo", tr("&Undo"), workspace.undo, "Ctrl+Z"))
+        menu.addAction(add("redo", tr("&Redo"), workspace.redo, "Ctrl+Shift+Z"))
         workspace.history.undoTextChanged.connect(self._show_steps)
         workspace.history.redoTextChanged.connect(self._show_steps)
         workspace.history.indexChanged.connect(self._show_steps)
         self._show_steps()
         menu.addSeparator()
-        menu.addAction(add("copy", "&Copy the result", workspace.copy_result, key.Copy))
-        menu.addAction(add("paste", "&Paste a picture", self.paste, key.Paste))
+        menu.addAction(add("copy", tr("&Copy the result"), workspace.copy_result, key.Copy))
+        menu.addAction(add("paste", tr("&Paste a picture"), self.paste, key.Paste))
         menu.addSeparator()
-        menu.addAction(add("copy_values", "Copy &settings", workspace.copy_values, "Ctrl+Shift+C"))
-        menu.addAction(add("paste_values", "P&aste settings", self.paste_values, "Ctrl+Shift+V"))
-        self.presets_menu = menu.addMenu("Pr&esets")
+        menu.addAction(add("copy_values", tr("Copy &settings"), workspace.copy_values, "Ctrl+Shift+C"))
+        menu.addAction(add("paste_values", tr("P&aste settings"), self.paste_values, "Ctrl+Shift+V"))
+        self.presets_menu = menu.addMenu(tr("Pr&esets"))
         self.presets_menu.aboutToShow.connect(self._fill_presets)
-        add("save_preset", "Save as &preset…", self.save_preset)
-        add("manage_presets", "&Manage presets…", self.manage_presets)
+        add("save_preset", tr("Save as &preset…"), self.save_preset)
+        add("manage_presets", tr("&Manage presets…"), self.manage_presets)
         self.controls.presets.setMenu(self.presets_menu)
         menu.addSeparator()
-        menu.addAction(add("preferences", "Pre&ferences…", self.preferences, "Ctrl+,", key.Preferences))
+        menu.addAction(add("preferences", tr("Pre&ferences…"), self.preferences, "Ctrl+,", key.Preferences))
 
-        menu = bar.addMenu("&Picture")
-        menu.addAction(add("denoise", "&Denoise", workspace.denoise, "Ctrl+Return"))
-        menu.addAction(add("cancel", "&Cancel", workspace.cancel, "Esc"))
+        menu = bar.addMenu(tr("&Picture"))
+        menu.addAction(add("denoise", tr("&Denoise"), workspace.denoise, "Ctrl+Return"))
+        menu.addAction(add("cancel", tr("&Cancel"), workspace.cancel, "Esc"))
         menu.addSeparator()
         # Also the arrow keys and Space while the picture has the focus: elsewhere they belong to sliders and buttons.
-        menu.addAction(add("next", "&Next picture", lambda: workspace.step(1), "Ctrl+Right"))
-        menu.addAction(add("previous", "&Previous picture", lambda: workspace.step(-1), "Ctrl+Left"))
-        menu.addAction(add("next_page", "Next pa&ge", lambda: self._turn(1), "PgDown"))
-        menu.addAction(add("previous_page", "Pre&vious page", lambda: self._turn(-1), "PgUp"))
-        self._keys.append(("Next picture, while the picture has the focus", "Right, Down, Space"))
-        self._keys.append(("Previous picture, while the picture has the focus", "Left, Up, Backspace"))
+        menu.addAction(add("next", tr("&Next picture"), lambda: workspace.step(1), "Ctrl+Right"))
+        menu.addAction(add("previous", tr("&Previous picture"), lambda: workspace.step(-1), "Ctrl+Left"))
+        menu.addAction(add("next_page", tr("Next pa&ge"), lambda: self._turn(1), "PgDown"))
+        menu.addAction(add("previous_page", tr("Pre&vious page"), lambda: self._turn(-1), "PgUp"))
+        self._keys.append((tr("Next picture, while the picture has the focus"), tr("Right, Down, Space")))
+        self._keys.append((tr("Previous picture, while the picture has the focus"), tr("Left, Up, Backspace")))
 
-        menu = bar.addMenu("&Train")
-        menu.addAction(add("train", "&Train on my folder…", self.train, "Ctrl+T"))
-        menu.addAction(add("trainings", "&Earlier trainings…", self.show_trainings))
+        menu = bar.addMenu(tr("&Train"))
+        menu.addAction(add("train", tr("&Train on my folder…"), self.train, "Ctrl+T"))
+        menu.addAction(add("trainings", tr("&Earlier trainings…"), self.show_trainings))
 
-        menu = bar.addMenu("&View")
+        menu = bar.addMenu(tr("&View"))
         self.modes = QActionGroup(self)
         for mode, keys in (("side", "Y"), ("wipe", "Shift+Y"), ("stack", "Alt+Y"), ("after", "Ctrl+Y")):
             action = add(f"mode_{mode}", _MODES[mode], lambda mode=mode: view.set_mode(mode), keys, checkable=True)
             self.modes.addAction(action)
             menu.addAction(action)
-        flip = add("flip", "Show the &original", view.flip)
+        flip = add("flip", tr("Show the &original"), view.flip)
         flip.setText("Show the &original\t\\")
         menu.addAction(flip)
-        self._keys.append(("Show the original: tap to flip, hold to look", "\\"))
+        self._keys.append((tr("Show the original: tap to flip, hold to look"), "\\"))
         menu.addSeparator()
-        menu.addAction(add("fit", "&Fit", view.fit, "Ctrl+0", "0"))
+        menu.addAction(add("fit", tr("&Fit"), view.fit, "Ctrl+0", "0"))
         menu.addAction(add("full", "&100 %", lambda: view.zoom_to(1.0), "Ctrl+1", "1"))
-        menu.addAction(add("toggle", "&Toggle fit and 100 %", view.toggle_fit, "Z"))
-        menu.addAction(add("zoom_in", "Zoom &in", view.zoom_in, key.ZoomIn, "Ctrl+=", "+"))
-        menu.addAction(add("zoom_out", "Zoom o&ut", view.zoom_out, key.ZoomOut, "-"))
-        self._keys.append(("Zoom about the cursor", "Wheel"))
-        self._keys.append(("Toggle fit and 100 % at the cursor", "Double click"))
-        self._keys.append(("Move the wipe line", "Shift+Arrows"))
+        menu.addAction(add("toggle", tr("&Toggle fit and 100 %"), view.toggle_fit, "Z"))
+        menu.addAction(add("zoom_in", tr("Zoom &in"), view.zoom_in, key.ZoomIn, "Ctrl+=", "+"))
+        menu.addAction(add("zoom_out", tr("Zoom o&ut"), view.zoom_out, key.ZoomOut, "-"))
+        self._keys.append((tr("Zoom about the cursor"), tr("Wheel")))
+        self._keys.append((tr("Toggle fit and 100 % at the cursor"), tr("Double click")))
+        self._keys.append((tr("Move the wipe line"), "Shift+Arrows"))
         menu.addSeparator()
-        menu.addAction(add("panels", "Show &panel", self._toggle_panels, "F9", checkable=True))
-        self._keys.append(("Hide panel and filmstrip, while the picture has the focus", "Tab"))
-        menu.addAction(add("filmstrip", "Show film&strip", self._toggle_strip, "F6", checkable=True))
-        menu.addAction(add("full_screen", "F&ull screen", self._toggle_full_screen, "F11", checkable=True))
-        self._keys.append(("Reset one value", "Double click on its label or slider"))
+        menu.addAction(add("panels", tr("Show &panel"), self._toggle_panels, "F9", checkable=True))
+        self._keys.append((tr("Hide panel and filmstrip, while the picture has the focus"), "Tab"))
+        menu.addAction(add("filmstrip", tr("Show film&strip"), self._toggle_strip, "F6", checkable=True))
+        menu.addAction(add("full_screen", tr("F&ull screen"), self._toggle_full_screen, "F11", checkable=True))
+        self._keys.append((tr("Reset one value"), tr("Double click on its label or slider")))
 
-        menu = bar.addMenu("&Help")
-        menu.addAction(add("shortcuts", "&Keyboard shortcuts", self.show_shortcuts, "F1"))
-        menu.addAction(add("about", "&About Pellucid", self.about))
+        menu = bar.addMenu(tr("&Help"))
+        menu.addAction(add("shortcuts", tr("&Keyboard shortcuts"), self.show_shortcuts, "F1"))
+        menu.addAction(add("about", tr("&About Pellucid"), self.about))
 
     def _add_toolbar(self) -> None:
         bar = ToolBar(tr("View"), self)
@@ -313,7 +315,7 @@ class MainWindow(QMainWindow):
         bar.add_group([(actions["fit"], "fit", tr("Fit")), (actions["full"], "full", "100 %")])
         self.zoom = QLabel()
         self.zoom.setObjectName("muted")
-        self.zoom.setAccessibleName("Zoom")
+        self.zoom.setAccessibleName(tr("Zoom"))
         bar.add_label(self.zoom)
         self.addToolBar(bar)
         self.setContextMenuPolicy(Qt.ContextMenuPolicy.NoContextMenu)
@@ -325,20 +327,20 @@ class MainWindow(QMainWindow):
         self.bar = QProgressBar()
         self.bar.setFixedWidth(160)
         self.bar.setTextVisible(False)
-        self.bar.setAccessibleName("Progress")
+        self.bar.setAccessibleName(tr("Progress"))
         self.left = QLabel()
         self.place = QLabel()
         self.device = QLabel()
-        self.device.setAccessibleName("Device and precision")
+        self.device.setAccessibleName(tr("Device and precision"))
         bar.addWidget(self.bar)
         bar.addWidget(self.activity, 1)
         self.training_button = QToolButton()
         self.training_button.setAutoRaise(True)
-        self.training_button.setToolTip("Look at the training")
+        self.training_button.setToolTip(tr("Look at the training"))
         self.training_button.clicked.connect(self.show_training)
         self.batch_button = QToolButton()
         self.batch_button.setAutoRaise(True)
-        self.batch_button.setToolTip("Look at the batch")
+        self.batch_button.setToolTip(tr("Look at the batch"))
         self.batch_button.clicked.connect(self.show_batch)
         for widget in (self.batch_button, self.training_button, self.left, self.place, self.device):
             bar.addPermanentWidget(widget)
@@ -363,14 +365,17 @@ class MainWindow(QMainWindow):
         """Ask for pictures."""
         patterns = " ".join(f"*{suffix}" for suffix in sorted(EXTENSIONS))
         names, _ = QFileDialog.getOpenFileNames(
-            self, "Open pictures", self.workspace.settings.folder, f"Pictures ({patterns});;All files (*)"
+            self,
+            tr("Open pictures"),
+            self.workspace.settings.folder,
+            tr("Pictures ({patterns});;All files (*)").format(patterns=patterns),
         )
         if names:
             self._open([Path(name) for name in names])
 
     def open_folder(self) -> None:
         """Ask for a folder."""
-        name = QFileDialog.getExistingDirectory(self, "Open a folder", self.workspace.settings.folder)
+        name = QFileDialog.getExistingDirectory(self, tr("Open a folder"), self.workspace.settings.folder)
         if name:
             self._open([Path(name)])
 
@@ -385,17 +390,17 @@ class MainWindow(QMainWindow):
             action = self.recent_menu.addAction(name.replace("&", "&&"))
             action.triggered.connect(lambda *_, name=name: self.workspace.open([name]))
         if self.recent_menu.isEmpty():
-            self.recent_menu.addAction("Nothing yet").setEnabled(False)
+            self.recent_menu.addAction(tr("Nothing yet")).setEnabled(False)
 
     def choose_reference(self) -> None:
         """Ask for the clean twin."""
-        name, _ = QFileDialog.getOpenFileName(self, "Choose the reference", self.workspace.settings.folder)
+        name, _ = QFileDialog.getOpenFileName(self, tr("Choose the reference"), self.workspace.settings.folder)
         if name:
             self.workspace.set_reference(name)
 
     def paste(self) -> None:
         """Open what the clipboard holds: files, or a picture."""
-        self._take(QApplication.clipboard().mimeData(), "The clipboard holds no picture.")
+        self._take(QApplication.clipboard().mimeData(), tr("The clipboard holds no picture."))
 
     def _take(self, data: QMimeData | None, nothing: str) -> None:
         data = data or QMimeData()  # an empty clipboard has none
@@ -405,7 +410,7 @@ class MainWindow(QMainWindow):
         elif data.hasImage():
             image = QImage(data.imageData())
             if not image.isNull():
-                self.workspace.add_image(Image(_pixels_of(image)), f"pasted {next(self._pasted)}")
+                self.workspace.add_image(Image(_pixels_of(image)), tr("pasted {next}").format(next=next(self._pasted)))
         else:
             self.message.say(nothing)
 
@@ -420,7 +425,7 @@ class MainWindow(QMainWindow):
     def dropEvent(self, event) -> None:
         """Open what was dropped."""
         event.acceptProposedAction()
-        self._take(event.mimeData(), "What was dropped is no picture.")
+        self._take(event.mimeData(), tr("What was dropped is no picture."))
 
     def _turn(self, by: int) -> None:
         if self.workspace.current is not None:
@@ -443,8 +448,8 @@ class MainWindow(QMainWindow):
     def _show_steps(self) -> None:
         history, actions = self.workspace.history, self.actions_by_name
         for name, can, text in (
-            ("undo", history.canUndo(), f"&Undo {history.undoText()}"),
-            ("redo", history.canRedo(), f"&Redo {history.redoText()}"),
+            ("undo", history.canUndo(), tr("&Undo {step}").format(step=history.undoText())),
+            ("redo", history.canRedo(), tr("&Redo {step}").format(step=history.redoText())),
         ):
             actions[name].setEnabled(can)
             actions[name].setText(text[:2] + text[2:].replace("&", "&&").rstrip())
@@ -456,7 +461,7 @@ class MainWindow(QMainWindow):
             action = menu.addAction(preset.name.replace("&", "&&"))
             action.triggered.connect(lambda *_, preset=preset: self.apply_preset(preset))
         if menu.isEmpty():
-            menu.addAction("Nothing saved yet").setEnabled(False)
+            menu.addAction(tr("Nothing saved yet")).setEnabled(False)
         menu.addSeparator()
         menu.addActions([actions["save_preset"], actions["manage_presets"]])
 
@@ -464,7 +469,11 @@ class MainWindow(QMainWindow):
         """Give a preset's settings to the selected pictures; what cannot be seen of that is told."""
         selected = self._selected()
         self.workspace.apply_preset(preset, selected)
-        told = [f"{preset.name} is applied to {len(selected)} pictures."] if len(selected) > 1 else []
+        told = (
+            [tr("{name} is applied to {count} pictures.").format(name=preset.name, count=len(selected))]
+            if len(selected) > 1
+            else []
+        )
         told += [f"{preset.remark}."] if preset.remark else []
         if told:
             self.message.say(" ".join(told))
@@ -473,7 +482,7 @@ class MainWindow(QMainWindow):
         """Ask for a name, and save the current picture's settings."""
         dialog = SavePresetDialog(self.workspace.values, self.workspace.catalog.methods, self)
         if dialog.exec() == QDialog.DialogCode.Accepted and dialog.saved is not None:
-            self.message.say(f"The settings are saved as the preset {dialog.saved.name}.")
+            self.message.say(tr("The settings are saved as the preset {name}.").format(name=dialog.saved.name))
             if self._presets is not None:
                 self._presets.refresh()
 
@@ -522,14 +531,14 @@ class MainWindow(QMainWindow):
         height, width = colour.shape[:2]
         image = QImage(colour.data, width, height, 3 * width, QImage.Format.Format_RGB888)
         QApplication.clipboard().setImage(image.copy())
-        self.message.say("The result is in the clipboard.")
+        self.message.say(tr("The result is in the clipboard."))
 
     # ---- Windows beside ----
 
     def import_model(self) -> None:
         """Ask for a checkpoint of others."""
-        kinds = "Checkpoints (*.safetensors *.pth *.pt *.ckpt *.tar *.bin);;All files (*)"
-        name, _ = QFileDialog.getOpenFileName(self, "Import a model", self.workspace.settings.folder, kinds)
+        kinds = tr("Checkpoints (*.safetensors *.pth *.pt *.ckpt *.tar *.bin);;All files (*)")
+        name, _ = QFileDialog.getOpenFileName(self, tr("Import a model"), self.workspace.settings.folder, kinds)
         if name:
             self.workspace.import_model(name)
 
@@ -552,7 +561,7 @@ class MainWindow(QMainWindow):
         entry = self.workspace.model_in_force()
         if entry is not None:
             labels = {method.id: method.label for method in self.workspace.catalog.methods}
-            TextDialog(f"About {entry.name}", card_text(entry, labels), self).show()
+            TextDialog(tr("About {name}").format(name=entry.name), card_text(entry, labels), self).show()
 
     def preferences(self) -> None:
         """Ask for theme, device, seed and memory."""
@@ -571,10 +580,14 @@ class MainWindow(QMainWindow):
     def about(self) -> None:
         """Version, and where things lie."""
         text = (
-            f"Pellucid {engine.__version__}\n\nA denoiser that learns from noisy pictures alone.\n\n"
-            f"Models: {paths.models()}\nSettings: {paths.settings_file()}\nLogs: {paths.logs()}"
+            f"Pellucid {engine.__version__}\n\n"
+            + tr("A denoiser that learns from noisy pictures alone.")
+            + "\n\n"
+            + tr("Models: {models}\nSettings: {settings}\nLogs: {logs}").format(
+                models=paths.models(), settings=paths.settings_file(), logs=paths.logs()
+            )
         )
-        QMessageBox.about(self, "About Pellucid", text)
+        QMessageBox.about(self, tr("About Pellucid"), text)
 
     # ---- Batches ----
 
@@ -603,7 +616,7 @@ class MainWindow(QMainWindow):
         sentence = interrupted_sentence(saved)
         if sentence and self.workspace.settings.offered_batch != saved.folder.name:
             self.workspace.change_settings(offered_batch=saved.folder.name)
-            self.message.say(sentence, action=("Go on", lambda: self._go_on(saved)))
+            self.message.say(sentence, action=(tr("Go on"), lambda: self._go_on(saved)))
 
     def _go_on(self, saved: SavedBatch) -> None:
         self.batch.resume(saved)
@@ -616,20 +629,21 @@ class MainWindow(QMainWindow):
         if queue.is_live or (self._batch is not None and self._batch.isVisible()):
             return
         sentence = queue.message or f"{counted(queue.counts)}."
-        self.message.say(f"The batch has ended: {sentence}", action=("Show it", self.show_batch))
+        self.message.say(
+            tr("The batch has ended: {sentence}").format(sentence=sentence), action=(tr("Show it"), self.show_batch)
+        )
 
     def _show_batch(self) -> None:
         queue = self.queue
         self.batch_button.setVisible(queue.is_live)
         if not queue.is_live:
             return
-        share = "" if queue.tally is None else f" {100 * queue.tally.share:.0f} %"
+        share = None if queue.tally is None else queue.tally.share
         left = queue.tally.seconds_left if queue.tally is not None and queue.state == "running" else None
-        when = f", {words.duration(left)} left" if left else ""
         texts = {
-            "running": f"Batch{share or '…'}{when}",
-            "paused": f"Batch paused{f' at{share}' if share else ''}",
-            "stopping": "Batch stops…",
+            "running": tr("Batch") + _how_far(share, left),
+            "paused": tr("Batch paused") if share is None else _paused(tr("Batch paused at {share} %"), share),
+            "stopping": tr("Batch stops…"),
         }
         self.batch_button.setText(texts[queue.state])
 
@@ -675,8 +689,10 @@ class MainWindow(QMainWindow):
         settings = self.workspace.settings
         if latest is not None and latest.state == "interrupted" and settings.offered != latest.run.folder.name:
             self.workspace.change_settings(offered=latest.run.folder.name)
-            sentence = f"The training {latest.name} was interrupted at step {latest.step:,}."
-            self.message.say(sentence, action=("Resume it", lambda: self._resume(latest)))
+            sentence = tr("The training {name} was interrupted at step {step:,}.").format(
+                name=latest.name, step=latest.step
+            )
+            self.message.say(sentence, action=(tr("Resume it"), lambda: self._resume(latest)))
 
     def _resume(self, training: TrainingRun) -> None:
         training.resume()
@@ -699,15 +715,21 @@ class MainWindow(QMainWindow):
         training = self._training
         if training is None or training.is_live or (self._wizard is not None and self._wizard.isVisible()):
             return
-        show = ("Show it", self.show_training)
+        show = (tr("Show it"), self.show_training)
         if training.state in ("finished", "stopped"):
-            ended = "is finished" if training.state == "finished" else "was stopped"
-            self.message.say(f"The training {training.name} {ended}.", action=show)
+            is_whole = training.state == "finished"
+            sentence = tr("The training {name} is finished.") if is_whole else tr("The training {name} was stopped.")
+            self.message.say(sentence.format(name=training.name), action=show)
         elif training.state == "failed":
-            self.message.say(f"The training {training.name} failed: {training.message}", action=show)
+            self.message.say(
+                tr("The training {name} failed: {message}").format(name=training.name, message=training.message),
+                action=show,
+            )
         elif training.state == "interrupted":
-            sentence = f"The training {training.name} was interrupted at step {training.step:,}."
-            self.message.say(sentence, action=("Resume it", lambda: self._resume(training)))
+            sentence = tr("The training {name} was interrupted at step {step:,}.").format(
+                name=training.name, step=training.step
+            )
+            self.message.say(sentence, action=(tr("Resume it"), lambda: self._resume(training)))
 
     def _show_training(self) -> None:
         training = self._training
@@ -716,14 +738,13 @@ class MainWindow(QMainWindow):
         if training is None or not is_live:
             return
         report = training.last_report
-        share = f" {100 * report.progress:.0f} %" if report is not None else ""
-        left = f", {words.duration(report.seconds_left)} left" if report is not None and report.seconds_left else ""
+        share, left = (report.progress, report.seconds_left) if report is not None else (None, None)
         texts = {
-            "starting": "Training starts…",
-            "running": f"Training{share or '…'}{left}",
-            "paused": f"Training paused{f' at{share}' if share else ''}",
-            "pausing": "Training pauses…",
-            "stopping": "Training stops…",
+            "starting": tr("Training starts…"),
+            "running": tr("Training") + _how_far(share, left),
+            "paused": tr("Training paused") if share is None else _paused(tr("Training paused at {share} %"), share),
+            "pausing": tr("Training pauses…"),
+            "stopping": tr("Training stops…"),
         }
         self.training_button.setText(texts[training.state])
 
@@ -731,7 +752,7 @@ class MainWindow(QMainWindow):
 
     def _current_changed(self) -> None:
         entry = self.workspace.current
-        self.setWindowTitle(f"{entry.name} – Pellucid" if entry is not None else "Pellucid")
+        self.setWindowTitle(tr("{name} – Pellucid").format(name=entry.name) if entry is not None else "Pellucid")
         if self._note and self.message.text.text() == self._note:
             self.message.hide()  # it was about the picture before
         self._note = ""
@@ -753,13 +774,27 @@ class MainWindow(QMainWindow):
         """Ask before a picture is opened that takes a good part of the disk."""
         if entry is not self.workspace.current:
             return  # asked when it is shown again
-        opened, denoised, free = (f"{size / 1e9:,.1f} GB" for size in (found.opened, found.denoised, found.free))
-        decoded = f" Its type is decoded in memory, in {found.decoded / 1e9:,.1f} GB." if found.decoded else ""
-        question = (
-            f"{entry.name} has {found.width} x {found.height} pixels. While it is open it needs about {opened} of the "
-            f"disk, and about {denoised} more to be denoised; {free} are free.{decoded} Open it?"
+        opened, denoised, free = (
+            tr("{size:,.1f} GB").format(size=size / 1000000000.0) for size in (found.opened, found.denoised, found.free)
         )
-        if confirmed(self, "Open a huge picture?", question, "Open"):
+        decoded = (
+            tr(" Its type is decoded in memory, in {decoded:,.1f} GB.").format(decoded=found.decoded / 1000000000.0)
+            if found.decoded
+            else ""
+        )
+        question = tr(
+            "{name} has {width} x {height} pixels. While it is open it needs about {opened} of the "
+            "disk, and about {denoised} more to be denoised; {free} are free.{decoded} Open it?"
+        ).format(
+            name=entry.name,
+            width=found.width,
+            height=found.height,
+            opened=opened,
+            denoised=denoised,
+            free=free,
+            decoded=decoded,
+        )
+        if confirmed(self, tr("Open a huge picture?"), question, tr("Open")):
             self.workspace.open_huge(entry)
         else:
             self.workspace.decline_huge(entry)
@@ -770,8 +805,8 @@ class MainWindow(QMainWindow):
     def _show_captions(self) -> None:
         main, _ = quality(self.workspace)
         if self.workspace.opened is not None and self.workspace.is_left_alone:
-            main = "left as it is"
-        self.view.set_labels("Before", "After" if main == "–" else f"After · {main}")
+            main = tr("left as it is")
+        self.view.set_labels(tr("Before"), tr("After") if main == "–" else tr("After · {main}").format(main=main))
 
     def _show_progress(self) -> None:
         activity = self.workspace.activity
@@ -782,18 +817,18 @@ class MainWindow(QMainWindow):
         if share is not None:
             self.bar.setValue(round(share * 1000))
         left = activity.seconds_left if busy else None
-        self.left.setText("" if left is None else f"{words.duration(left)} left")
+        self.left.setText("" if left is None else tr("{duration} left").format(duration=words.duration(left)))
 
     def _rest_text(self) -> str:
         workspace = self.workspace
         if workspace.current is None:
-            return "Drop pictures or folders anywhere"
+            return tr("Drop pictures or folders anywhere")
         if workspace.opened is None:
             return ""
         image = workspace.opened.picture.image
-        depth = "float" if image.is_float else f"{image.bits} bit"
-        kind = "colour" if image.channels == 3 else "grey"
-        state = "Done" if workspace.is_done else "Ready" if workspace.can_denoise else ""
+        depth = tr("float") if image.is_float else tr("{bits} bit").format(bits=image.bits)
+        kind = tr("colour") if image.channels == 3 else tr("grey")
+        state = tr("Done") if workspace.is_done else tr("Ready") if workspace.can_denoise else ""
         icc = image.metadata.icc
         # What is no sRGB is named: it is why the colours of the file and of the screen are not the same numbers.
         profile = f", {profile_name(icc)}" if icc and conversion(icc, image.channels) and profile_name(icc) else ""
@@ -819,7 +854,7 @@ class MainWindow(QMainWindow):
         running = workspace.running
         if running is not None:
             self.device.setText(f"{words.device(running.device)} · {running.precision}")
-            self.device.setToolTip(f"Model {running.model}")
+            self.device.setToolTip(tr("Model {model}").format(model=running.model))
         else:
             chosen = workspace.settings.device
             self.device.setText("" if chosen == "auto" else words.device(chosen))
@@ -830,21 +865,23 @@ class MainWindow(QMainWindow):
         if count == 1:
             name, reason = failures.failures[0]
             start = "" if name in reason else f"{name}: "
-            of_many = f"1 of {failures.total} could not be opened: " if failures.total > 1 else ""
+            of_many = (
+                tr("1 of {total} could not be opened: ").format(total=failures.total) if failures.total > 1 else ""
+            )
             sentence = f"{of_many}{start}{reason}"
         else:
-            sentence = f"{count} of {failures.total} could not be opened."
+            sentence = tr("{count} of {total} could not be opened.").format(count=count, total=failures.total)
         details = "\n".join(reason if name in reason else f"{name}: {reason}" for name, reason in failures.failures)
-        self.message.say(sentence, details, "Not opened")
+        self.message.say(sentence, details, tr("Not opened"))
 
     def _show_failure(self, sentence: str, details: str) -> None:
         self.message.say(sentence, details)
 
     def _show_saved(self, path: Path) -> None:
-        self.message.say(f"Saved as {path}", folder=path.parent)
+        self.message.say(tr("Saved as {path}").format(path=path), folder=path.parent)
 
     def _show_imported(self, name: str) -> None:
-        self.message.say(f"{name} is installed and chosen.", folder=paths.models())
+        self.message.say(tr("{name} is installed and chosen.").format(name=name), folder=paths.models())
 
     def _show_zoom(self, zoom: float) -> None:
         self.zoom.setText(f"{zoom:.0%}" if zoom >= 0.1 else f"{zoom:.1%}")
@@ -967,6 +1004,18 @@ class MainWindow(QMainWindow):
         self.queue.close()
         self.workspace.close()
         super().closeEvent(event)
+
+
+def _how_far(share: float | None, seconds_left: float | None = None) -> str:
+    """What follows the name of something that runs."""
+    if share is None:
+        return "…"
+    left = tr(", {duration} left").format(duration=words.duration(seconds_left)) if seconds_left else ""
+    return f" {100 * share:.0f} %{left}"
+
+
+def _paused(text: str, share: float) -> str:
+    return text.format(share=round(100 * share))
 
 
 def _bring_up(window: QWidget) -> None:

@@ -8,7 +8,7 @@ import itertools
 import logging
 import traceback
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,9 +18,11 @@ from PySide6.QtCore import QObject, QTimer, Signal
 
 from app import jobs, screen
 from app.background import Background
+from app.choice import Choice
 from app.display import LAYERS, MOST_GAIN, Display
 from app.jobs import (
     Catalog,
+    Computing,
     Look,
     MethodInfo,
     Numbers,
@@ -43,12 +45,11 @@ from engine.areas import Areas
 from engine.develop import Develop
 from engine.encode import denoised_path
 from engine.image import Image
-from engine.language import tr
+from engine.language import tr, within
 from engine.noise import NoiseReport
 from engine.pairs import find_reference
 from engine.params import Spec
-from engine.proposal import Proposal, leading, propose, settled_sigma
-from engine.stabilisation import channels
+from engine.proposal import Proposal
 from engine.tiles import Rect
 from engine.worker import Job, Kind
 
@@ -179,6 +180,9 @@ class Workspace(QObject):
     display_changed = Signal()
     """Another layer, gain, black or white is shown."""
 
+    viewport_changed = Signal()
+    """Another part of the picture is visible."""
+
     result_cleared = Signal()
     """What was shown of a result belongs to other values; what there is of the new one follows."""
 
@@ -227,7 +231,7 @@ class Workspace(QObject):
         self._pictures: OrderedDict[tuple[int, int], Opened] = OrderedDict()
         self._look = Look()
         self._request: Request | None = None
-        self._is_wanted = self._is_done = self._is_first = False
+        self._is_wanted = self._is_done = self._is_first = self._is_paused = False
         self._must_repaint = False
         self._shows_result = self._is_outdated = False
         self._done_passes: int | None = None
@@ -280,10 +284,15 @@ class Workspace(QObject):
     def _complain(self, error: BaseException, about: str = "") -> None:
         """Tell the user: what they can cause as its sentence, a defect with its traceback."""
         if isinstance(error, ValueError | OSError | MemoryError):
-            self.failed.emit(about + (str(error) or "There is not enough memory."), "")
+            self.failed.emit(about + (str(error) or tr("There is not enough memory.")), "")
             return
         details = "".join(traceback.format_exception(error))
-        self.failed.emit(f"{about}Something went wrong that should not: {type(error).__name__}: {error}", details)
+        self.failed.emit(
+            tr("{about}Something went wrong that should not: {name}: {error}").format(
+                about=about, name=type(error).__name__, error=error
+            ),
+            details,
+        )
 
     def close(self) -> None:
         """Stop everything and wait for the workers; the settings are written."""
@@ -392,11 +401,11 @@ class Workspace(QObject):
             self.failures = NotOpened()
         self._count_failures(len(found) + len(missing))
         for path in missing:
-            self._fail_to_open(path.name, f"{path} does not exist")
+            self._fail_to_open(path.name, tr("{path} does not exist").format(path=path))
         empty = [path for path in asked if path.is_dir() and not any(path in other.parents for other in found)]
         for path in empty:
             self._count_failures(1)
-            self._fail_to_open(path.name, "There is no picture in this folder")
+            self._fail_to_open(path.name, tr("There is no picture in this folder"))
         new = [path for path in found if path not in known]
         added = [Entry(next(self._ids), path, path.name, self._new_values) for path in new]
         self.entries += added
@@ -706,55 +715,59 @@ class Workspace(QObject):
         """Of the current picture, else those the next one starts with."""
         return self.current.values if self.current is not None else self._new_values
 
+    def choice_of(self, values: Values) -> Choice:
+        """What values come to for the current picture."""
+        opened = self.opened
+        if opened is None:
+            return Choice(values, self.catalog, known=self._suggested)
+        return Choice(
+            values, self.catalog, opened.picture.image, opened.report, opened.is_measured, known=self._suggested
+        )
+
+    @property
+    def choice(self) -> Choice:
+        """What the values in force come to."""
+        return self.choice_of(self.values)
+
     @property
     def proposal(self) -> Proposal | None:
         """What is proposed for the current picture; before its noise is known, for pictures of its kind."""
-        opened = self.opened
-        return propose(opened.report if opened else None, self.catalog.models, self._channels)
-
-    @property
-    def _channels(self) -> int:
-        return channels(self.opened.picture.image) if self.opened is not None else 3
+        return self.choice.proposal
 
     @property
     def _method_id(self) -> str:
-        """Of the method in force, "" where that is not known yet."""
-        if self.values.method:
-            return self.values.method
-        proposal = self.proposal
-        return proposal.method if proposal is not None else ""
+        return self.choice.method_id
 
     @property
     def method(self) -> MethodInfo | None:
         """The method in force, chosen or proposed; None before the methods are known."""
-        wanted = self._method_id
-        found = next((method for method in self.catalog.methods if method.id == wanted), None)
-        if found is None and not wanted:
-            # Nothing is installed: what could be is shown.
-            return next(iter(self.catalog.methods), None)
-        return found
+        return self.choice.method
 
     @property
     def specs(self) -> tuple[Spec, ...]:
         """The parameters of the method in force."""
-        return self.method.specs if self.method is not None else ()
+        return self.choice.specs
 
     @property
     def by_hand(self) -> Mapping[str, Any]:
         """What was set by hand for the method in force."""
-        return self.values.by_hand(self._method_id, self.specs)
+        return self.choice.by_hand
 
     @property
     def proposed(self) -> Mapping[str, Any]:
         """What the automatic choice sets in place of the checkpoint's and the method's defaults."""
-        proposal = None if self.values.method else self.proposal
-        return proposal.params if proposal is not None else {}
+        return self.choice.proposed
 
     @property
     def suggested(self) -> Mapping[str, Any]:
         """What the checkpoint in force sets in place of the method's defaults, once it is loaded."""
-        entry = self.model_in_force()
-        return self._suggested.get((self._method_id, entry.name if entry is not None else ""), {})
+        return self.choice.suggested
+
+    def learn(self, method: str, model: str, suggested: Mapping[str, Any]) -> None:
+        """Take over what a checkpoint that was loaded sets in place of the method's defaults."""
+        if self._suggested.get((method, model)) != suggested:
+            self._suggested[method, model] = suggested
+            self.params_changed.emit()
 
     @property
     def settled(self) -> Mapping[str, Any]:
@@ -764,25 +777,17 @@ class Workspace(QObject):
 
     def value(self, name: str) -> Any:
         """The value in force; None for automatic."""
-        spec = next(spec for spec in self.specs if spec.name == name)
-        return {name: spec.default, **self.suggested, **self.proposed, **self.by_hand}[name]
+        return self.choice.value(name)
 
     @property
     def sigma(self) -> float | None:
         """The noise level in force, in the trained range; None while it is not known."""
-        by_hand = self._sigma_by_hand
-        if by_hand is None and (self.opened is None or not self.opened.is_measured):
-            return None
-        return settled_sigma(self.opened.report if self.opened else None, self.specs, by_hand)
-
-    @property
-    def _sigma_by_hand(self) -> float | None:
-        return {**self.suggested, **self.proposed, **self.by_hand}.get("sigma")
+        return self.choice.sigma
 
     @property
     def sigma_is_automatic(self) -> bool:
         """Whether the noise level was measured."""
-        return self._sigma_by_hand is None
+        return self.choice.sigma_by_hand is None
 
     @property
     def is_left_alone(self) -> bool:
@@ -800,12 +805,11 @@ class Workspace(QObject):
         own = self.values.params.get(self._method_id, {})
         if name in own:
             kept = {other: value for other, value in own.items() if other != name}
-            self._change_params(kept, f"reset of {self._label(name)}", merges=False)
+            self._change_params(kept, tr("reset of {label}").format(label=self._label(name)), merges=False)
 
     def _label(self, name: str) -> str:
         """What a parameter of the method in force is called within a sentence."""
-        label = next((spec.label for spec in self.specs if spec.name == name), name)
-        return label[:1].lower() + label[1:]
+        return within(next((spec.label for spec in self.specs if spec.name == name), name))
 
     def _change_params(self, own: Mapping[str, Any], text: str, merges: bool = True) -> None:
         if self._method_id:
@@ -814,17 +818,17 @@ class Workspace(QObject):
     def set_strength(self, strength: float) -> None:
         """0 leaves the picture, 1 denoises fully, up to 1.2."""
         if strength != self.values.strength:
-            self._change_values(STRENGTH.label.lower(), strength=strength)
+            self._change_values(within(STRENGTH.label), strength=strength)
 
     def set_luminance(self, luminance: float) -> None:
         """Factor on the strength for the brightness, 0 to 1.2."""
         if luminance != self.values.luminance:
-            self._change_values(LUMINANCE.label.lower(), luminance=luminance)
+            self._change_values(within(LUMINANCE.label), luminance=luminance)
 
     def set_chroma(self, chroma: float) -> None:
         """Factor on the strength for the colours, 0 to 1.2."""
         if chroma != self.values.chroma:
-            self._change_values(CHROMA.label.lower(), chroma=chroma)
+            self._change_values(within(CHROMA.label), chroma=chroma)
 
     def set_areas(self, areas: Areas) -> None:
         """Where the strength is another one; each change is a step of its own."""
@@ -834,13 +838,13 @@ class Workspace(QObject):
     def set_guard(self, guard: float) -> None:
         """Kappa of the detail guard; 0 is off."""
         if guard != self.values.guard:
-            self._change_values(GUARD.label.lower(), guard=guard)
+            self._change_values(within(GUARD.label), guard=guard)
 
     def change_develop(self, **changes: Any) -> None:
         """Develop the current RAW picture otherwise: white, exposure, curve or domain; DevelopError for nonsense."""
         develop = dataclasses.replace(self.values.develop, **changes)
         if develop != self.values.develop:
-            self._change_values("development", develop=develop)
+            self._change_values(tr("development"), develop=develop)
 
     def set_method(self, method: str) -> None:
         """Choose a method, "" for what is proposed; its parameters are those it had last.
@@ -850,7 +854,7 @@ class Workspace(QObject):
         next, whatever their noise.
         """
         if method != self.values.method:
-            self._change_values("method", merges=False, method=method, model="")
+            self._change_values(tr("method"), merges=False, method=method, model="")
 
     def set_model(self, model: str) -> None:
         """Choose a checkpoint by name, "" for the one that leads; a method that cannot run it makes way.
@@ -860,13 +864,13 @@ class Workspace(QObject):
         if model == self.values.model:
             return
         if not model:
-            self._change_values("model", merges=False, model="")
+            self._change_values(tr("model"), merges=False, model="")
             return
         entry = next((entry for entry in self.catalog.models if entry.name == model), None)
         if entry is not None:
             runs = self.method is not None and model in self.method.runs
             method = self._method_id if runs else entry.method
-            self._change_values("model", merges=False, method=method, model=model)
+            self._change_values(tr("model"), merges=False, method=method, model=model)
 
     @property
     def can_paste_values(self) -> bool:
@@ -886,18 +890,23 @@ class Workspace(QObject):
         source, copied = self._copied
         others = copied.for_others()
         given = {entry: copied if entry.id == source else others.onto(entry.values) for entry in entries}
-        self._give_values("paste of settings", given)
+        self._give_values(tr("paste of settings"), given)
 
     def apply_preset(self, preset: Preset, entries: Sequence[Entry]) -> None:
         """Give a preset's settings to pictures, as one step; without any, those opened next start with them.
 
         Where the preset holds no noise level, the ones set by hand stay.
         """
-        text = f"preset {preset.name}"
+        text = tr("preset {name}").format(name=preset.name)
         if entries:
             self._give_values(text, {entry: preset.values.onto(entry.values) for entry in entries})
         elif self.current is None:
             self._change_values(text, merges=False, **vars(preset.values))
+
+    def give_values(self, text: str, values: Values) -> None:
+        """Give the current picture these values, as one step of that name."""
+        if self.current is not None:
+            self._give_values(text, {self.current: values})
 
     def _give_values(self, text: str, given: Mapping[Entry, Values]) -> None:
         with self._step(text, given, merges=False):
@@ -1061,12 +1070,12 @@ class Workspace(QObject):
         """Compare the current picture with this clean twin."""
         entry, opened, path = self.current, self.opened, Path(path)
         if entry is None or opened is None:
-            self.failed.emit("Open the noisy picture first, then its reference.", "")
+            self.failed.emit(tr("Open the noisy picture first, then its reference."), "")
             return
 
         def handle(kind: Kind, value: Any) -> None:
             if kind is Kind.DONE:
-                with self._step("reference", [entry], merges=False):
+                with self._step(tr("reference"), [entry], merges=False):
                     entry.reference = path
                 self._show_reference(opened, value)
             elif kind is Kind.FAILED:
@@ -1078,7 +1087,7 @@ class Workspace(QObject):
         """Compare with nothing; also a twin found by name is not taken again."""
         if self.current is None:
             return
-        with self._step("reference", [self.current], merges=False):
+        with self._step(tr("reference"), [self.current], merges=False):
             self.current.reference, self.current.finds_reference = None, False
         self._show_reference(self.opened, None)
 
@@ -1136,7 +1145,7 @@ class Workspace(QObject):
                 entry = next((entry for entry in self.catalog.models if entry.name == select), None)
                 if entry is not None:
                     # By its own method, whichever is in force: that is what it was brought in for.
-                    self._change_values("model", merges=False, method=entry.method, model=entry.name)
+                    self._change_values(tr("model"), merges=False, method=entry.method, model=entry.name)
                     self.imported.emit(entry.name)
                 self._refresh()
             elif kind is Kind.FAILED:
@@ -1146,20 +1155,15 @@ class Workspace(QObject):
 
     def models(self) -> list[CheckpointEntry]:
         """The checkpoints that the chosen method can run."""
-        runs = self.method.runs if self.method is not None else frozenset()
-        return [entry for entry in self.catalog.models if entry.name in runs]
+        return self.choice.models
 
     def leading_model(self) -> CheckpointEntry | None:
         """The checkpoint behind the automatic choice; None if there is none."""
-        if self.values.method:
-            return leading(self.models(), self._channels, (self.values.method,))
-        proposal = self.proposal
-        return next((e for e in self.catalog.models if proposal is not None and e.name == proposal.model), None)
+        return self.choice.leading_model
 
     def model_in_force(self) -> CheckpointEntry | None:
         """The chosen checkpoint; the one that leads where none is, or where that one is gone."""
-        chosen = self.values.model
-        return next((entry for entry in self.models() if entry.name == chosen), None) or self.leading_model()
+        return self.choice.model
 
     def import_model(self, file: str | Path, convention: Mapping[str, Any] | None = None) -> None:
         """Bring in a checkpoint of others; `convention_needed` follows where its use cannot be read off the file."""
@@ -1213,7 +1217,9 @@ class Workspace(QObject):
     @property
     def can_denoise(self) -> bool:
         """Whether `denoise` would start something; not while the noise that it waits for is being measured."""
-        if self.opened is None or self.is_running or self._is_done or self.model_in_force() is None:
+        if self.opened is None or self.is_running or self._is_done or self._is_paused:
+            return False
+        if self.model_in_force() is None:
             return False
         return not (self._is_wanted and not self.opened.is_measured)
 
@@ -1235,6 +1241,35 @@ class Workspace(QObject):
         self._refresh(at_once=True)
         self.state_changed.emit()
 
+    def pause(self) -> None:
+        """Compute nothing for the view until `resume`: the worker is needed for something else."""
+        self._is_paused = True
+        self._stop_live()
+        if self.current is not None and self.current.state == "running":
+            self._set_state(self.current, "")
+        self._show_activity(Activity())
+        self.state_changed.emit()
+
+    def resume(self, wanted: bool = False) -> None:
+        """Go on with what the state asks for.
+
+        Args:
+            wanted: denoise the picture, whether or not that was asked before.
+        """
+        self._is_paused = False
+        self._must_repaint = True
+        self._is_wanted = self._is_wanted or wanted
+        self._refresh(at_once=True)
+        self.state_changed.emit()
+
+    def compute(self, work: Callable[[Computing], Iterator[Any]], handle: Callable[[Kind, Any], None]) -> Job:
+        """Queue other work for the compute worker; it is given what keeps models and denoisings."""
+        return self._compute.submit(lambda: work(self._computing), handle)
+
+    def complain(self, error: BaseException) -> None:
+        """Tell the user of a failure: what they can cause as its sentence, a defect with its traceback."""
+        self._complain(error)
+
     def cancel(self) -> None:
         """Stop what is running; what has been computed stays."""
         self._must_repaint = self._must_repaint or self._save_job is not None
@@ -1254,6 +1289,12 @@ class Workspace(QObject):
     def set_viewport(self, area: tuple[int, int, int, int] | None) -> None:
         """The visible part of the picture, x0, y0, x1, y1; it is denoised first."""
         self._look = dataclasses.replace(self._look, viewport=None if area is None else Rect(*area))
+        self.viewport_changed.emit()
+
+    @property
+    def viewport(self) -> Rect | None:
+        """The visible part of the picture; None where that is not known."""
+        return self._look.viewport
 
     def _fresh_look(self) -> Look:
         """For another picture of the same size in the same view, which then reports nothing new."""
@@ -1283,33 +1324,22 @@ class Workspace(QObject):
     @property
     def _passes(self) -> int | None:
         """T by hand or proposed; None for what the checkpoint or the method suggests."""
-        return {**self.proposed, **self.by_hand}.get("passes")
+        return self.choice.passes
 
     def _make_request(self) -> Request | None:
         """What would have to be computed now; None while it cannot be known, or where no model is installed."""
-        opened, sigma, entry = self.opened, self.sigma, self.model_in_force()
-        # Also a level by hand waits for the report: methods use more of it, and the result must not depend on haste.
-        if self.current is None or opened is None or not opened.is_measured or sigma is None or entry is None:
+        return self.request_of(self.values)
+
+    def request_of(self, values: Values) -> Request | None:
+        """What values would have computed of the current picture; None as for `Choice.request`."""
+        if self.current is None or self._awaits_page:
             return None
-        if self._awaits_page:
-            return None
-        chosen = {**self.proposed, **self.by_hand}
-        return Request(
-            self.current.id,
-            opened.picture.image,
-            self._method_id,
-            entry.name,
-            {name: value for name, value in chosen.items() if name not in ("passes", "sigma")},
-            sigma,
-            self.settings.seed,
-            self.settings.device,
-            opened.report,
-        )
+        return self.choice_of(values).request(self.current.id, self.settings.seed, self.settings.device)
 
     def _refresh(self, at_once: bool = False) -> None:
         """Start what the state asks for, unless it runs already."""
         request = self._make_request()
-        if self.is_closed or self._awaits_page:
+        if self.is_closed or self._awaits_page or self._is_paused:
             return
         if request is None:
             if self.opened is not None and self.opened.is_measured:
@@ -1404,7 +1434,7 @@ class Workspace(QObject):
             is_news = self.running is None or self.running.settled != value.settled
             self.running = value
             if self._look.may_run and not self._is_done:
-                self._show_activity(Activity("Denoising"))
+                self._show_activity(Activity(tr("Denoising")))
             key = (request.method, request.model)
             if is_news or self._suggested.get(key) != value.suggested:
                 self._suggested[key] = value.suggested
@@ -1420,7 +1450,7 @@ class Workspace(QObject):
                 self.numbers = value.numbers
                 self.estimate_changed.emit()
             share = value.done / value.total
-            self._show_activity(Activity("Denoising", share, value.seconds_left) if share < 1 else Activity())
+            self._show_activity(Activity(tr("Denoising"), share, value.seconds_left) if share < 1 else Activity())
 
     def _show_activity(self, activity: Activity) -> None:
         if activity != self.activity:
@@ -1435,7 +1465,7 @@ class Workspace(QObject):
         if entry is None or request is None or self._save_job is not None:
             return
         if not over_original and entry.path is not None and _is_same_file(target.path, entry.path):
-            self.failed.emit(f"{target.path.name} is the original; choose another name.", "")
+            self.failed.emit(tr("{name} is the original; choose another name.").format(name=target.path.name), "")
             return
         self._stop_live()
         if target.all_pages:
@@ -1481,7 +1511,7 @@ class Workspace(QObject):
             if kind is not Kind.PROGRESS:
                 self._end_save(entry, kind, value)
             elif isinstance(value, Paging):
-                text = f"Denoising page {value.page} of {image.pages}"
+                text = tr("Denoising page {page} of {pages}").format(page=value.page, pages=image.pages)
                 self._show_activity(Activity(text, value.share, value.seconds_left))
             else:
                 self._show_activity(Activity(value.text))
@@ -1496,7 +1526,7 @@ class Workspace(QObject):
     def _end_save(self, entry: Entry, kind: Kind, value: Any) -> None:
         self._save_job = None
         if kind is Kind.DONE:
-            self._set_state(entry, "done", f"Saved as {value}")
+            self._set_state(entry, "done", tr("Saved as {value}").format(value=value))
             self.saved.emit(value)
         elif kind is Kind.FAILED:
             self._set_state(entry, "failed", str(value))

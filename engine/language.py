@@ -31,6 +31,11 @@ def trn(one: str, many: str, count: int) -> str:
     return _catalog.ngettext(one, many, count)
 
 
+def within(label: str) -> str:
+    """A label as a word within a sentence: English writes it small there, German its nouns as they are."""
+    return label[:1].lower() + label[1:] if type(_catalog) is gettext.NullTranslations else label
+
+
 def use(code: str) -> str:
     """Let `tr` speak this language from now on; return the code of the one that it speaks.
 
