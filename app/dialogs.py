@@ -34,7 +34,7 @@ from PySide6.QtWidgets import (
 from app import screen, translation, words
 from app.settings import Settings
 from engine.color import ProfileError
-from engine.language import LANGUAGES
+from engine.language import LANGUAGES, tr
 
 if TYPE_CHECKING:
     from engine.checkpoint import Entry as CheckpointEntry
@@ -49,21 +49,21 @@ class MessageLine(QFrame):
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.setObjectName("message")
-        self.setAccessibleName("Message")
+        self.setAccessibleName(tr("Message"))
         self.text = QLabel()
         self.text.setWordWrap(True)
         self.text.setTextInteractionFlags(
             Qt.TextInteractionFlag.TextSelectableByMouse | Qt.TextInteractionFlag.TextSelectableByKeyboard
         )
         self.more = QToolButton()
-        self.more.setText("Details…")
+        self.more.setText(tr("Details…"))
         self.folder = QToolButton()
-        self.folder.setText("Open folder")
+        self.folder.setText(tr("Open folder"))
         self.folder.clicked.connect(self._open_folder)
         self.action = QToolButton()
         self.action.clicked.connect(self._act)
         self.close_button = QToolButton()
-        self.close_button.setText("Dismiss")
+        self.close_button.setText(tr("Dismiss"))
         layout = QHBoxLayout(self)
         layout.setContentsMargins(10, 4, 6, 4)
         layout.addWidget(self.text, 1)
@@ -86,12 +86,12 @@ class MessageLine(QFrame):
         self,
         sentence: str,
         details: str = "",
-        title: str = "Details",
+        title: str = "",
         folder: Path | None = None,
         action: tuple[str, Callable[[], object]] | None = None,
     ) -> None:
         """Show a sentence in place of the last; a folder can be opened from it, or one thing done."""
-        self._title, self._details, self._folder = title, details, folder
+        self._title, self._details, self._folder = title or tr("Details"), details, folder
         text, self._run = action or ("", None)
         self.text.setText(sentence)
         self.folder.setVisible(folder is not None)
@@ -151,21 +151,21 @@ class Preferences(QDialog):
 
     def __init__(self, settings: Settings, devices: Iterable[str], parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self.setWindowTitle("Preferences")
+        self.setWindowTitle(tr("Preferences"))
         self._settings = settings
         self.theme = QComboBox()
-        for name, theme in (("Dark", "dark"), ("Light", "light")):
+        for name, theme in ((tr("Dark"), "dark"), (tr("Light"), "light")):
             self.theme.addItem(name, theme)
         self.language = QComboBox()
-        self.language.addItem("Automatic", translation.AUTOMATIC)
+        self.language.addItem(tr("Automatic"), translation.AUTOMATIC)
         for code, name in LANGUAGES.items():
             self.language.addItem(name, code)
-        self.language.setToolTip("Automatic takes that of the system. It changes at the next start.")
-        self.language_note = QLabel("The language changes at the next start.")
+        self.language.setToolTip(tr("Automatic takes that of the system. It changes at the next start."))
+        self.language_note = QLabel(tr("The language changes at the next start."))
         self.language_note.setObjectName("muted")
         self.language_note.hide()
         self.device = QComboBox()
-        self.device.addItem("Automatic", "auto")
+        self.device.addItem(tr("Automatic"), "auto")
         for device in devices:
             self.device.addItem(words.device(device), device)
         self.seed = QSpinBox()
@@ -175,24 +175,26 @@ class Preferences(QDialog):
         self.memory.setSingleStep(256)
         self.memory.setSuffix(" MB")
         self.screen = QComboBox()
-        self.screen.addItem("sRGB (standard)", "")
+        self.screen.addItem(tr("sRGB (standard)"), "")
         if screen.system_profile() is not None:
-            self.screen.addItem("That of the system", screen.SYSTEM)
+            self.screen.addItem(tr("That of the system"), screen.SYSTEM)
         self.screen_note = QLabel()
         self.screen_note.setObjectName("muted")
         self.screen_note.setWordWrap(True)
         self.screen_note.hide()
-        self.opens = QCheckBox("Denoise a picture as soon as it is opened")
-        self.seed.setToolTip("Of the random numbers. The same seed and values give the same file.")
-        self.memory.setToolTip("For the results of the last few pictures; what does not fit goes to a temporary file.")
+        self.opens = QCheckBox(tr("Denoise a picture as soon as it is opened"))
+        self.seed.setToolTip(tr("Of the random numbers. The same seed and values give the same file."))
+        self.memory.setToolTip(
+            tr("For the results of the last few pictures; what does not fit goes to a temporary file.")
+        )
         form = QFormLayout()
-        form.addRow("&Theme", self.theme)
-        form.addRow("&Language", self.language)
+        form.addRow(tr("&Theme"), self.theme)
+        form.addRow(tr("&Language"), self.language)
         form.addRow(self.language_note)
-        form.addRow("&Device", self.device)
-        form.addRow("&Seed", self.seed)
-        form.addRow("&Memory", self.memory)
-        form.addRow("Screen &profile", self.screen)
+        form.addRow(tr("&Device"), self.device)
+        form.addRow(tr("&Seed"), self.seed)
+        form.addRow(tr("&Memory"), self.memory)
+        form.addRow(tr("Screen &profile"), self.screen)
         form.addRow(self.screen_note)
         form.addRow(self.opens)
         buttons = QDialogButtonBox(QDialogButtonBox.StandardButton.Ok | QDialogButtonBox.StandardButton.Cancel)
@@ -211,13 +213,15 @@ class Preferences(QDialog):
         self.memory.setValue(settings.memory_mb)
         self.opens.setChecked(settings.denoise_on_open)
         self.screen.setToolTip(
-            "Colours are brought from the profile of each picture to this one.\n"
-            "On Windows the system's profile can be taken; on macOS and Linux choose the .icc file that\n"
-            "the system's colour settings name. Files are written with their own profile either way."
+            tr(
+                "Colours are brought from the profile of each picture to this one.\n"
+                "On Windows the system's profile can be taken; on macOS and Linux choose the .icc file that\n"
+                "the system's colour settings name. Files are written with their own profile either way."
+            )
         )
         if settings.screen_profile not in ("", screen.SYSTEM):
             self._add_profile(Path(settings.screen_profile))
-        self.screen.addItem("Choose a profile…", None)
+        self.screen.addItem(tr("Choose a profile…"), None)
         self._chosen_screen = max(0, self.screen.findData(settings.screen_profile))
         self.screen.setCurrentIndex(self._chosen_screen)
         self.screen.activated.connect(self._screen_activated)
@@ -233,7 +237,7 @@ class Preferences(QDialog):
     def _screen_activated(self, index: int) -> None:
         if self.screen.itemData(index) is None:
             chosen, _ = QFileDialog.getOpenFileName(
-                self, "The colour profile of the screen", "", "Colour profiles (*.icc *.icm)"
+                self, tr("The colour profile of the screen"), "", tr("Colour profiles (*.icc *.icm)")
             )
             self.choose_profile(Path(chosen) if chosen else None)
         else:
@@ -271,15 +275,15 @@ class ShortcutsDialog(QDialog):
     def __init__(self, rows: Iterable[tuple[str, str]], parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
-        self.setWindowTitle("Keyboard shortcuts")
+        self.setWindowTitle(tr("Keyboard shortcuts"))
         self.resize(600, 640)
         rows = list(rows)
         self.table = QTableWidget(len(rows), 2)
-        self.table.setHorizontalHeaderLabels(["Action", "Keys"])
+        self.table.setHorizontalHeaderLabels([tr("Action"), tr("Keys")])
         self.table.verticalHeader().hide()
         self.table.setEditTriggers(QTableWidget.EditTrigger.NoEditTriggers)
         self.table.setSelectionMode(QTableWidget.SelectionMode.NoSelection)
-        self.table.setAccessibleName("Keyboard shortcuts")
+        self.table.setAccessibleName(tr("Keyboard shortcuts"))
         for row, texts in enumerate(rows):
             for column, text in enumerate(texts):
                 self.table.setItem(row, column, QTableWidgetItem(text))
@@ -297,10 +301,12 @@ class ConventionDialog(QDialog):
 
     def __init__(self, file: Path, questions: Iterable[Question], parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self.setWindowTitle(f"Import {file.name}")
+        self.setWindowTitle(tr("Import {name}").format(name=file.name))
         text = QLabel(
-            f"{file.name} does not say how its network is to be run; its authors' page or code does. "
-            "The usual answers are chosen. If the result looks wrong, import it again with others."
+            tr(
+                "{name} does not say how its network is to be run; its authors' page or code does. The "
+                "usual answers are chosen. If the result looks wrong, import it again with others."
+            ).format(name=file.name)
         )
         text.setWordWrap(True)
         text.setMinimumWidth(460)
@@ -312,7 +318,7 @@ class ConventionDialog(QDialog):
                 combo.addItem(meaning, value)
             form.addRow(question.label, combo)
         buttons = QDialogButtonBox(QDialogButtonBox.StandardButton.Ok | QDialogButtonBox.StandardButton.Cancel)
-        buttons.button(QDialogButtonBox.StandardButton.Ok).setText("Import")
+        buttons.button(QDialogButtonBox.StandardButton.Ok).setText(tr("Import"))
         buttons.accepted.connect(self.accept)
         buttons.rejected.connect(self.reject)
         layout = QVBoxLayout(self)
@@ -329,15 +335,17 @@ def ask_export(name: str, folder: str, parent: QWidget) -> Path | None:
     """Where a model is to be written with its card; None where the user does not want that after all."""
     chosen, _ = QFileDialog.getSaveFileName(
         parent,
-        "Export the model with its card",
+        tr("Export the model with its card"),
         str(Path(folder or Path.home()) / f"{name}.safetensors"),
-        "Models (*.safetensors)",
+        tr("Models (*.safetensors)"),
         options=QFileDialog.Option.DontConfirmOverwrite,
     )
     if not chosen:
         return None
     target = Path(chosen if chosen.endswith(".safetensors") else f"{chosen}.safetensors")
-    if target.exists() and not confirmed(parent, "Replace the file?", f"{target.name} exists already.", "Replace"):
+    if target.exists() and not confirmed(
+        parent, tr("Replace the file?"), tr("{name} exists already.").format(name=target.name), tr("Replace")
+    ):
         return None
     return target
 
@@ -347,10 +355,13 @@ class DistilDialog(QDialog):
 
     def __init__(self, name: str, passes: int, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self.setWindowTitle("Distil to one pass")
+        self.setWindowTitle(tr("Distil to one pass"))
         text = QLabel(
-            f"A second network learns from the same pictures to give in one pass what this model gives as the mean of "
-            f"{passes}. It is about {passes} times as fast, and nearly as good. This model stays as it is."
+            tr(
+                "A second network learns from the same pictures to give in one pass what this model "
+                "gives as the mean of {passes}. It is about {passes} times as fast, and nearly as good. "
+                "This model stays as it is."
+            ).format(passes=passes)
         )
         text.setWordWrap(True)
         text.setMinimumWidth(420)
@@ -360,10 +371,10 @@ class DistilDialog(QDialog):
         self.minutes.setValue(15)
         self.minutes.setSuffix(" min")
         form = QFormLayout()
-        form.addRow("&Name", self.name)
-        form.addRow("&Time", self.minutes)
+        form.addRow(tr("&Name"), self.name)
+        form.addRow(tr("&Time"), self.minutes)
         buttons = QDialogButtonBox(QDialogButtonBox.StandardButton.Ok | QDialogButtonBox.StandardButton.Cancel)
-        buttons.button(QDialogButtonBox.StandardButton.Ok).setText("Distil")
+        buttons.button(QDialogButtonBox.StandardButton.Ok).setText(tr("Distil"))
         buttons.accepted.connect(self.accept)
         buttons.rejected.connect(self.reject)
         layout = QVBoxLayout(self)
@@ -375,28 +386,31 @@ class DistilDialog(QDialog):
 def card_text(entry: CheckpointEntry, labels: Mapping[str, str]) -> str:
     """A model's card for people; `labels` are those of the methods by their ids."""
     card = entry.card
-    minutes = f"{card.minutes:.0f} minutes" if card.minutes >= 1.5 else "under two minutes"
-    source = {"The model it learned from": f"SHA-256 {card.source}"} if _is_hash(card.source) else {}
+    minutes = tr("{count:.0f} minutes").format(count=card.minutes) if card.minutes >= 1.5 else tr("under two minutes")
+    source = {tr("The model it learned from"): f"SHA-256 {card.source}"} if _is_hash(card.source) else {}
     lines = [card.title or entry.name, ""]
-    kind = "colour" if entry.channels == 3 else "grey"
     facts = {
-        "Name": entry.name,
-        "Method": labels.get(entry.method, entry.method),
-        "For": f"{kind} pictures",
-        "About": card.description,
-        "Tuned from": f"{card.start}, SHA-256 {card.start_sha256}" if card.start else "",
-        "Trained on": card.trained_on,
-        "Training": f"{card.steps} steps, {minutes} on {card.device}" if card.steps else "",
-        "Command": card.command,
-        "Date": card.date,
-        "Made with": ", ".join(f"{name} {version}" for name, version in card.versions.items()),
-        "Licence": card.licence,
-        **(source or {"Source": card.source}),
-        "File": str(entry.path),
+        tr("Name"): entry.name,
+        tr("Method"): labels.get(entry.method, entry.method),
+        tr("For"): tr("colour pictures") if entry.channels == 3 else tr("grey pictures"),
+        tr("About"): card.description,
+        tr("Tuned from"): f"{card.start}, SHA-256 {card.start_sha256}" if card.start else "",
+        tr("Trained on"): card.trained_on,
+        tr("Training"): tr("{steps} steps, {minutes} on {device}").format(
+            steps=card.steps, minutes=minutes, device=card.device
+        )
+        if card.steps
+        else "",
+        tr("Command"): card.command,
+        tr("Date"): card.date,
+        tr("Made with"): ", ".join(f"{name} {version}" for name, version in card.versions.items()),
+        tr("Licence"): card.licence,
+        **(source or {tr("Source"): card.source}),
+        tr("File"): str(entry.path),
     }
     lines += [f"{name}: {value}" for name, value in facts.items() if value]
     if card.results:
-        lines += ["", "Measured, in dB:"]
+        lines += ["", tr("Measured, in dB:")]
         lines += [f"  {name}: {value:.2f}" for name, value in dataclasses.asdict(card)["results"].items()]
     return "\n".join(lines)
 

@@ -9,13 +9,14 @@ from PySide6.QtWidgets import QAbstractItemView, QListView, QStyle, QStyledItemD
 
 from app import theme
 from app.workspace import Entry, Workspace
+from engine.language import tr
 
 _THUMBNAIL = QSize(116, 78)
 _ITEM = QSize(128, 108)
 
 ENTRY = Qt.ItemDataRole.UserRole
 
-_STATES = {"": "", "queued": "Waiting", "running": "Denoising", "done": "Done", "failed": "Failed"}
+_STATES = {"": "", "queued": tr("Waiting"), "running": tr("Denoising"), "done": tr("Done"), "failed": tr("Failed")}
 
 
 class ImageListModel(QAbstractListModel):
@@ -169,7 +170,7 @@ class FilmStrip(QListView):
         self._workspace = workspace
         self._list = ImageListModel(workspace, self)
         self.setObjectName("filmstrip")
-        self.setAccessibleName("Pictures")
+        self.setAccessibleName(tr("Pictures"))
         self.setModel(self._list)
         self.setItemDelegate(_Delegate(self))
         self.setFlow(QListView.Flow.LeftToRight)

@@ -8,9 +8,10 @@ from PySide6.QtWidgets import QHBoxLayout, QLabel, QSlider, QSpinBox, QWidget
 
 from app.words import wrapped
 from app.workspace import Workspace
+from engine.language import tr
 from engine.pages import Axes
 
-_NAMES = {"Z": "slice", "C": "channel", "T": "point in time"}
+_NAMES = {"Z": tr("slice"), "C": tr("channel"), "T": tr("point in time")}
 """What microscopes count."""
 
 
@@ -21,18 +22,18 @@ class PageBar(QWidget):
         super().__init__(parent)
         self.workspace = workspace
         self.slider = QSlider(Qt.Orientation.Horizontal)
-        self.slider.setAccessibleName("Page")
+        self.slider.setAccessibleName(tr("Page"))
         self.slider.setPageStep(1)
         self.number = QSpinBox()
-        self.number.setAccessibleName("Number of the page")
-        self.number.setPrefix("Page ")
+        self.number.setAccessibleName(tr("Number of the page"))
+        self.number.setPrefix(tr("Page") + " ")
         self.number.setKeyboardTracking(False)
         self.number.setAlignment(Qt.AlignmentFlag.AlignRight)
         self.place = QLabel()
         self.place.setObjectName("muted")
-        self.place.setAccessibleName("Place in the stack")
+        self.place.setAccessibleName(tr("Place in the stack"))
         tip = wrapped(
-            "The pages of this file (PgUp, PgDn). What is set holds for all of them; the noise is measured anew."
+            tr("The pages of this file (PgUp, PgDn). What is set holds for all of them; the noise is measured anew.")
         )
         for widget in (self.slider, self.number):
             widget.setToolTip(tip)
@@ -62,7 +63,7 @@ class PageBar(QWidget):
             widget.setRange(1, image.pages)
             widget.setValue(entry.page + 1)
             widget.blockSignals(blocked)
-        self.number.setSuffix(f" of {image.pages}")
+        self.number.setSuffix(" " + tr("of {count}").format(count=image.pages))
         # As wide as the longest, or the slider would grow and shrink under the hand that drags it.
         self.place.setText(place(image.axes, image.pages - 1))
         self.place.setMinimumWidth(self.place.sizeHint().width())
@@ -77,11 +78,17 @@ def place(axes: Axes, page: int) -> str:
     if set(axes.names) <= {"Q"} and len(axes.names) < 2:
         return ""
     where = np.unravel_index(page, axes.shape)
-    names = [name if name != "Q" else f"axis {number}" for number, name in enumerate(axes.names, 1)]
+    names = [
+        name if name != "Q" else tr("axis {number}").format(number=number) for number, name in enumerate(axes.names, 1)
+    ]
     return ", ".join(f"{name} {index + 1}" for name, index in zip(names, where, strict=True))
 
 
 def _explained(axes: Axes) -> str:
     sides = zip(axes.names, axes.shape, strict=True)
-    said = [f"{name} is the {_NAMES[name]}, of {side}" for name, side in sides if name in _NAMES]
+    said = [
+        tr("{name} is the {what}, of {count}").format(name=name, what=_NAMES[name], count=side)
+        for name, side in sides
+        if name in _NAMES
+    ]
     return wrapped(f"{'; '.join(said)}.") if said else ""

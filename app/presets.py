@@ -16,6 +16,7 @@ from typing import Any
 from app.values import Values, unknown
 from engine import paths
 from engine.files import write_text
+from engine.language import tr
 
 log = logging.getLogger(__name__)
 
@@ -45,7 +46,7 @@ class PresetExistsError(PresetError):
     """
 
     def __init__(self, name: str) -> None:
-        super().__init__(f"There is a preset {name!r} already; replace it or choose another name")
+        super().__init__(tr("There is a preset {name!r} already; replace it or choose another name").format(name=name))
         self.name = name
 
 
@@ -71,7 +72,9 @@ class Preset:
         names = [name for name in self.content if name not in _KNOWN] + unknown(self.content["values"])
         if not names:
             return ""
-        return f"{self.name!r} holds what this version does not know and leaves out: {', '.join(names)}"
+        return tr("{name!r} holds what this version does not know and leaves out: {names}").format(
+            name=self.name, names=", ".join(names)
+        )
 
 
 def load_all() -> list[Preset]:
@@ -102,8 +105,13 @@ def find(name_or_path: str | Path) -> Preset:
             return preset
     if os.path.isfile(wanted):  # which, unlike a Path, knows no name that is too long to be asked for
         return _read(Path(wanted), strict=True)
-    known = f"there are {', '.join(preset.name for preset in presets)}" if presets else "none is saved yet"
-    raise PresetError(f"There is no preset {wanted!r} and no file of that name; {known}")
+    names = ", ".join(preset.name for preset in presets)
+    said = (
+        tr("There is no preset {wanted!r} and no file of that name; there are {names}")
+        if presets
+        else tr("There is no preset {wanted!r} and no file of that name; none is saved yet")
+    )
+    raise PresetError(said.format(wanted=wanted, names=names))
 
 
 def save(name: str, values: Values, replace: bool = False) -> Preset:
@@ -132,7 +140,7 @@ def delete(preset: Preset) -> None:
     try:
         preset.path.unlink(missing_ok=True)
     except OSError as error:
-        raise PresetError(f"{preset.name!r} cannot be deleted: {error}") from None
+        raise PresetError(tr("{name!r} cannot be deleted: {error}").format(name=preset.name, error=error)) from None
 
 
 def export(preset: Preset, path: Path) -> Path:
@@ -161,12 +169,14 @@ def checked_name(name: str) -> str:
     """A name as it is shown; PresetError if it is empty, too long or cannot be shown."""
     name = " ".join(unicodedata.normalize("NFC", name).split())
     if not name:
-        raise PresetError("A preset needs a name")
+        raise PresetError(tr("A preset needs a name"))
     if len(name) > _LONGEST_NAME:
-        raise PresetError(f"A preset's name may have {_LONGEST_NAME} characters, not {len(name)}")
+        raise PresetError(
+            tr("A preset's name may have {most} characters, not {count}").format(most=_LONGEST_NAME, count=len(name))
+        )
     # Control characters and halves of a character; joiners are needed to write some scripts.
     if any(unicodedata.category(sign) in ("Cc", "Cs") for sign in name):
-        raise PresetError("A preset's name must be text that can be shown in one line")
+        raise PresetError(tr("A preset's name must be text that can be shown in one line"))
     return name
 
 
@@ -185,24 +195,30 @@ def _key(name: str) -> str:
 def _read(path: Path, strict: bool = False) -> Preset:
     try:
         if path.stat().st_size > _LARGEST:
-            raise PresetError(f"{path.name} is no preset: it has more than {_LARGEST >> 20} MB")
+            raise PresetError(
+                tr("{name} is no preset: it has more than {size} MB").format(name=path.name, size=_LARGEST >> 20)
+            )
         text = path.read_bytes()
     except OSError as error:
-        raise PresetError(f"{path.name} cannot be read: {error.strerror or error}") from None
+        raise PresetError(
+            tr("{name} cannot be read: {reason}").format(name=path.name, reason=error.strerror or error)
+        ) from None
     try:
         content = json.loads(text)
     except (RecursionError, ValueError):
-        raise PresetError(f"{path.name} is no preset: it holds no JSON") from None
+        raise PresetError(tr("{name} is no preset: it holds no JSON").format(name=path.name)) from None
     if not isinstance(content, dict) or (content.get("program"), content.get("kind")) != ("pellucid", "preset"):
-        raise PresetError(f"{path.name} is no preset of Pellucid")
+        raise PresetError(tr("{name} is no preset of Pellucid").format(name=path.name))
     if not isinstance(content.get("values"), dict):
-        raise PresetError(f"{path.name} is no preset: it holds no values")
+        raise PresetError(tr("{name} is no preset: it holds no values").format(name=path.name))
     try:
         name = content.get("name")
         name = checked_name(name if isinstance(name, str) else path.stem)
         values = Values.from_json(content["values"], strict).without_areas()
     except ValueError as error:
-        raise PresetError(f"{path.name} is no preset that can be used: {error}") from None
+        raise PresetError(
+            tr("{name} is no preset that can be used: {error}").format(name=path.name, error=error)
+        ) from None
     return Preset(name, values, path, content)
 
 
@@ -236,7 +252,9 @@ def _write(path: Path, content: Mapping[str, Any]) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         write_text(path, json.dumps(content, indent=2) + "\n")
     except OSError as error:
-        raise PresetError(f"{path} cannot be written: {error.strerror or error}") from None
+        raise PresetError(
+            tr("{path} cannot be written: {reason}").format(path=path, reason=error.strerror or error)
+        ) from None
 
 
 def _is_same_file(first: Path, second: Path) -> bool:

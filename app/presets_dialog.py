@@ -29,9 +29,10 @@ from app.jobs import MethodInfo
 from app.presets import Preset, PresetError, PresetExistsError
 from app.values import CHROMA, GUARD, LUMINANCE, STRENGTH, Values
 from engine.develop import Develop
+from engine.language import tr
 from engine.params import Spec
 
-_FILES = "Presets (*.json);;All files (*)"
+_FILES = tr("Presets (*.json);;All files (*)")
 
 
 class SavePresetDialog(QDialog):
@@ -39,19 +40,21 @@ class SavePresetDialog(QDialog):
 
     def __init__(self, values: Values, methods: Sequence[MethodInfo] = (), parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self.setWindowTitle("Save as preset")
+        self.setWindowTitle(tr("Save as preset"))
         self.setMinimumWidth(420)
         self._values = values = values.without_areas()
         self.saved: Preset | None = None
         self.name = QLineEdit()
-        self.name.setPlaceholderText("For example: Night, ISO 6400")
-        self.name.setAccessibleName("Name")
-        self.level = QCheckBox("With the &noise level set by hand")
+        self.name.setPlaceholderText(tr("For example: Night, ISO 6400"))
+        self.name.setAccessibleName(tr("Name"))
+        self.level = QCheckBox(tr("With the &noise level set by hand"))
         self.level.setEnabled(values.for_others() != values)
         tip = (
-            "It belongs to this picture; without it each picture's noise is measured." if self.level.isEnabled() else ""
+            tr("It belongs to this picture; without it each picture's noise is measured.")
+            if self.level.isEnabled()
+            else ""
         )
-        self.level.setToolTip(tip or "No noise level is set by hand")
+        self.level.setToolTip(tip or tr("No noise level is set by hand"))
         self.content = QLabel()
         self.content.setObjectName("muted")
         self.content.setWordWrap(True)
@@ -62,7 +65,7 @@ class SavePresetDialog(QDialog):
         self.save.setObjectName("primary")
         self.save.setEnabled(False)
         form = QFormLayout()
-        label = QLabel("N&ame")
+        label = QLabel(tr("N&ame"))
         label.setBuddy(self.name)
         form.addRow(label, self.name)
         form.addRow(self.level)
@@ -110,12 +113,12 @@ class PresetsDialog(QDialog):
 
     def __init__(self, methods: Callable[[], Sequence[MethodInfo]], parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self.setWindowTitle("Presets")
+        self.setWindowTitle(tr("Presets"))
         self.resize(620, 400)
         self._methods = methods
         self._presets: list[Preset] = []
         self.list = QListWidget()
-        self.list.setAccessibleName("Presets")
+        self.list.setAccessibleName(tr("Presets"))
         self.list.setWordWrap(True)
         self.list.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.list.setEditTriggers(QAbstractItemView.EditTrigger.EditKeyPressed)
@@ -124,13 +127,13 @@ class PresetsDialog(QDialog):
         self.content.setTextFormat(Qt.TextFormat.PlainText)
         self.content.setAlignment(Qt.AlignmentFlag.AlignTop | Qt.AlignmentFlag.AlignLeft)
         self.note = _warning()
-        self.apply = QPushButton("&Apply")
+        self.apply = QPushButton(tr("&Apply"))
         self.apply.setObjectName("primary")
-        self.apply.setToolTip("Give these settings to all selected pictures")
-        self.rename = QPushButton("Re&name")
-        self.delete = QPushButton("&Delete…")
-        self.export = QPushButton("&Export…")
-        self.bring_in = QPushButton("&Import…")
+        self.apply.setToolTip(tr("Give these settings to all selected pictures"))
+        self.rename = QPushButton(tr("Re&name"))
+        self.delete = QPushButton(tr("&Delete…"))
+        self.export = QPushButton(tr("&Export…"))
+        self.bring_in = QPushButton(tr("&Import…"))
         buttons = QDialogButtonBox(QDialogButtonBox.StandardButton.Close)
         below = QHBoxLayout()
         for button in (self.rename, self.delete, self.export, self.bring_in):
@@ -184,7 +187,7 @@ class PresetsDialog(QDialog):
         for button in (self.apply, self.rename, self.delete, self.export):
             button.setEnabled(preset is not None)
         if preset is None:
-            self.content.setText("No preset is saved yet: Edit, Presets, Save as preset.")
+            self.content.setText(tr("No preset is saved yet: Edit, Presets, Save as preset."))
             return
         remark = f"\n\n{preset.remark}." if preset.remark else ""
         self.content.setText(summary(preset.values, self._methods()) + remark)
@@ -207,7 +210,9 @@ class PresetsDialog(QDialog):
     def _delete(self) -> None:
         self._say("")
         preset = self.chosen
-        if preset is not None and confirmed(self, "Delete the preset?", f"{preset.name} will be gone.", "Delete"):
+        if preset is not None and confirmed(
+            self, tr("Delete the preset?"), tr("{name} will be gone.").format(name=preset.name), tr("Delete")
+        ):
             try:
                 presets.delete(preset)
             except PresetError as error:
@@ -220,16 +225,16 @@ class PresetsDialog(QDialog):
         if preset is None:
             return
         start = str(Path.home() / presets.file_name(preset.name))
-        name, _ = QFileDialog.getSaveFileName(self, "Export the preset", start, _FILES)
+        name, _ = QFileDialog.getSaveFileName(self, tr("Export the preset"), start, _FILES)
         if name:
             try:
-                self._say(f"Exported as {presets.export(preset, Path(name))}.")
+                self._say(tr("Exported as {path}.").format(path=presets.export(preset, Path(name))))
             except PresetError as error:
                 self._say(f"{error}.")
 
     def _bring_in(self) -> None:
         self._say("")
-        name, _ = QFileDialog.getOpenFileName(self, "Import a preset", str(Path.home()), _FILES)
+        name, _ = QFileDialog.getOpenFileName(self, tr("Import a preset"), str(Path.home()), _FILES)
         if not name:
             return
         brought = _settled(lambda replace: presets.bring_in(Path(name), replace=replace), self, self._say)
@@ -243,11 +248,11 @@ def summary(values: Values, methods: Sequence[MethodInfo] = ()) -> str:
     labels = {method.id: method.label for method in methods}
     specs = {method.id: {spec.name: spec for spec in method.specs} for method in methods}
     lines = [
-        f"Method: {labels.get(values.method, values.method) or 'Automatic'}",
-        f"Model: {values.model or 'Automatic'}",
+        f"{tr('Method')}: {labels.get(values.method, values.method) or tr('Automatic')}",
+        f"{tr('Model')}: {values.model or tr('Automatic')}",
         f"{STRENGTH.label}: {_worded(STRENGTH, values.strength)}",
         *(f"{spec.label}: {_worded(spec, getattr(values, spec.name))}" for spec in (LUMINANCE, CHROMA)),
-        f"{GUARD.label}: {_worded(GUARD, values.guard) if values.guard else 'Off'}",
+        f"{GUARD.label}: {_worded(GUARD, values.guard) if values.guard else tr('Off')}",
     ]
     for method, own in values.params.items():
         if own:
@@ -256,7 +261,7 @@ def summary(values: Values, methods: Sequence[MethodInfo] = ()) -> str:
             lines += [f"{_label(known, name)}: {_worded(known.get(name), value)}" for name, value in own.items()]
     changed = {name: value for name, value in vars(values.develop).items() if value != vars(Develop())[name]}
     if changed:
-        lines += ["", "RAW files:", *(f"{name.capitalize()}: {value}" for name, value in changed.items())]
+        lines += ["", tr("RAW files:"), *(f"{name.capitalize()}: {value}" for name, value in changed.items())]
     return "\n".join(lines)
 
 
@@ -267,7 +272,7 @@ def _label(specs: dict[str, Spec], name: str) -> str:
 def _worded(spec: Spec | None, value: object) -> str:
     """A value as its control shows it."""
     if value is None:
-        return "Automatic"
+        return tr("Automatic")
     if isinstance(value, int | float):
         return f"{value * spec.scale:.4g}{spec.unit}" if spec is not None else f"{value:.4g}"
     return str(value).replace("_", " ")
@@ -285,8 +290,8 @@ def _settled(act: Callable[[bool], Preset], parent: QWidget, say: Callable[[str]
         try:
             return act(False)
         except PresetExistsError as error:
-            question = f"There is a preset {error.name} already."
-            return act(True) if confirmed(parent, "Replace the preset?", question, "Replace") else None
+            question = tr("There is a preset {name} already.").format(name=error.name)
+            return act(True) if confirmed(parent, tr("Replace the preset?"), question, tr("Replace")) else None
     except PresetError as error:
         say(f"{error}.")
         return None

@@ -9,18 +9,19 @@ from app import theme
 from app.words import wrapped
 from app.workspace import Workspace
 from engine.develop import MOST_STOPS, DevelopError, settle
+from engine.language import tr
 
 _NUMBERS = "numbers"
 _WHITES = {
-    "camera": "As shot",
-    "daylight": "Daylight",
-    "auto": "Automatic",
-    _NUMBERS: "By numbers",
+    "camera": tr("As shot"),
+    "daylight": tr("Daylight"),
+    "auto": tr("Automatic"),
+    _NUMBERS: tr("By numbers"),
 }
-_CURVES = {"srgb": "sRGB", "linear": "Linear light"}
-_DOMAINS = {"mosaic": "On the mosaic", "picture": "After developing"}
+_CURVES = {"srgb": tr("sRGB"), "linear": tr("Linear light")}
+_DOMAINS = {"mosaic": tr("On the mosaic"), "picture": tr("After developing")}
 
-_DOMAIN_TIP = (
+_DOMAIN_TIP = tr(
     "On the mosaic: what the sensor recorded is denoised, where the noise of a pixel knows nothing of its neighbours', "
     "and developed then. It keeps more detail. After developing: the developed picture is denoised as any other."
 )
@@ -32,24 +33,24 @@ class RawControls(QWidget):
     def __init__(self, workspace: Workspace, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.workspace = workspace
-        self.white = _list("White balance", _WHITES, "Automatic takes the mean of the picture for grey.")
+        self.white = _list(tr("White balance"), _WHITES, tr("Automatic takes the mean of the picture for grey."))
         self.numbers = QLineEdit()
-        self.numbers.setAccessibleName("Multipliers of red, green and blue")
-        self.numbers.setToolTip(wrapped("Multipliers of red, green and blue, such as 2.1, 1, 1.6"))
+        self.numbers.setAccessibleName(tr("Multipliers of red, green and blue"))
+        self.numbers.setToolTip(wrapped(tr("Multipliers of red, green and blue, such as 2.1, 1, 1.6")))
         self.exposure = QDoubleSpinBox()
         self.exposure.setRange(-MOST_STOPS, MOST_STOPS)
         self.exposure.setSingleStep(0.25)
         self.exposure.setDecimals(2)
-        self.exposure.setSuffix(" stops")
+        self.exposure.setSuffix(" " + tr("stops"))
         self.exposure.setAlignment(Qt.AlignmentFlag.AlignRight)
         # Each change develops the picture anew: not at every digit, nor under a wheel that scrolls the panel.
         self.exposure.setKeyboardTracking(False)
         self.exposure.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
-        self.exposure.setAccessibleName("Exposure")
+        self.exposure.setAccessibleName(tr("Exposure"))
         self.curve = _list(
-            "Curve", _CURVES, "Linear light is proportional to what fell on the sensor, for further work."
+            tr("Curve"), _CURVES, tr("Linear light is proportional to what fell on the sensor, for further work.")
         )
-        self.domain = _list("Denoise", _DOMAINS, _DOMAIN_TIP)
+        self.domain = _list(tr("Denoise"), _DOMAINS, _DOMAIN_TIP)
         self.note = QLabel()
         self.note.setObjectName("warning")
         self.note.setWordWrap(True)
@@ -62,11 +63,11 @@ class RawControls(QWidget):
         layout.setVerticalSpacing(6)
         layout.addWidget(heading, 0, 0, 1, 2)
         rows: tuple[tuple[str, QWidget], ...] = (
-            ("&White balance", self.white),
+            (tr("&White balance"), self.white),
             ("", self.numbers),
-            ("E&xposure", self.exposure),
-            ("C&urve", self.curve),
-            ("Deno&ise", self.domain),
+            (tr("E&xposure"), self.exposure),
+            (tr("C&urve"), self.curve),
+            (tr("Deno&ise"), self.domain),
         )
         for row, (text, widget) in enumerate(rows, 1):
             if text:

@@ -29,15 +29,16 @@ from app.dialogs import confirmed
 from app.jobs import Target
 from engine.encode import AS_INPUT, HEIC_NOTE, TYPES, Encoding, FileType, check_target, file_type, left_out
 from engine.image import Image, ImageError
+from engine.language import tr
 from engine.stack import holds_pages
 
 COMPRESSIONS = {
-    "deflate": "Deflate, read everywhere",
-    "lzw": "LZW, for old programs",
-    "zstd": "Zstandard, small and fast, read by few",
-    "none": "None, large",
-    "fast": "Fast",
-    "small": "As small as possible, slow",
+    "deflate": tr("Deflate, read everywhere"),
+    "lzw": tr("LZW, for old programs"),
+    "zstd": tr("Zstandard, small and fast, read by few"),
+    "none": tr("None, large"),
+    "fast": tr("Fast"),
+    "small": tr("As small as possible, slow"),
 }
 """What each compression is called."""
 
@@ -76,33 +77,33 @@ class SaveDialog(QDialog):
         self, image: Image, target: Path, sidecar: bool, how: Encoding = AS_INPUT, parent: QWidget | None = None
     ) -> None:
         super().__init__(parent)
-        self.setWindowTitle("Save the denoised picture")
+        self.setWindowTitle(tr("Save the denoised picture"))
         self.setMinimumWidth(560)
         self._image = image
         self.over_original = False
 
         self.path = QLineEdit(str(target))
-        self.path.setAccessibleName("File")
-        browse = QPushButton("Browse…")
+        self.path.setAccessibleName(tr("File"))
+        browse = QPushButton(tr("Browse…"))
         self.pages = QComboBox()
-        self.pages.addItem(f"All {image.pages} pages", True)
-        self.pages.addItem(f"Only page {image.page + 1}", False)
+        self.pages.addItem(tr("All {pages} pages").format(pages=image.pages), True)
+        self.pages.addItem(tr("Only page {page}").format(page=image.page + 1), False)
         self.kind = QComboBox()
         for kind in TYPES:
             self.kind.addItem(kind.name, kind)
         self.bits = QComboBox()
         self.compression = QComboBox()
-        self.lossless = QCheckBox("Lossless: every sample exactly as computed")
+        self.lossless = QCheckBox(tr("Lossless: every sample exactly as computed"))
         self.lossless.setChecked(bool(how.lossless))
         self.quality = QSpinBox()
         self.quality.setRange(1, 100)
-        self.quality.setAccessibleName("Quality")
+        self.quality.setAccessibleName(tr("Quality"))
         self.slider = QSlider(Qt.Orientation.Horizontal)
         self.slider.setRange(1, 100)
-        self.slider.setAccessibleName("Quality")
-        self.sidecar = QCheckBox("Write a sidecar: what was done, so that it can be repeated")
+        self.slider.setAccessibleName(tr("Quality"))
+        self.sidecar = QCheckBox(tr("Write a sidecar: what was done, so that it can be repeated"))
         self.sidecar.setChecked(sidecar)
-        self.gps = QCheckBox("Keep where it was taken (GPS, names of places), if the picture says so")
+        self.gps = QCheckBox(tr("Keep where it was taken (GPS, names of places), if the picture says so"))
         self.gps.setChecked(how.keep_place)
         self.note = QLabel()
         self.note.setObjectName("muted")
@@ -122,18 +123,18 @@ class SaveDialog(QDialog):
         qualities.addWidget(self.quality)
         form = self.form = QFormLayout()
         for text, buddy, field in (
-            ("&File", self.path, row),
-            ("&Pages", self.pages, self.pages),
-            ("F&ormat", self.kind, self.kind),
-            ("&Depth", self.bits, self.bits),
-            ("&Compression", self.compression, self.compression),
+            (tr("&File"), self.path, row),
+            (tr("&Pages"), self.pages, self.pages),
+            (tr("F&ormat"), self.kind, self.kind),
+            (tr("&Depth"), self.bits, self.bits),
+            (tr("&Compression"), self.compression, self.compression),
         ):
             label = QLabel(text)
             label.setBuddy(buddy)
             form.addRow(label, field)
         form.setRowVisible(self.pages, image.pages > 1)
         form.addRow("", self.lossless)
-        label = QLabel("&Quality")
+        label = QLabel(tr("&Quality"))
         label.setBuddy(self.quality)
         form.addRow(label, self._qualities)
         form.addRow(self.sidecar)
@@ -216,18 +217,23 @@ class SaveDialog(QDialog):
     def _fill_bits(self) -> None:
         """Offer the depths and compressions of the type."""
         kind = self._kind
-        names = {bits: "32-bit float" if bits == 32 else f"{bits} bits" for bits in (8, 10, 12, 16, 32)}
+        names = {
+            bits: tr("32-bit float") if bits == 32 else tr("{bits} bits").format(bits=bits)
+            for bits in (8, 10, 12, 16, 32)
+        }
         own = kind.bits_for(self._image)
         is_own = own == self._image.bits
         self.bits.blockSignals(True)
         self.bits.clear()
         has_choice = len(kind.bits) > 1
         self.bits.addItem(
-            f"{'As the input' if is_own else 'Automatic'} ({names[own]})" if has_choice else names[own], None
+            f"{tr('As the input') if is_own else tr('Automatic')} ({names[own]})" if has_choice else names[own], None
         )
         for bits in kind.bits if has_choice else ():
             is_rare = kind.name == "JPEG" and bits == 12
-            self.bits.addItem(names[bits] + (", read by few programs" if is_rare else ""), bits)
+            self.bits.addItem(
+                tr("{bits}, read by few programs").format(bits=names[bits]) if is_rare else names[bits], bits
+            )
         self.bits.setCurrentIndex(max(0, self.bits.findData(self._bits)))
         self.bits.setEnabled(has_choice)
         self.bits.blockSignals(False)
@@ -269,26 +275,31 @@ class SaveDialog(QDialog):
             self.pages.setEnabled(can)
             self.pages.setCurrentIndex(self.pages.findData(can and self._all_pages))
             if can and self._all_pages:
-                notes.append(f"All {self._image.pages} pages are denoised and saved.")
+                notes.append(tr("All {pages} pages are denoised and saved.").format(pages=self._image.pages))
             elif not can:
-                only = f"only page {self._image.page + 1} is saved"
-                notes.append(f"This type holds one picture: {only}; TIFF holds all {self._image.pages} pages.")
+                notes.append(
+                    tr("This type holds one picture: only page {page} is saved; TIFF holds all {pages} pages.").format(
+                        page=self._image.page + 1, pages=self._image.pages
+                    )
+                )
         if self._comes_from_heic() and self._kind.name == "TIFF":
-            notes.append(f"{HEIC_NOTE}; a 16-bit TIFF is proposed.")
+            notes.append(tr("{note}; a 16-bit TIFF is proposed.").format(note=HEIC_NOTE))
         chosen = self.bits.currentData() or self._kind.bits_for(self._image)
         if chosen < self._image.bits:
-            own = "32-bit float" if self._image.is_float else f"{self._image.bits} bits a sample"
-            notes.append(f"The input has {own}; {chosen} are written.")
+            own = (
+                tr("32-bit float") if self._image.is_float else tr("{bits} bits a sample").format(bits=self._image.bits)
+            )
+            notes.append(tr("The input has {own}; {chosen} are written.").format(own=own, chosen=chosen))
         if missing := left_out(self._image, path):
-            listed = " and ".join(filter(None, (", ".join(missing[:-1]), missing[-1])))
-            notes.append(f"This type cannot hold the picture's {listed}.")
+            listed = tr(" and ").join(filter(None, (", ".join(missing[:-1]), missing[-1])))
+            notes.append(tr("This type cannot hold the picture's {listed}.").format(listed=listed))
         if path.exists():
-            notes.append("A file of this name exists.")
+            notes.append(tr("A file of this name exists."))
         self.note.setText(" ".join(notes))
 
     def _browse(self) -> None:
         name, _ = QFileDialog.getSaveFileName(
-            self, "Save as", self.path.text(), options=QFileDialog.Option.DontConfirmOverwrite
+            self, tr("Save as"), self.path.text(), options=QFileDialog.Option.DontConfirmOverwrite
         )
         if name:
             self.path.setText(name)
@@ -297,7 +308,9 @@ class SaveDialog(QDialog):
         """Ask before a file is replaced, and in other words before the original is."""
         path, original = self._path(), self._image.path
         if not path.name or not path.parent.is_dir():
-            self.note.setText(f"There is no folder {path.parent}." if path.name else "Name a file.")
+            self.note.setText(
+                tr("There is no folder {folder}.").format(folder=path.parent) if path.name else tr("Name a file.")
+            )
             return
         try:
             check_target(self._image, path, self.bits.currentData())
@@ -306,10 +319,14 @@ class SaveDialog(QDialog):
             return
         is_original = original is not None and path.exists() and original.exists() and path.samefile(original)
         if is_original:
-            question = f"{path.name} is the original. Replace it? The noisy picture will be gone for good."
-            if not confirmed(self, "Replace the original?", question, "Replace the original"):
+            question = tr("{name} is the original. Replace it? The noisy picture will be gone for good.").format(
+                name=path.name
+            )
+            if not confirmed(self, tr("Replace the original?"), question, tr("Replace the original")):
                 return
-        elif path.exists() and not confirmed(self, "Replace the file?", f"{path.name} exists already.", "Replace"):
+        elif path.exists() and not confirmed(
+            self, tr("Replace the file?"), tr("{name} exists already.").format(name=path.name), tr("Replace")
+        ):
             return
         self.over_original = is_original
         super().accept()

@@ -11,6 +11,7 @@ import PIL.ImageCms
 from engine import color, scratch
 from engine.image import Image
 from engine.image import thumbnail as averaged
+from engine.language import tr
 
 SYSTEM = "system"
 """In place of a profile's path: the one that the system has for the first screen."""
@@ -30,8 +31,8 @@ def use_profile(chosen: str) -> None:
     if chosen == SYSTEM:
         found = system_profile()
         if found is None:
-            raise color.ProfileError("The system has no colour profile for this screen; pictures are shown in sRGB")
-        _profile = color.check_screen(found, "The system's profile")
+            raise color.ProfileError(tr("The system has no colour profile for this screen; pictures are shown in sRGB"))
+        _profile = color.check_screen(found, tr("The system's profile"))
     elif chosen:
         _profile = read_profile(Path(chosen))
 
@@ -42,9 +43,13 @@ def read_profile(path: Path) -> bytes:
         with path.open("rb") as file:
             found = file.read(_LARGEST + 1)
     except OSError as error:
-        raise color.ProfileError(f"{path.name} cannot be read: {error.strerror or error}") from error
+        raise color.ProfileError(
+            tr("{name} cannot be read: {reason}").format(name=path.name, reason=error.strerror or error)
+        ) from error
     if len(found) > _LARGEST:
-        raise color.ProfileError(f"{path.name} is too large for a colour profile; choose the .icc file of your screen")
+        raise color.ProfileError(
+            tr("{name} is too large for a colour profile; choose the .icc file of your screen").format(name=path.name)
+        )
     return color.check_screen(found, path.name)
 
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from PySide6.QtWidgets import QHBoxLayout, QLabel
 
 from app import theme
+from engine.language import tr
 
 
 class Steps(QHBoxLayout):
@@ -32,4 +33,5 @@ class Steps(QHBoxLayout):
             text = f"{index + 1} {title}"
             label.setText(f"<b>{text}</b>" if index == number else text)
             theme.restyle(label, "" if index == number else "muted")
-            label.setAccessibleName(f"Step {text}{', shown' if index == number else ''}")
+            said = tr("Step {title}, shown") if index == number else tr("Step {title}")
+            label.setAccessibleName(said.format(title=text))

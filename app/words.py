@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from engine.language import tr
 from training.events import Judged, Verdict
 
 _WIDEST_DB = 3.0
@@ -47,11 +48,12 @@ def gain(event: Judged | Verdict) -> str:
     """By how much it is better, in dB or, where these are not known well, in parts of the noise; "" if unknown."""
     if event.gain_db is not None and (is_sharp(event.gain_db, event.gain_band_db) or event.gain is None):
         return f"{event.gain_db:+.2f}".replace("-", "−") + f"{band(event.gain_band_db)} dB"
-    return f"error {share(event)} of the noise" if event.gain is not None else ""
+    return tr("error {share} of the noise").format(share=share(event)) if event.gain is not None else ""
 
 
 def share(event: Judged | Verdict) -> str:
     """By how much of the noise's power the error is smaller, which is known."""
     assert event.gain is not None
     half = None if event.gain_band is None else 100 * event.gain_band
-    return f"{'larger' if event.gain < 0 else 'smaller'} by {100 * abs(event.gain):.1f}{band(half, 1)} %"
+    said = tr("larger by {share} %") if event.gain < 0 else tr("smaller by {share} %")
+    return said.format(share=f"{100 * abs(event.gain):.1f}{band(half, 1)}")

@@ -20,6 +20,7 @@ from app.batch.plan import BatchError, Item, Places
 from app.values import Values
 from engine.encode import Encoding
 from engine.image import input_hash
+from engine.language import tr
 
 log = logging.getLogger(__name__)
 
@@ -99,17 +100,31 @@ class Journal:
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise BatchError(f"Nothing can be written to {self.folder.parent}: {error.strerror}") from None
+            raise BatchError(
+                tr("Nothing can be written to {folder}: {reason}").format(
+                    folder=self.folder.parent, reason=error.strerror
+                )
+            ) from None
         lock = filelock.FileLock(self.folder / "lock", timeout=0)
         try:
             lock.acquire()
         except NotImplementedError:
-            said = f"The disk of {self.folder.parent} cannot keep a second batch out"
-            raise BatchError(f"{said}; choose another folder, or --no-journal") from None
+            said = tr(
+                "The disk of {folder} cannot keep a second batch out; choose another folder, or --no-journal"
+            ).format(folder=self.folder.parent)
+            raise BatchError(said) from None
         except filelock.Timeout:
-            raise BatchError(f"Another batch is writing to {self.folder.parent}; wait for its end or stop it") from None
+            raise BatchError(
+                tr("Another batch is writing to {folder}; wait for its end or stop it").format(
+                    folder=self.folder.parent
+                )
+            ) from None
         except OSError as error:
-            raise BatchError(f"Nothing can be written to {self.folder.parent}: {error.strerror}") from None
+            raise BatchError(
+                tr("Nothing can be written to {folder}: {reason}").format(
+                    folder=self.folder.parent, reason=error.strerror
+                )
+            ) from None
         try:
             yield
         finally:

@@ -16,20 +16,21 @@ from app.values import Values
 from engine.decode import peek
 from engine.encode import AS_INPUT, Encoding, own_stem, own_suffix
 from engine.image import find_images
+from engine.language import tr
 from engine.reading import ImageError
 
 FIELDS = {
-    "name": "the file's name without its type",
-    "number": "its number in the batch, with as many digits as the last one",
-    "folder": "the name of the folder that it lies in",
-    "date": "today, as 2025-12-31",
+    "name": tr("the file's name without its type"),
+    "number": tr("its number in the batch, with as many digits as the last one"),
+    "folder": tr("the name of the folder that it lies in"),
+    "date": tr("today, as 2025-12-31"),
 }
 """What a name pattern may hold in braces, and what it stands for."""
 
 CONFLICTS = {
-    "skip": "Leave the file that is there",
-    "number": "Give the new file a number",
-    "replace": "Replace the file that is there",
+    "skip": tr("Leave the file that is there"),
+    "number": tr("Give the new file a number"),
+    "replace": tr("Replace the file that is there"),
 }
 """What to do where a file of the result's name exists."""
 
@@ -61,12 +62,20 @@ class Naming:
     def __post_init__(self) -> None:
         for name in re.findall(r"{([^{}]*)}", self.pattern):
             if name not in FIELDS:
-                raise BatchError(f"The name pattern has {{{name}}}; it may have {', '.join(map(_braced, FIELDS))}")
+                raise BatchError(
+                    tr("The name pattern has {name}; it may have {names}").format(
+                        name=_braced(name), names=", ".join(map(_braced, FIELDS))
+                    )
+                )
         plain = re.sub(r"{[^{}]*}", "", self.pattern)
         if bad := set(plain) & set('{}/\\:*?"<>|\0'):
-            raise BatchError(f"The name pattern has {' '.join(sorted(bad))}, which file names cannot have everywhere")
+            raise BatchError(
+                tr("The name pattern has {signs}, which file names cannot have everywhere").format(
+                    signs=" ".join(sorted(bad))
+                )
+            )
         if not self.pattern.strip(" ."):
-            raise BatchError("The name pattern is empty; {name} stands for the file's name")
+            raise BatchError(tr("The name pattern is empty; {name} stands for the file's name"))
 
     def target(self, path: Path, root: Path, number: int, count: int, how: Encoding = AS_INPUT) -> Path:
         """The file that becomes of a picture.
@@ -266,7 +275,13 @@ class Planner:
                 items.append(self._item(number, last, one, own))
             except OSError as error:  # such as a name that is too long
                 items.append(
-                    Item(number, one.path, one.path, own, f"{one.path.name} cannot be saved: {error.strerror}")
+                    Item(
+                        number,
+                        one.path,
+                        one.path,
+                        own,
+                        tr("{name} cannot be saved: {reason}").format(name=one.path.name, reason=error.strerror),
+                    )
                 )
         return items
 
@@ -278,7 +293,13 @@ class Planner:
         target = self._naming.target(one.path, one.root, number, last, self._how)
         is_input = self._places.key(target) in self._places.source(one.path)
         if is_input and self._conflict != "number":
-            return Item(number, one.path, target, values, f"{target} is the input itself; give the results other names")
+            return Item(
+                number,
+                one.path,
+                target,
+                values,
+                tr("{target} is the input itself; give the results other names").format(target=target),
+            )
         if place in self._named:
             target = self._named[place]
         elif self._places.key(target) in self._taken or (self._conflict == "number" and target.exists()):
@@ -286,8 +307,12 @@ class Planner:
             target = self._numbered(target)
         problem = ""
         if self._conflict in ("", "skip") and target.exists():
-            problem = f"{target} exists already"
-            problem += "" if self._conflict == "skip" else "; give another name or --overwrite"
+            said = (
+                tr("{target} exists already")
+                if self._conflict == "skip"
+                else tr("{target} exists already; give another name or --overwrite")
+            )
+            problem = said.format(target=target)
         self._taken.add(self._places.key(target))
         self._named[place] = target
         if not problem:

@@ -21,6 +21,7 @@ from app.batch.report import Row
 from app.batch.saved import BatchJob, SavedBatch
 from app.batch.watch import watched
 from app.workspace import Entry, Workspace
+from engine.language import tr
 from engine.worker import Job, Kind
 
 log = logging.getLogger(__name__)
@@ -28,7 +29,7 @@ log = logging.getLogger(__name__)
 _TOLD_MS = 150
 """Between two times that the progress of the whole is told."""
 
-_BY_HAND = "Skipped by hand"
+_BY_HAND = tr("Skipped by hand")
 
 
 def _working(
@@ -185,7 +186,7 @@ class Queue(QObject):
 
     def _check_free(self) -> None:
         if self.is_live:
-            raise BatchError("A batch is at work; wait for its end or cancel it")
+            raise BatchError(tr("A batch is at work; wait for its end or cancel it"))
 
     def _take_over(self, saved: SavedBatch, job: BatchJob) -> None:
         self._release_entries()
@@ -255,7 +256,9 @@ class Queue(QObject):
         if kind is Kind.FAILED:
             self.message = str(value) or type(value).__name__
             if not isinstance(value, ValueError | OSError | MemoryError):
-                self.message = f"Something went wrong that should not: {type(value).__name__}: {value}"
+                self.message = tr("Something went wrong that should not: {name}: {error}").format(
+                    name=type(value).__name__, error=value
+                )
         self._release_entries()
         state = {Kind.DONE: "finished", Kind.CANCELLED: "cancelled"}.get(kind, "failed")
         if state != "failed" and self.saved is not None:
@@ -310,7 +313,9 @@ class Queue(QObject):
         if entry is None:
             return
         state = {"waiting": "queued", "skipped": ""}.get(row.state, row.state)
-        self.workspace.show_batch(entry, state, f"Saved as {row.text}" if row.state == "done" else row.text)
+        self.workspace.show_batch(
+            entry, state, tr("Saved as {name}").format(name=row.text) if row.state == "done" else row.text
+        )
 
     def _release_entries(self) -> None:
         """What waits for nothing any more is not shown as if it did."""

@@ -34,9 +34,10 @@ from PySide6.QtWidgets import (
 from app import theme, words
 from app.batch.queue import Queue
 from app.batch.report import Row, counted
+from engine.language import tr
 
 PICTURE, STATE, PROGRESS, NOTE = range(4)
-_TITLES = ("Picture", "State", "Progress", "Note")
+_TITLES = (tr("Picture"), tr("State"), tr("Progress"), tr("Note"))
 
 ROW = Qt.ItemDataRole.UserRole
 
@@ -202,15 +203,15 @@ class QueuePage(QWidget):
         self.bar = QProgressBar()
         self.bar.setRange(0, 1000)
         self.bar.setTextVisible(False)
-        self.bar.setAccessibleName("Progress of the batch")
-        self.table = table_of(model, "Pictures of the batch")
-        self.follow = QCheckBox("&Follow the picture in work")
+        self.bar.setAccessibleName(tr("Progress of the batch"))
+        self.table = table_of(model, tr("Pictures of the batch"))
+        self.follow = QCheckBox(tr("&Follow the picture in work"))
         self.follow.setChecked(True)
-        self.pause_button = QPushButton("&Pause")
+        self.pause_button = QPushButton(tr("&Pause"))
         self.pause_button.setObjectName("primary")
         self.pause_button.setMinimumWidth(110)
-        self.skip_button = QPushButton("&Skip the selected")
-        self.cancel_button = QPushButton("Cancel the batch")
+        self.skip_button = QPushButton(tr("&Skip the selected"))
+        self.cancel_button = QPushButton(tr("C&ancel the batch"))
         self.buttons = (self.cancel_button, self.skip_button, self.pause_button)
 
         top = QHBoxLayout()
@@ -276,11 +277,11 @@ class QueuePage(QWidget):
 
     def _show_state(self) -> None:
         state = self.queue.state
-        self.pause_button.setText("&Resume" if state == "paused" else "&Pause")
+        self.pause_button.setText(tr("&Resume") if state == "paused" else tr("&Pause"))
         self.pause_button.setEnabled(state in ("running", "paused"))
         self.skip_button.setEnabled(state in ("running", "paused") and bool(self._rows()))
         self.cancel_button.setEnabled(state in ("running", "paused"))
-        self.cancel_button.setText("Stop &watching" if self.queue.is_watching else "C&ancel the batch")
+        self.cancel_button.setText(tr("Stop &watching") if self.queue.is_watching else tr("C&ancel the batch"))
         self._show_progress()
 
     def _show_progress(self) -> None:
@@ -295,13 +296,17 @@ def told(queue: Queue) -> str:
     """How far a batch is, as a headline: "37 of 300, 4 min left"."""
     tally = queue.tally
     if tally is None:
-        return "The batch starts…"
+        return tr("The batch starts…")
     if queue.state == "stopping":
-        return "The batch stops…"
-    place = f"{tally.ended:,} of {tally.total:,}"
+        return tr("The batch stops…")
+    place = tr("{part:,} of {whole:,}").format(part=tally.ended, whole=tally.total)
     if queue.state == "paused":
-        return f"Paused at {place}"
+        return tr("Paused at {place}").format(place=place)
     if queue.is_watching and tally.ended == tally.total:
-        return f"{place} done, waiting for what arrives"
+        return tr("{place} done, waiting for what arrives").format(place=place)
     left = tally.seconds_left
-    return place if left is None or tally.ended == tally.total else f"{place}, {words.duration(left)} left"
+    return (
+        place
+        if left is None or tally.ended == tally.total
+        else tr("{place}, {duration} left").format(place=place, duration=words.duration(left))
+    )

@@ -12,13 +12,14 @@ from typing import Any
 from app.batch.plan import Item
 from app.terminal import in_a_line
 from engine.files import write_text
+from engine.language import tr, trn
 
 STATES = {
-    "waiting": "Waiting",
-    "running": "Denoising",
-    "done": "Done",
-    "failed": "Failed",
-    "skipped": "Left out",
+    "waiting": tr("Waiting"),
+    "running": tr("Denoising"),
+    "done": tr("Done"),
+    "failed": tr("Failed"),
+    "skipped": tr("Left out"),
 }
 
 _FIELDS: tuple[str, ...] = (
@@ -59,7 +60,7 @@ class Row:
     @property
     def said(self) -> str:
         """The state in a word."""
-        return "Saving" if self.state == "running" and self.share >= 1 else STATES[self.state]
+        return tr("Saving") if self.state == "running" and self.share >= 1 else STATES[self.state]
 
     @property
     def is_unchanged(self) -> bool:
@@ -70,7 +71,7 @@ class Row:
     def note(self) -> str:
         """What is to be known of it in a line, beside its name."""
         if self.state == "done":
-            return "No noise was found: saved as it is" if self.is_unchanged else self.item.target.name
+            return tr("No noise was found: saved as it is") if self.is_unchanged else self.item.target.name
         name = self.item.path.name
         text = self.text.removeprefix(f"{self.item.path} ").removeprefix(f"{name} ").removeprefix(f"{name}: ")
         return f"{text[:1].upper()}{text[1:]}"
@@ -78,9 +79,14 @@ class Row:
 
 def counted(counts: Mapping[str, int]) -> str:
     """Counts in words, without what there is none of: 298 done, 2 failed."""
-    names = {"done": "done", "failed": "failed", "skipped": "left out", "waiting": "not begun"}
-    told = [f"{counts[state]:,} {name}" for state, name in names.items() if counts.get(state)]
-    return ", ".join(told) or "nothing done"
+    names = {
+        "done": tr("{count:,} done"),
+        "failed": tr("{count:,} failed"),
+        "skipped": tr("{count:,} left out"),
+        "waiting": tr("{count:,} not begun"),
+    }
+    told = [name.format(count=counts[state]) for state, name in names.items() if counts.get(state)]
+    return ", ".join(told) or tr("nothing done")
 
 
 def failures(rows: Sequence[Row]) -> str:
@@ -114,7 +120,12 @@ def _table(rows: Sequence[Row]) -> str:
 
 def _text(rows: Sequence[Row]) -> str:
     counts = {state: sum(row.state == state for row in rows) for state in STATES}
-    lines = [f"{len(rows):,} pictures: {counted(counts)}", ""]
+    lines = [
+        trn("{count:,} picture: {counts}", "{count:,} pictures: {counts}", len(rows)).format(
+            count=len(rows), counts=counted(counts)
+        ),
+        "",
+    ]
     for state in ("failed", "skipped", "waiting", "done"):
         some = [row for row in rows if row.state == state]
         if not some:

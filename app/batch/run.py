@@ -23,6 +23,7 @@ from app.batch.progress import Control, Step
 from app.single import Models, Single, compared, measured
 from engine.encode import AS_INPUT, Encoding, check_target, left_out, save_image
 from engine.image import Image, ImageError, input_hash, load_image
+from engine.language import tr
 from engine.noise import NoiseError, NoiseReport
 from engine.provenance import Provenance, write_sidecar
 from engine.stack import StackWriter
@@ -233,10 +234,10 @@ class Batch:
 
     def _read_one(self, item: Item, put: Callable[[Step | _Loaded], None]) -> None:
         if self._control.skips(item):
-            put(Step(item, "skipped", "Left out"))
+            put(Step(item, "skipped", tr("Left out")))
             return
         if self._journal is not None and self._journal.is_done(item, self._settings(item)):
-            put(Step(item, "skipped", f"Done before: {item.target}", was_done=True))
+            put(Step(item, "skipped", tr("Done before: {target}").format(target=item.target), was_done=True))
             return
         if item.problem:
             put(Step(item, "skipped" if item.is_wanted else "failed", item.problem))
@@ -263,7 +264,9 @@ class Batch:
         if source is None:
             source = _Source(path.stat(), input_hash(path) if self._sidecar else "")
         if before is None or not _is_same(before, path.stat()):
-            raise ImageError(f"{path.name} changed while it was read; try again when nobody writes to it")
+            raise ImageError(
+                tr("{name} changed while it was read; try again when nobody writes to it").format(name=path.name)
+            )
         reference = load_image(item.reference, develop=develop) if item.reference else None
         return _Loaded(item, source, image, measured(image), reference)
 
@@ -320,7 +323,7 @@ class Batch:
                     yield None
                     time.sleep(_BEAT_S)
                 if self._control.skips(item):
-                    return Step(item, "skipped", "Left out") if self._lose(item) else None
+                    return Step(item, "skipped", tr("Left out")) if self._lose(item) else None
                 if step is not None:
                     yield Step(item, "running", share=(image.page + step.done / step.total) / image.pages)
             result, made = single.finish()
@@ -345,7 +348,9 @@ class Batch:
                 return None
             record = {**result.record, "output": str(item.target)}
             if missing := left_out(image, item.target):
-                said = f"{item.target.name} cannot hold the {' and the '.join(missing)} of the picture; left out"
+                said = tr("{name} cannot hold the {listed} of the picture; left out").format(
+                    name=item.target.name, listed=tr(" and the ").join(missing)
+                )
                 record["warnings"] = [*record["warnings"], said]
             if image.page == 0:
                 self._check_place(item)
@@ -387,10 +392,12 @@ class Batch:
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise ImageError(f"The folder {folder} cannot be made: {error.strerror}") from error
+            raise ImageError(
+                tr("The folder {folder} cannot be made: {reason}").format(folder=folder, reason=error.strerror)
+            ) from error
         is_ours = self._journal is not None and self._journal.owns(item)
         if os.path.exists(item.target) and not (item.replaces or is_ours):
-            raise ImageError(f"{item.target} exists already; it was left as it is")
+            raise ImageError(tr("{target} exists already; it was left as it is").format(target=item.target))
 
     def _give_up_all(self) -> None:
         for number in list(self._stacks):
@@ -401,7 +408,7 @@ class Batch:
         stack = self._stacks.pop(number, None)
         self._said.pop(number, None)
         if stack is not None:
-            given_up = ImageError("Not all pages came")
+            given_up = ImageError(tr("Not all pages came"))
             # On a full disk closing its files fails, too.
             with contextlib.suppress(ImageError, OSError):
                 stack.__exit__(ImageError, given_up, None)
@@ -447,9 +454,11 @@ def _finished(writing: list[Future[Step | None]]) -> Iterator[Step]:
 
 def _failed(item: Item, error: Exception) -> Step:
     if isinstance(error, ValueError | OSError | MemoryError):
-        text = str(error) or "There is not enough memory"
+        text = str(error) or tr("There is not enough memory")
         log.info("%s: %s", item.path, text)
     else:
-        text = f"Something went wrong that should not: {type(error).__name__}: {error}"
+        text = tr("Something went wrong that should not: {name}: {error}").format(
+            name=type(error).__name__, error=error
+        )
         log.error("%s: %s", item.path, text, exc_info=error)
     return Step(item, "failed", text)

@@ -19,6 +19,7 @@ from app.values import Values
 from engine import paths
 from engine.encode import AS_INPUT, Encoding
 from engine.files import write_text
+from engine.language import tr
 
 log = logging.getLogger(__name__)
 
@@ -130,7 +131,9 @@ class BatchJob:
     def from_json(cls, given: Mapping[str, Any]) -> BatchJob:
         """What `as_json` gave; KeyError, TypeError or ValueError where it is something else."""
         if given["kind"] != "batch" or given["version"] != _VERSION:
-            raise ValueError(f"it is {given['kind']!r} of version {given['version']!r}")
+            raise ValueError(
+                tr("it is {kind!r} of version {version!r}").format(kind=given["kind"], version=given["version"])
+            )
         values = [Values.from_json(own) for own in given["values"]]
         items = tuple(
             Item(
@@ -181,7 +184,9 @@ class SavedBatch:
         try:
             write_text(self.folder / BATCH, json.dumps(job.as_json()))
         except OSError as error:
-            raise BatchError(f"The batch cannot be kept in {self.folder}: {error.strerror}") from None
+            raise BatchError(
+                tr("The batch cannot be kept in {folder}: {reason}").format(folder=self.folder, reason=error.strerror)
+            ) from None
 
     def job(self) -> BatchJob:
         """What was asked; BatchError where that cannot be read."""
@@ -189,7 +194,9 @@ class SavedBatch:
         try:
             return BatchJob.from_json(json.loads(path.read_text(encoding="utf-8")))
         except (OSError, ValueError, KeyError, TypeError, IndexError) as error:
-            raise BatchError(f"{path} holds no batch that this version can go on with: {error}") from None
+            raise BatchError(
+                tr("{path} holds no batch that this version can go on with: {error}").format(path=path, error=error)
+            ) from None
 
     def count_done(self) -> int:
         """Of how many pictures the journal says that they are done."""
@@ -221,7 +228,11 @@ def new() -> SavedBatch:
         except FileExistsError:
             folder, number = paths.batches() / f"{name}-{number}", number + 1
         except OSError as error:
-            raise BatchError(f"The batch cannot be kept in {paths.batches()}: {error.strerror}") from None
+            raise BatchError(
+                tr("The batch cannot be kept in {folder}: {reason}").format(
+                    folder=paths.batches(), reason=error.strerror
+                )
+            ) from None
 
 
 def interrupted() -> SavedBatch | None:

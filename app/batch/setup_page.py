@@ -49,6 +49,7 @@ from app.save_dialog import COMPRESSIONS
 from app.values import Values
 from app.workspace import Entry, Workspace
 from engine.encode import TYPES, Encoding, FileType
+from engine.language import tr, trn
 from engine.worker import Job, Kind
 
 LIST, SELECTION, FOLDER = range(3)
@@ -144,9 +145,9 @@ class SetupPage(QWidget):
                 widget.installEventFilter(self)
 
     def _build_source(self) -> None:
-        self._heading("Which pictures")
+        self._heading(tr("Which pictures"))
         self.source = QButtonGroup(self)
-        self.of_list, self.of_selection, self.of_folder = QRadioButton(), QRadioButton(), QRadioButton("A &folder")
+        self.of_list, self.of_selection, self.of_folder = QRadioButton(), QRadioButton(), QRadioButton(tr("A &folder"))
         for number, button in enumerate((self.of_list, self.of_selection, self.of_folder)):
             self.source.addButton(button, number)
         row = QHBoxLayout()
@@ -158,110 +159,112 @@ class SetupPage(QWidget):
         self.count.setObjectName("muted")
         self.count.setAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
         self.count.setWordWrap(True)
-        self.count.setAccessibleName("Pictures found")
+        self.count.setAccessibleName(tr("Pictures found"))
         row.addWidget(self.count, 1)
         self._form.addLayout(row, self._form.rowCount(), 0, 1, 2)
         self.folder = QLineEdit()
-        self.folder.setPlaceholderText("Drop a folder of pictures here, or choose one")
+        self.folder.setPlaceholderText(tr("Drop a folder of pictures here, or choose one"))
         self.folder.setAcceptDrops(False)
-        self.choose = QPushButton("&Choose…")
-        self.choose.setToolTip("Choose the folder to denoise")
-        self.folder_label = self._row("F&older", self.folder, self.choose)
-        self.recursive = QCheckBox("With the folders &inside it")
+        self.choose = QPushButton(tr("&Choose…"))
+        self.choose.setToolTip(tr("Choose the folder to denoise"))
+        self.folder_label = self._row(tr("F&older"), self.folder, self.choose)
+        self.recursive = QCheckBox(tr("With the folders &inside it"))
         self.include, self.exclude = QLineEdit(), QLineEdit()
-        self.include.setPlaceholderText("all pictures")
-        self.include.setToolTip(words.wrapped("Names with * for any signs, separated by commas: *.jpg, 2024/*"))
-        self.include.setAccessibleName("Only these")
-        self.exclude.setPlaceholderText("none")
-        self.exclude.setToolTip(words.wrapped("Names with * for any signs, separated by commas: results, say"))
-        self.exclude.setAccessibleName("But not these")
+        self.include.setPlaceholderText(tr("all pictures"))
+        self.include.setToolTip(words.wrapped(tr("Names with * for any signs, separated by commas: *.jpg, 2024/*")))
+        self.include.setAccessibleName(tr("Only these"))
+        self.exclude.setPlaceholderText(tr("none"))
+        self.exclude.setToolTip(words.wrapped(tr("Names with * for any signs, separated by commas: results, say")))
+        self.exclude.setAccessibleName(tr("But not these"))
         filters = QHBoxLayout()
         filters.setSpacing(8)
         filters.addWidget(self.recursive)
         filters.addSpacing(8)
-        self.filter_labels = [QLabel("Onl&y"), QLabel("&but not")]
+        self.filter_labels = [QLabel(tr("Onl&y")), QLabel(tr("&but not"))]
         for label, field in zip(self.filter_labels, (self.include, self.exclude), strict=True):
             label.setBuddy(field)
             filters.addWidget(label)
             filters.addWidget(field, 1)
         self._form.addLayout(filters, self._form.rowCount(), 1)
-        self.watch = QCheckBox("Also denoise what arri&ves in it, until the batch is stopped")
-        self.watch.setToolTip(words.wrapped("The folder is looked into every two seconds."))
+        self.watch = QCheckBox(tr("Also denoise what arri&ves in it, until the batch is stopped"))
+        self.watch.setToolTip(words.wrapped(tr("The folder is looked into every two seconds.")))
         self._form.addWidget(self.watch, self._form.rowCount(), 1)
 
     def _build_settings(self) -> None:
-        self._heading("How they are denoised")
+        self._heading(tr("How they are denoised"))
         self.settings = _combo()
-        self.settings.setToolTip(words.wrapped("Method, model, strength and all that the panel has"))
-        self._row("&Settings", self.settings)
+        self.settings.setToolTip(words.wrapped(tr("Method, model, strength and all that the panel has")))
+        self._row(tr("&Settings"), self.settings)
         self.level = _combo()
-        self.level.addItem("Measured for each picture; a level set by hand stays", "measured")
-        self.level.addItem("One for all", "one")
+        self.level.addItem(tr("Measured for each picture; a level set by hand stays"), "measured")
+        self.level.addItem(tr("One for all"), "one")
         self.sigma = QDoubleSpinBox()
         self.sigma.setRange(0, 150)
         self.sigma.setDecimals(1)
         self.sigma.setValue(25)
-        self.sigma.setAccessibleName("Noise level, sigma")
-        self.sigma.setToolTip(words.wrapped("Standard deviation of the noise on a scale of 0 to 255"))
-        self._row("&Noise level", self.level, self.sigma)
+        self.sigma.setAccessibleName(tr("Noise level, sigma"))
+        self.sigma.setToolTip(words.wrapped(tr("Standard deviation of the noise on a scale of 0 to 255")))
+        self._row(tr("&Noise level"), self.level, self.sigma)
 
     def _build_target(self) -> None:
-        self._heading("Where results go")
+        self._heading(tr("Where results go"))
         self.place = QButtonGroup(self)
-        self.beside, self.to_folder = QRadioButton("Besi&de the originals"), QRadioButton("In the folde&r")
+        self.beside, self.to_folder = QRadioButton(tr("Besi&de the originals")), QRadioButton(tr("In the folde&r"))
         self.place.addButton(self.beside)
         self.place.addButton(self.to_folder)
         self.target = QLineEdit()
-        self.target.setAccessibleName("Folder of the results")
-        self.target.setPlaceholderText("It is made if it is not there")
+        self.target.setAccessibleName(tr("Folder of the results"))
+        self.target.setPlaceholderText(tr("It is made if it is not there"))
         self.target.setAcceptDrops(False)
-        self.choose_target = QPushButton("Choos&e…")
-        self.choose_target.setToolTip("Choose the folder of the results")
+        self.choose_target = QPushButton(tr("Choos&e…"))
+        self.choose_target.setToolTip(tr("Choose the folder of the results"))
         row = QHBoxLayout()
         row.setSpacing(12)
         for widget in (self.beside, self.to_folder, self.target, self.choose_target):
             row.addWidget(widget, 1 if widget is self.target else 0)
         self._form.addLayout(row, self._form.rowCount(), 0, 1, 2)
-        self.mirrors = QCheckBox("&With the same folders inside it")
+        self.mirrors = QCheckBox(tr("&With the same folders inside it"))
         self._form.addWidget(self.mirrors, self._form.rowCount(), 1)
         self.pattern = QLineEdit()
         fields = "; ".join(f"{{{name}}}: {what}" for name, what in FIELDS.items())
-        self.pattern.setToolTip(words.wrapped(f"In braces: {fields}"))
+        self.pattern.setToolTip(words.wrapped(tr("In braces: {fields}").format(fields=fields)))
         self.conflict = _combo()
         for name, text in CONFLICTS.items():
             self.conflict.addItem(text, name)
-        self.conflict.setAccessibleName("If a file exists")
+        self.conflict.setAccessibleName(tr("If a file exists"))
         self.conflict.setMinimumContentsLength(max(map(len, CONFLICTS.values())))
-        exists = QLabel("If a file e&xists")
+        exists = QLabel(tr("If a file e&xists"))
         exists.setBuddy(self.conflict)
-        self._row("Na&me", self.pattern, exists, self.conflict)
+        self._row(tr("Na&me"), self.pattern, exists, self.conflict)
         self.example = _muted()
-        self.example.setAccessibleName("Example")
+        self.example.setAccessibleName(tr("Example"))
         self._form.addWidget(self.example, self._form.rowCount(), 1)
 
     def _build_file(self) -> None:
-        self._heading("Files")
+        self._heading(tr("Files"))
         self.kind = _combo()
-        self.kind.addItem("As the input", "")
+        self.kind.addItem(tr("As the input"), "")
         for kind in TYPES:
             self.kind.addItem(kind.name, kind.suffixes[0])
         self.bits, self.compression = _combo(), _combo()
         self.compression.setMinimumContentsLength(22)
-        self.bits.setAccessibleName("Depth")
-        self.compression.setAccessibleName("Compression")
-        self.lossless = QCheckBox("Lossless")
-        self.lossless.setToolTip("Every sample exactly as computed")
+        self.bits.setAccessibleName(tr("Depth"))
+        self.compression.setAccessibleName(tr("Compression"))
+        self.lossless = QCheckBox(tr("Lossless"))
+        self.lossless.setToolTip(tr("Every sample exactly as computed"))
         self.quality = QSpinBox()
         self.quality.setRange(1, 100)
-        self.quality.setPrefix("Quality ")
-        self.quality.setAccessibleName("Quality")
-        self.quality.setToolTip("Of files that lose something, as JPEG and AVIF")
-        self._row("Format", self.kind, self.bits, self.compression, self.lossless, self.quality)
-        self.gps = QCheckBox("&Keep where they were taken (GPS)")
-        self.sidecar = QCheckBox("Write sidecars: how &pictures were made")
-        self.sidecar.setToolTip("All that is needed to make a result once more")
-        self.huge = QCheckBox("&Huge pictures, too")
-        self.huge.setToolTip(words.wrapped("Those of more than 1000 megapixels, which take long and much of the disk"))
+        self.quality.setPrefix(tr("Quality") + " ")
+        self.quality.setAccessibleName(tr("Quality"))
+        self.quality.setToolTip(tr("Of files that lose something, as JPEG and AVIF"))
+        self._row(tr("Format"), self.kind, self.bits, self.compression, self.lossless, self.quality)
+        self.gps = QCheckBox(tr("&Keep where they were taken (GPS)"))
+        self.sidecar = QCheckBox(tr("Write sidecars: how &pictures were made"))
+        self.sidecar.setToolTip(tr("All that is needed to make a result once more"))
+        self.huge = QCheckBox(tr("&Huge pictures, too"))
+        self.huge.setToolTip(
+            words.wrapped(tr("Those of more than 1000 megapixels, which take long and much of the disk"))
+        )
         row = QHBoxLayout()
         row.setSpacing(20)
         row.addWidget(self.gps)
@@ -270,7 +273,7 @@ class SetupPage(QWidget):
         row.addStretch(1)
         self._form.addLayout(row, self._form.rowCount(), 1)
         self.disk = _muted()
-        self.disk.setAccessibleName("Room on the disk")
+        self.disk.setAccessibleName(tr("Room on the disk"))
 
     def _heading(self, text: str) -> None:
         label = QLabel(text)
@@ -366,18 +369,18 @@ class SetupPage(QWidget):
         if self._error:
             return self._error
         if self._found is None or self._items is None:
-            return "Looking for pictures…"
+            return tr("Looking for pictures…")
         if not self._items and self.watch.isChecked() and self._is_of_folder:
             return ""
         if not self._items:
             if self._is_of_folder:
-                return "There is no picture in this folder that is wanted."
-            return "There is no picture in the list: open some, or choose a folder."
+                return tr("There is no picture in this folder that is wanted.")
+            return tr("There is no picture in the list: open some, or choose a folder.")
         todo = [item for item in self._items if not item.problem]
         if todo or (self.watch.isChecked() and self._is_of_folder):
             return ""
         if all(item.is_wanted for item in self._items):
-            return "All results exist already: choose another folder or name, or let files be replaced or numbered."
+            return tr("All results exist already: choose another folder or name, or let files be replaced or numbered.")
         return f"{next(item.problem for item in self._items if not item.is_wanted)}."
 
     @property
@@ -507,9 +510,9 @@ class SetupPage(QWidget):
         kind = self._type
         chosen = self.bits.currentData()
         self.bits.clear()
-        self.bits.addItem("Depth of the input", 0)
+        self.bits.addItem(tr("Depth of the input"), 0)
         for bits in kind.bits if kind is not None else ():
-            self.bits.addItem("32-bit float" if bits == 32 else f"{bits} bits", bits)
+            self.bits.addItem(tr("32-bit float") if bits == 32 else tr("{bits} bits").format(bits=bits), bits)
         self.bits.setCurrentIndex(max(0, self.bits.findData(chosen)))
         self.compression.clear()
         for name in kind.compressions if kind is not None else ():
@@ -528,26 +531,30 @@ class SetupPage(QWidget):
         chosen = self.settings.currentData() or self.choices.settings
         self.settings.clear()
         if self._is_of_folder:
-            self.settings.addItem("Automatic: what suits the noise of each picture", "automatic")
+            self.settings.addItem(tr("Automatic: what suits the noise of each picture"), "automatic")
         else:
-            self.settings.addItem("Each picture's own", "own")
+            self.settings.addItem(tr("Each picture's own"), "own")
         current = self.workspace.current
-        named = f"Those of {current.name}" if current is not None else "Those that are set in the panel"
-        self.settings.addItem(named if self._is_of_folder else f"{named}, for all", "current")
+        named = (
+            tr("Those of {name}").format(name=current.name)
+            if current is not None
+            else tr("Those that are set in the panel")
+        )
+        self.settings.addItem(named if self._is_of_folder else tr("{named}, for all").format(named=named), "current")
         for preset in presets.load_all():
-            self.settings.addItem(f"Preset {preset.name}", f"{_PRESET}{preset.name}")
+            self.settings.addItem(tr("Preset {name}").format(name=preset.name), f"{_PRESET}{preset.name}")
         self.settings.setCurrentIndex(max(0, self.settings.findData(chosen)))
 
     def _ask_folder(self) -> None:
         start = self.folder.text() or self.workspace.settings.folder
-        name = QFileDialog.getExistingDirectory(self, "Choose the folder to denoise", start)
+        name = QFileDialog.getExistingDirectory(self, tr("Choose the folder to denoise"), start)
         if name:
             self.of_folder.setChecked(True)
             self.folder.setText(name)
 
     def _ask_target(self) -> None:
         start = self.target.text() or self.workspace.settings.folder
-        name = QFileDialog.getExistingDirectory(self, "Choose the folder of the results", start)
+        name = QFileDialog.getExistingDirectory(self, tr("Choose the folder of the results"), start)
         if name:
             self.to_folder.setChecked(True)
             self.target.setText(name)
@@ -570,8 +577,8 @@ class SetupPage(QWidget):
         if not self._is_of_folder:
             return ""
         if not self.folder.text().strip():
-            return "Choose the folder to denoise."
-        return "" if self._folder.is_dir() else f"There is no folder {self._folder}."
+            return tr("Choose the folder to denoise.")
+        return "" if self._folder.is_dir() else tr("There is no folder {folder}.").format(folder=self._folder)
 
     def _find_error(self) -> str:
         """What is wrong whatever the pictures are."""
@@ -583,14 +590,14 @@ class SetupPage(QWidget):
             return f"{error}."
         out = naming.folder
         if out is not None and not self.target.text().strip():
-            return "Choose the folder of the results, or save them beside the originals."
+            return tr("Choose the folder of the results, or save them beside the originals.")
         if out is not None and not out.is_absolute():
-            return f"The folder of the results, {out}, must be a whole path."
+            return tr("The folder of the results, {out}, must be a whole path.").format(out=out)
         if out is not None and (problem := _unwritable(out)):
             return problem
         feeds_itself = out is None or os.path.realpath(out) == os.path.realpath(self._folder)
         if self.watch.isChecked() and self._is_of_folder and feeds_itself:
-            return "Choose another folder for the results: in the one that is watched they would be denoised again."
+            return tr("Choose another folder for the results: in the one that is watched they would be denoised again.")
         return ""
 
     def _work(self) -> None:
@@ -609,7 +616,7 @@ class SetupPage(QWidget):
                     self._found = value
                     self._plan()
                 elif kind is Kind.FAILED:
-                    self._error = f"The folder cannot be looked into: {value}."
+                    self._error = tr("The folder cannot be looked into: {reason}.").format(reason=value)
                 self._show_state()
 
             self._look_job = self._background.submit(lambda: _looking(folder, which, out), handle)
@@ -632,7 +639,7 @@ class SetupPage(QWidget):
             elif kind is Kind.DONE:
                 self._size = value
             elif kind is Kind.FAILED:
-                self._error = f"The batch cannot be planned: {value}."
+                self._error = tr("The batch cannot be planned: {reason}.").format(reason=value)
             self._show_state()
 
         self._background.drop(self._plan_job)
@@ -643,7 +650,9 @@ class SetupPage(QWidget):
 
     def _show_state(self) -> None:
         total = sum(entry.path is not None for entry in self.workspace.entries)
-        self.of_list.setText(f"&All {total:,} of the list" if total > 1 else "&All of the list")
+        self.of_list.setText(
+            tr("&All {total:,} of the list").format(total=total) if total > 1 else tr("&All of the list")
+        )
         self.of_list.setEnabled(total > 0)
         self.of_selection.setText(_selection(len(self._selected)))
         self.of_selection.setEnabled(bool(self._selected))
@@ -666,15 +675,28 @@ class SetupPage(QWidget):
 
     def _show_count(self) -> None:
         if self._found is None:
-            text = "" if self._source_error else "Looking for pictures…"
+            text = "" if self._source_error else tr("Looking for pictures…")
         else:
-            text = _pictures(len(self._found))
+            parts = [_pictures(len(self._found))]
             pasted = sum(entry.path is None for entry in self._selected or self.workspace.entries)
             exist = sum(bool(item.problem) and item.is_wanted for item in self._items or ())
             if not self._is_of_folder and pasted:
-                text += f"; {pasted} from the clipboard are left out, save them one by one"
+                parts.append(
+                    trn(
+                        "{count} from the clipboard is left out, save it by itself",
+                        "{count} from the clipboard are left out, save them one by one",
+                        pasted,
+                    ).format(count=pasted)
+                )
             if exist:
-                text += f"; the results of {exist:,} exist and are left as they are"
+                parts.append(
+                    trn(
+                        "the result of {count:,} exists and is left as it is",
+                        "the results of {count:,} exist and are left as they are",
+                        exist,
+                    ).format(count=exist)
+                )
+            text = "; ".join(parts)
         self.count.setText(text)
 
     def _show_example(self) -> None:
@@ -693,19 +715,20 @@ class SetupPage(QWidget):
         shown = target.name
         if naming.folder is not None and target.is_relative_to(naming.folder):
             shown = target.relative_to(naming.folder).as_posix()
-        self.example.setText(f"{path.name} becomes {shown}")
+        self.example.setText(tr("{name} becomes {result}").format(name=path.name, result=shown))
         self.example.setToolTip(words.wrapped(str(target)))
 
     def _show_disk(self) -> None:
         is_too_little = False
         if self._size is None:
-            text = "Estimating how much will be written…" if self._items else ""
+            text = tr("Estimating how much will be written…") if self._items else ""
         else:
             size, free = self._size
-            text = f"About {_size(size)} will be written"
+            text = tr("About {size} will be written").format(size=_size(size))
             if free is not None:
                 is_too_little = size > free
-                text += f"; {_size(free)} {'are free: too little' if is_too_little else 'are free'}"
+                room = tr("{size} are free: too little") if is_too_little else tr("{size} are free")
+                text += f"; {room.format(size=_size(free))}"
             text = text if size else ""
         self.disk.setText(text)
         theme.restyle(self.disk, "bad" if is_too_little else "muted")
@@ -714,18 +737,24 @@ class SetupPage(QWidget):
 def _unwritable(folder: Path) -> str:
     """Why nothing can be written into a folder that may not be there yet; "" where that seems possible."""
     if folder.exists() and not folder.is_dir():
-        return f"{folder} is a file; the results need a folder."
+        return tr("{folder} is a file; the results need a folder.").format(folder=folder)
     while not folder.exists() and folder != folder.parent:
         folder = folder.parent
-    return "" if os.access(folder, os.W_OK) else f"Nothing can be written into {folder}; choose another folder."
+    return (
+        ""
+        if os.access(folder, os.W_OK)
+        else tr("Nothing can be written into {folder}; choose another folder.").format(folder=folder)
+    )
 
 
 def _selection(count: int) -> str:
-    return f"The {count:,} selected" if count > 1 else "The selected one" if count else "The selection"
+    if not count:
+        return tr("The selection")
+    return trn("The selected one", "The {count:,} selected", count).format(count=count)
 
 
 def _pictures(count: int) -> str:
-    return "1 picture" if count == 1 else f"{count:,} pictures"
+    return trn("{count:,} picture", "{count:,} pictures", count).format(count=count)
 
 
 def _size(size: int) -> str:
@@ -733,7 +762,7 @@ def _size(size: int) -> str:
     for unit, step in (("GB", 1e9), ("MB", 1e6)):
         if size >= step:
             return f"{size / step:.1f} {unit}" if size < 100 * step else f"{size / step:,.0f} {unit}"
-    return f"{max(1, round(size / 1e3))} KB"
+    return f"{max(1, round(size / 1000.0))} KB"
 
 
 def _combo() -> QComboBox:

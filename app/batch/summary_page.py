@@ -21,6 +21,7 @@ from app.batch import report
 from app.batch.queue import Queue
 from app.batch.queue_page import PICTURE, PROGRESS, ROW, RowsModel, Without, table_of
 from app.batch.report import Row
+from engine.language import tr, trn
 
 
 class SummaryPage(QWidget):
@@ -40,23 +41,23 @@ class SummaryPage(QWidget):
         self.note = QLabel()
         self.note.setWordWrap(True)
         self.note.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
-        self.list_title = QLabel("Without a result")
+        self.list_title = QLabel(tr("Without a result"))
         self.list_title.setObjectName("heading")
         for label in (self.headline, self.note, self.list_title):
             label.setStyleSheet("padding: 0;")
         self._without = Without(self)
         self._without.setSourceModel(model)
-        self.table = table_of(self._without, "Pictures without a result")
+        self.table = table_of(self._without, tr("Pictures without a result"))
         self.table.setColumnHidden(PROGRESS, True)
-        self.copy_button = QPushButton("Copy the l&ist")
-        self.copy_button.setToolTip("Put the pictures without a result and the reasons into the clipboard")
-        self.again_button = QPushButton("New &batch…")
-        self.save_button = QPushButton("&Save report…")
-        self.save_button.setToolTip("As a text, or as a table (.csv)")
-        self.open_button = QPushButton("&Open folder")
-        self.go_on_button = QPushButton("&Go on with the rest")
-        self.retry_button = QPushButton("&Retry these")
-        self.retry_button.setToolTip("Try the failed pictures once more, or only those that are selected")
+        self.copy_button = QPushButton(tr("Copy the l&ist"))
+        self.copy_button.setToolTip(tr("Put the pictures without a result and the reasons into the clipboard"))
+        self.again_button = QPushButton(tr("New &batch…"))
+        self.save_button = QPushButton(tr("&Save report…"))
+        self.save_button.setToolTip(tr("As a text, or as a table (.csv)"))
+        self.open_button = QPushButton(tr("&Open folder"))
+        self.go_on_button = QPushButton(tr("&Go on with the rest"))
+        self.retry_button = QPushButton(tr("&Retry these"))
+        self.retry_button.setToolTip(tr("Try the failed pictures once more, or only those that are selected"))
         self.buttons = (
             self.again_button,
             self.save_button,
@@ -79,7 +80,7 @@ class SummaryPage(QWidget):
         self._room = QWidget()
         layout.addWidget(self._room, 1)
 
-        copy = QAction("&Copy", self.table)
+        copy = QAction(tr("&Copy"), self.table)
         copy.setShortcut(QKeySequence.StandardKey.Copy)
         copy.setShortcutContext(Qt.ShortcutContext.WidgetShortcut)
         copy.triggered.connect(self.copy)
@@ -117,9 +118,11 @@ class SummaryPage(QWidget):
         self._without.invalidate()
         self.table.clearSelection()
         counts = queue.counts
-        ended = {"finished": "Finished", "cancelled": "Stopped", "failed": "The batch failed"}[queue.state]
-        time = f" in {words.duration(queue.seconds)}" if queue.seconds >= 1 else ""
-        self.headline.setText(f"{ended}: {report.counted(counts)}{time}")
+        ended = {"finished": tr("Finished"), "cancelled": tr("Stopped"), "failed": tr("The batch failed")}[queue.state]
+        said = f"{ended}: {report.counted(counts)}"
+        if queue.seconds >= 1:
+            said = tr("{what} in {duration}").format(what=said, duration=words.duration(queue.seconds))
+        self.headline.setText(said)
         self.note.setText(queue.message or self._said())
         theme.restyle(self.note, "bad" if queue.message else "muted")
         has_list = self._without.rowCount() > 0
@@ -137,15 +140,22 @@ class SummaryPage(QWidget):
         """Where the results are, and what to know of them."""
         unchanged = sum(row.is_unchanged for row in self.queue.rows)
         folder = self.folder
-        said = f"The results are in {folder}." if folder is not None else "Nothing was written."
+        said = (
+            tr("The results are in {folder}.").format(folder=folder)
+            if folder is not None
+            else tr("Nothing was written.")
+        )
         if unchanged:
-            had = "1 picture had" if unchanged == 1 else f"{unchanged:,} pictures had"
-            said += f" {had} no noise worth removing: saved without a change."
+            said += " " + trn(
+                "{count:,} picture had no noise worth removing: saved without a change.",
+                "{count:,} pictures had no noise worth removing: saved without a change.",
+                unchanged,
+            ).format(count=unchanged)
         return said
 
     def _show_retry(self) -> None:
         self.retry_button.setVisible(any(row.state == "failed" for row in self.queue.rows) or bool(self._selected))
-        self.retry_button.setText("&Retry the selected" if self._selected else "&Retry these")
+        self.retry_button.setText(tr("&Retry the selected") if self._selected else tr("&Retry these"))
         self.retry_button.setEnabled(bool(self._retried))
 
     @property
@@ -171,7 +181,7 @@ class SummaryPage(QWidget):
     def _save(self) -> None:
         start = self.folder or Path(self.queue.workspace.settings.folder or Path.home())
         name, kind = QFileDialog.getSaveFileName(
-            self, "Save the report", str(start / "report.csv"), "Table (*.csv);;Text (*.txt)"
+            self, tr("Save the report"), str(start / "report.csv"), tr("Table (*.csv);;Text (*.txt)")
         )
         if name:
             suffix = "" if Path(name).suffix else ".txt" if "txt" in kind else ".csv"
@@ -182,4 +192,6 @@ class SummaryPage(QWidget):
         try:
             report.write(self.queue.rows, path)
         except OSError as error:
-            self.failed.emit(f"The report cannot be written to {path}: {error.strerror}.")
+            self.failed.emit(
+                tr("The report cannot be written to {path}: {reason}.").format(path=path, reason=error.strerror)
+            )

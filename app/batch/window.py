@@ -29,6 +29,7 @@ from app.dialogs import MessageLine
 from app.steps import Steps
 from app.workspace import Entry
 from engine import paths
+from engine.language import tr
 
 SETUP, QUEUE, SUMMARY = range(3)
 
@@ -41,7 +42,7 @@ class BatchWindow(QWidget):
         self.queue = queue
         self._offered: SavedBatch | None = None
         self._refused: SavedBatch | None = None
-        self.setWindowTitle("Denoise and save")
+        self.setWindowTitle(tr("Denoise and save"))
         self.setWindowIcon(QIcon(str(paths.resources() / "icon.png")))
         self.setAcceptDrops(True)
         self.resize(860, 700)
@@ -52,10 +53,10 @@ class BatchWindow(QWidget):
         self.stack = QStackedWidget()
         for page in (self.setup, self.progress, self.summary):
             self.stack.addWidget(page)
-        self.steps = Steps(("Setup", "Queue", "Summary"))
+        self.steps = Steps((tr("Setup"), tr("Queue"), tr("Summary")))
         self.message = MessageLine()
-        self.close_button = QPushButton("C&lose")
-        self.start_button = QPushButton("S&tart")
+        self.close_button = QPushButton(tr("C&lose"))
+        self.start_button = QPushButton(tr("S&tart"))
         self.start_button.setObjectName("primary")
         self.start_button.setMinimumWidth(130)
 
@@ -157,15 +158,15 @@ class BatchWindow(QWidget):
         """Stop it, after asking where something is left to do."""
         queue = self.queue
         left = queue.counts["waiting"] + queue.counts["running"]
-        if left > 1 and not self._is_sure(f"{left:,} pictures are not done yet."):
+        if left > 1 and not self._is_sure(tr("{left:,} pictures are not done yet.").format(left=left)):
             return
         queue.cancel()
 
     def _is_sure(self, question: str) -> bool:
-        box = QMessageBox(QMessageBox.Icon.Question, "Cancel the batch?", question, parent=self)
-        box.setInformativeText("What is done stays. You can go on with the rest from the summary.")
-        cancel = box.addButton("&Cancel the batch", QMessageBox.ButtonRole.DestructiveRole)
-        box.setDefaultButton(box.addButton("&Go on", QMessageBox.ButtonRole.RejectRole))
+        box = QMessageBox(QMessageBox.Icon.Question, tr("Cancel the batch?"), question, parent=self)
+        box.setInformativeText(tr("What is done stays. You can go on with the rest from the summary."))
+        cancel = box.addButton(tr("&Cancel the batch"), QMessageBox.ButtonRole.DestructiveRole)
+        box.setDefaultButton(box.addButton(tr("&Go on"), QMessageBox.ButtonRole.RejectRole))
         return _pressed(box) is cancel
 
     def _offer(self) -> None:
@@ -173,7 +174,7 @@ class BatchWindow(QWidget):
         saved = batches.interrupted()
         if saved is not None and saved != self._refused and (sentence := interrupted_sentence(saved)):
             self._offered = saved
-            self.message.say(sentence, action=("Go on", lambda: self.resume(saved)))
+            self.message.say(sentence, action=(tr("Go on"), lambda: self.resume(saved)))
 
     def _refuse(self) -> None:
         self._refused = self._offered
@@ -216,21 +217,25 @@ def interrupted_sentence(saved: SavedBatch) -> str:
     except BatchError:
         return ""
     if job.watch is not None:
-        return f"A batch that watches {job.watch.folders[0]} was interrupted: {done:,} are done. Go on?"
-    return f"A batch was interrupted: {done:,} of {len(job.items):,} are done. Go on?"
+        return tr("A batch that watches {folders} was interrupted: {done:,} are done. Go on?").format(
+            folders=job.watch.folders[0], done=done
+        )
+    return tr("A batch was interrupted: {done:,} of {count:,} are done. Go on?").format(done=done, count=len(job.items))
 
 
 def ask_before_stopping(queue: Queue, parent: QWidget) -> bool:
     """Whether the program may be closed while a batch is at work."""
     if not queue.is_live:
         return True
-    question = "A batch is at work. Stop it and close?"
+    question = tr("A batch is at work. Stop it and close?")
     if queue.tally is not None:
-        question = f"{queue.tally.ended:,} of {queue.tally.total:,} pictures of the batch are done."
-    box = QMessageBox(QMessageBox.Icon.Question, "Stop the batch?", question, parent=parent)
-    box.setInformativeText("What is done stays. At the next start you can go on with the rest.")
-    stop = box.addButton("&Stop and close", QMessageBox.ButtonRole.DestructiveRole)
-    box.setDefaultButton(box.addButton("S&tay", QMessageBox.ButtonRole.RejectRole))
+        question = tr("{ended:,} of {total:,} pictures of the batch are done.").format(
+            ended=queue.tally.ended, total=queue.tally.total
+        )
+    box = QMessageBox(QMessageBox.Icon.Question, tr("Stop the batch?"), question, parent=parent)
+    box.setInformativeText(tr("What is done stays. At the next start you can go on with the rest."))
+    stop = box.addButton(tr("&Stop and close"), QMessageBox.ButtonRole.DestructiveRole)
+    box.setDefaultButton(box.addButton(tr("S&tay"), QMessageBox.ButtonRole.RejectRole))
     return _pressed(box) is stop
 
 

@@ -58,9 +58,9 @@ class Result:
     ended: Ended | None
 
     @property
-    def kind(self) -> str:
-        """What the model is in one word: "tuned" where it had a start, else "new"."""
-        return "tuned" if self.job.start else "new"
+    def model(self) -> str:
+        """What the model is called in a sentence, by whether it had a start."""
+        return tr("the tuned model") if self.job.start else tr("the new model")
 
     @property
     def rival(self) -> str:
@@ -137,12 +137,11 @@ class Comparing:
         report = measure_noise(Image(pixels)) if sigma is None else None
         part = Image(np.ascontiguousarray(pixels[_middle(pixels).slices], dtype=np.float32))
         yield Seen("noisy", tr("Noisy"), to_screen(part.pixels, (0.0, 1.0)))
-        kind = self._result.kind
-        sides = [("tuned", str(self._run.checkpoint), kind.capitalize())]
+        sides = [("tuned", str(self._run.checkpoint), tr("Tuned") if job.start else tr("New"))]
         if rival := job.against or job.start:
             sides.insert(0, ("start", rival, self._result.rival))
         for role, model, label in sides:
-            yield Stage(f"Denoising with {tr('the {kind} model').format(kind=kind) if role == 'tuned' else label}")
+            yield Stage(tr("Denoising with {model}").format(model=label if role == "start" else self._result.model))
             yield from self._denoise(part, self._model(model, part.channels), sigma, report, role, label)
 
     def _denoise(
@@ -160,7 +159,7 @@ class Comparing:
         passes = model.method.count(values)
         for step in work.run(passes):
             yield step.done / step.total
-        label += "" if sigma else tr(" (found no noise)")
+        label = label if sigma else tr("{label} (found no noise)").format(label=label)
         yield Seen(role, label, to_screen(work.finish(passes, Blend()), (0.0, 1.0)))
 
     def _model(self, name: str, channels: int) -> Model:

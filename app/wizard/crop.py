@@ -8,6 +8,7 @@ from PySide6.QtGui import QColor, QImage, QPainter, QPainterPath, QPen, QPixmap
 from PySide6.QtWidgets import QSizePolicy, QStyle, QWidget
 
 from app import theme
+from engine.language import tr
 
 SIDE = 256
 """Of the square, in pixels of the picture; less where the picture is smaller."""
@@ -33,7 +34,7 @@ class CropView(QWidget):
         self._pixmap: QPixmap | None = None
         self._size = QSize()
         self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
-        self.setAccessibleName("Place of the preview")
+        self.setAccessibleName(tr("Place of the preview"))
         self.setMinimumHeight(110)
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Expanding)
 

@@ -12,6 +12,7 @@ from PySide6.QtWidgets import QGridLayout, QLabel, QWidget
 
 from app import theme
 from app.words import is_sharp
+from engine.language import tr
 from training.events import Event, HeldOut, Judged, Staged, Started, Step, Validated
 
 MOST = 1000
@@ -99,12 +100,12 @@ class Curves(QWidget):
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self.loss_title, self.held_out_title = QLabel("Training loss"), QLabel("Held-out estimate of PSNR")
+        self.loss_title, self.held_out_title = QLabel(tr("Training loss")), QLabel(tr("Held-out estimate of PSNR"))
         self.loss_value, self.held_out_value = QLabel("–"), QLabel("–")
         self.loss_note, self.held_out_note = QLabel(), QLabel()
         self._boxes = _Box(), _Box()
         self.loss_plot, self.held_out_plot = (_plot(box) for box in self._boxes)
-        self._views = [_View("Training loss", self.loss_plot), _View("Held-out estimate", self.held_out_plot)]
+        self._views = [_View(tr("Training loss"), self.loss_plot), _View(tr("Held-out estimate"), self.held_out_plot)]
         grid = QGridLayout(self)
         grid.setContentsMargins(0, 0, 0, 0)
         grid.setHorizontalSpacing(16)
@@ -242,14 +243,14 @@ class Curves(QWidget):
             _set_heights(self._boxes[0], bottom, top, max(top - bottom, 0.02 * abs(top)))
 
     def _draw_held_out(self) -> None:
-        shown, label = self._blind, "loss"
+        shown, label = self._blind, tr("loss")
         if len(self._psnr):
-            shown, label = self._psnr, "PSNR, dB"
+            shown, label = self._psnr, tr("PSNR, dB")
         if self._lacks_db:
             # All of them on one scale.
-            shown, label = self._share, "smaller error, % of the noise"
+            shown, label = self._share, tr("smaller error, % of the noise")
         elif len(self._gain):
-            shown, label = self._gain, "gain, dB"
+            shown, label = self._gain, tr("gain, dB")
         steps, (mean, low, high) = shown.arrays()
         self._held_out.setData(steps, mean, symbol="o" if len(steps) <= _MOST_DOTS else None)
         self._low.setData(steps, low)
@@ -259,7 +260,7 @@ class Curves(QWidget):
         true_steps, (true, true_low, true_high) = self._true.arrays()
         self._true_curve.setData(true_steps, true, symbol="s" if len(true_steps) <= _MOST_DOTS else None)
         self.held_out_plot.setLabel("left", label if len(steps) else "")
-        self.held_out_plot.setLabel("right", "true PSNR, dB")
+        self.held_out_plot.setLabel("right", tr("true PSNR, dB"))
         self.held_out_plot.showAxis("right", bool(len(true_steps)))
         _number(self.held_out_plot, bool(len(steps)))
         (bottom, top), (true_bottom, true_top) = _span(low, high), _span(true_low, true_high)

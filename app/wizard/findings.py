@@ -7,6 +7,7 @@ from PySide6.QtGui import QColor, QPainter
 from PySide6.QtWidgets import QHBoxLayout, QLabel, QToolButton, QWidget
 
 from app import theme
+from engine.language import tr
 from training.folder import Finding
 
 
@@ -54,22 +55,22 @@ class FindingRow(QWidget):
     def __init__(self, finding: Finding, can_show: bool, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.finding = finding
-        words = {"stop": "Must be settled", "warn": "Warning"}
+        words = {"stop": tr("Must be settled"), "warn": tr("Warning")}
         self.text = QLabel(finding.sentence)
         self.text.setWordWrap(True)
-        self.text.setAccessibleName(f"{words.get(finding.kind, 'Note')}: {finding.sentence}")
+        self.text.setAccessibleName(f"{words.get(finding.kind, tr('Note'))}: {finding.sentence}")
         layout = QHBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addWidget(_Sign(finding.kind), 0, Qt.AlignmentFlag.AlignTop)
         layout.addWidget(self.text, 1)
         self.show_them = QToolButton()
-        self.show_them.setText("Show")
-        self.show_them.setAccessibleName("Show these pictures")
-        self.show_them.setToolTip("Select the pictures that this is about")
+        self.show_them.setText(tr("Show"))
+        self.show_them.setAccessibleName(tr("Show these pictures"))
+        self.show_them.setToolTip(tr("Select the pictures that this is about"))
         self.show_them.clicked.connect(lambda: self.show_asked.emit(finding.names))
         self.leave_out = QToolButton()
-        self.leave_out.setText("Leave these out")
-        self.leave_out.setToolTip("Do not use the pictures that this is about")
+        self.leave_out.setText(tr("Leave these out"))
+        self.leave_out.setToolTip(tr("Do not use the pictures that this is about"))
         self.leave_out.clicked.connect(lambda: self.leave_out_asked.emit(finding.names))
         for button, is_offered in ((self.show_them, can_show), (self.leave_out, finding.can_leave_out)):
             layout.addWidget(button, 0, Qt.AlignmentFlag.AlignTop)

@@ -45,6 +45,7 @@ from app.words import breakable
 from app.workspace import Workspace
 from engine import paths
 from engine.image import load_image
+from engine.language import tr, trn
 from engine.noise import NoiseReport, pooled
 from engine.worker import Job, Kind
 from training import folder as preflight
@@ -57,7 +58,7 @@ _FINDINGS_HEIGHT = 148
 _CROP_HEIGHT = 250
 _OVERVIEW = 640
 
-_NOISE_WORDS = (
+_NOISE_WORDS = tr(
     "The standard deviation of the noise on a scale of 0 to 255, as it was measured in these pictures. White noise is "
     "independent from pixel to pixel; correlated noise comes in spots, as in most camera JPEGs."
 )
@@ -139,7 +140,7 @@ class FolderPage(Page):
     Two workers: one looks at the folder and checks what was found, the other reads the picture that is shown large.
     """
 
-    title = "Folder"
+    title = tr("Folder")
 
     def __init__(self, plan: Plan, workspace: Workspace, parent: QWidget | None = None) -> None:
         super().__init__(plan, parent)
@@ -183,27 +184,27 @@ class FolderPage(Page):
     def _build_top(self) -> QHBoxLayout:
         """Which folder."""
         self.path = QLineEdit()
-        self.path.setPlaceholderText("Drop a folder of noisy pictures here, or choose one")
-        self.path.setToolTip("The folder of noisy pictures to learn from; Enter looks at it")
+        self.path.setPlaceholderText(tr("Drop a folder of noisy pictures here, or choose one"))
+        self.path.setToolTip(tr("The folder of noisy pictures to learn from; Enter looks at it"))
         self.path.setAcceptDrops(False)
-        self.choose = QPushButton("&Choose…")
-        self.choose.setToolTip("Choose the folder of noisy pictures to learn from")
-        self.recursive = QCheckBox("&With folders inside it")
-        self.recursive.setToolTip("Whether the pictures of the folders inside it belong to it")
+        self.choose = QPushButton(tr("&Choose…"))
+        self.choose.setToolTip(tr("Choose the folder of noisy pictures to learn from"))
+        self.recursive = QCheckBox(tr("&With folders inside it"))
+        self.recursive.setToolTip(tr("Whether the pictures of the folders inside it belong to it"))
         self.recursive.setChecked(self.plan.recursive)
         top = QHBoxLayout()
-        for widget in (_label("&Folder", self.path), self.path, self.choose, self.recursive):
+        for widget in (_label(tr("&Folder"), self.path), self.path, self.choose, self.recursive):
             top.addWidget(widget, 1 if widget is self.path else 0)
         return top
 
     def _build_left(self) -> QVBoxLayout:
         """What is in it: counts, thumbnails and findings."""
-        self.summary = QLabel("No folder chosen yet")
+        self.summary = QLabel(tr("No folder chosen yet"))
         self.noise = QLabel()
         self.noise.setObjectName("muted")
         self.noise.setToolTip(f"<p>{_NOISE_WORDS}</p>")
         self.view = PictureView(self.plan)
-        self.view.empty = (
+        self.view.empty = tr(
             "Drop a folder of your own noisy pictures here.\n\nTen or more of one camera are a good start."
         )
         self._inside = QWidget()
@@ -213,7 +214,7 @@ class FolderPage(Page):
         self._scroll = QScrollArea()
         self._scroll.setWidget(self._inside)
         self._scroll.setWidgetResizable(True)
-        self._scroll.setAccessibleName("What was found")
+        self._scroll.setAccessibleName(tr("What was found"))
         self._scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self._scroll.hide()
         left = QVBoxLayout()
@@ -225,10 +226,10 @@ class FolderPage(Page):
     def _build_right(self) -> QWidget:
         """Groups, what is held out, and the preview."""
         self.groups = QTreeWidget()
-        self.groups.setHeaderLabels(["Camera and ISO", "Pictures", "Noise"])
-        self.groups.setAccessibleName("Groups by camera and ISO")
+        self.groups.setHeaderLabels([tr("Camera and ISO"), tr("Pictures"), tr("Noise")])
+        self.groups.setAccessibleName(tr("Groups by camera and ISO"))
         self.groups.setToolTip(
-            "<p>Pictures of one camera at one ISO have noise that is alike. Untick a group to leave it out.</p>"
+            tr("<p>Pictures of one camera at one ISO have noise that is alike. Untick a group to leave it out.</p>")
         )
         self.groups.setRootIsDecorated(False)
         self.groups.setUniformRowHeights(True)
@@ -244,30 +245,36 @@ class FolderPage(Page):
         self.share.setValue(_SHARE)
         self.share.setSuffix(" %")
         self.share.setToolTip(
-            "<p>These pictures are not learned from. On them the tuned model is compared with the one it began with, "
-            "so that it is kept only if it is better. Whole scenes are held out, of every group.</p>"
-            "<p>Select pictures and press H to choose them by hand.</p>"
+            tr(
+                "<p>These pictures are not learned from. On them the tuned model is compared with the one it "
+                "began with, "
+                "so that it is kept only if it is better. Whole scenes are held out, of every group.</p>"
+                "<p>Select pictures and press H to choose them by hand.</p>"
+            )
         )
         self.held = QLabel()
         self.held.setObjectName("muted")
         self.again = QToolButton()
-        self.again.setText("Automatic")
-        self.again.setAccessibleName("Choose the held-out pictures automatically")
-        self.again.setToolTip("Forget what was chosen by hand")
+        self.again.setText(tr("Automatic"))
+        self.again.setAccessibleName(tr("Choose the held-out pictures automatically"))
+        self.again.setToolTip(tr("Forget what was chosen by hand"))
         holding = QHBoxLayout()
-        for widget in (_label("&Held out to judge by", self.share), self.share, self.held, self.again):
+        for widget in (_label(tr("&Held out to judge by"), self.share), self.share, self.held, self.again):
             holding.addWidget(widget, 1 if widget is self.held else 0)
         self.crop = CropView()
         self.crop.setMaximumHeight(_CROP_HEIGHT)
         self.crop.setToolTip(
-            "<p>A square of one picture is shown while it learns: before, as the start denoises it, and now. Click or "
-            "drag to choose it, or use the arrow keys.</p>"
+            tr(
+                "<p>A square of one picture is shown while it learns: before, as the start denoises it, and "
+                "now. Click or "
+                "drag to choose it, or use the arrow keys.</p>"
+            )
         )
-        preview = _label("Pre&view while it learns", self.crop)
+        preview = _label(tr("Pre&view while it learns"), self.crop)
         preview.setObjectName("heading")
         self.detail = QLabel()
         self.detail.setFixedSize(128, 128)
-        self.detail.setAccessibleName("The chosen square")
+        self.detail.setAccessibleName(tr("The chosen square"))
         self.caption = QLabel()
         self.caption.setObjectName("muted")
         self.caption.setWordWrap(True)
@@ -321,7 +328,7 @@ class FolderPage(Page):
         self._found, self._seen = {}, 0
         self.path.setText(str(folder))
         self.view.pictures.clear()
-        self.view.empty = "Looking for pictures…"
+        self.view.empty = tr("Looking for pictures…")
         self._show_picture(None)
         self._show_findings(())
         self._show_groups()
@@ -340,9 +347,9 @@ class FolderPage(Page):
             self._show_state()
             return
         self._look_job = None
-        self.view.empty = "No picture was found in this folder."
+        self.view.empty = tr("No picture was found in this folder.")
         if kind is Kind.FAILED:
-            self._show_findings((Finding("stop", str(value) or "This folder cannot be read."),))
+            self._show_findings((Finding("stop", str(value) or tr("This folder cannot be read.")),))
             self._show_state()
         else:
             self._settle()
@@ -353,7 +360,7 @@ class FolderPage(Page):
 
     def _ask(self) -> None:
         start = str(self.plan.folder or self.workspace.settings.folder)
-        name = QFileDialog.getExistingDirectory(self, "Choose a folder of noisy pictures", start)
+        name = QFileDialog.getExistingDirectory(self, tr("Choose a folder of noisy pictures"), start)
         if name:
             self.workspace.change_settings(folder=name)
             self.open(Path(name))
@@ -494,7 +501,7 @@ class FolderPage(Page):
             self.caption.setText(f"{breakable(one.name)}: {one.problem}")
             return
         if square is None:
-            self.caption.setText(f"{breakable(one.name)}\nClick in it to choose the preview here.")
+            self.caption.setText(breakable(one.name) + "\n" + tr("Click in it to choose the preview here."))
             return
         if self._pixels is not None:
             rows = slice(square.top(), square.top() + square.height())
@@ -505,8 +512,15 @@ class FolderPage(Page):
                     self.detail.size(), Qt.AspectRatioMode.KeepAspectRatio, Qt.TransformationMode.SmoothTransformation
                 )
             )
-        note = "" if one.name in self.plan.held_out else "\nIt is learned from; one that is held out tells more."
-        self.caption.setText(f"{breakable(one.name)}\n{square.width()} pixels at {square.left()}, {square.top()}{note}")
+        note = (
+            "" if one.name in self.plan.held_out else "\n" + tr("It is learned from; one that is held out tells more.")
+        )
+        self.caption.setText(
+            breakable(one.name)
+            + "\n"
+            + tr("{side} pixels at {left}, {top}").format(side=square.width(), left=square.left(), top=square.top())
+            + note
+        )
 
     # What is shown
 
@@ -553,7 +567,9 @@ class FolderPage(Page):
                 report = self._of_groups.get(group.label)
                 item.setText(0, group.label)
                 item.setToolTip(0, group.label)
-                item.setText(1, str(used) if whole else f"{used} of {len(group.names)}")
+                item.setText(
+                    1, str(used) if whole else tr("{part} of {whole}").format(part=used, whole=len(group.names))
+                )
                 item.setText(2, f"{report.sigma * 255:.1f}" if report is not None else "–")
                 for column in (1, 2):
                     item.setTextAlignment(column, Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
@@ -565,15 +581,21 @@ class FolderPage(Page):
         self.view.pictures.refresh()
         self.groups.setEnabled(self._look_job is None)
         if self._look_job is not None:
-            known = f"{len(plan.found)} files"
+            known = trn("{count} file", "{count} files", len(plan.found)).format(count=len(plan.found))
             again = self._seen - len(plan.found)
-            self.summary.setText(f"Looking… {known}" + (f", measuring their noise: {again}" if again else " so far"))
+            self.summary.setText(
+                tr("Looking… {files}, measuring their noise: {count}").format(files=known, count=again)
+                if again
+                else tr("Looking… {files} so far").format(files=known)
+            )
             self.noise.setText("")
         elif self._looking_at is not None:
             self.summary.setText(_counts(plan, used))
             self.noise.setText("" if self._noise is None else _noise_said(self._noise, used))
         held = len(plan.held_out - plan.left_out)
-        self.held.setText(f"{held} of {len(used)}" if used and self._look_job is None else "")
+        self.held.setText(
+            tr("{part} of {whole}").format(part=held, whole=len(used)) if used and self._look_job is None else ""
+        )
         self.again.setVisible(self._held_by_hand)
         self.share.setVisible(not self._held_by_hand)
         self._panel.setVisible(self._looking_at is not None)
@@ -589,28 +611,32 @@ def _label(text: str, buddy: QWidget) -> QLabel:
 
 def _counts(plan: Plan, used: Sequence[Found]) -> str:
     """How many pictures are used, and of what size and depth."""
-    parts = [f"{len(used)} picture{'' if len(used) == 1 else 's'}"]
+    parts = [trn("{count} picture", "{count} pictures", len(used)).format(count=len(used))]
     sizes = sorted(one.width * one.height / 1e6 for one in used)
     if sizes:
         low, high = f"{sizes[0]:.2g}", f"{sizes[-1]:.2g}"
-        parts.append(f"{low if low == high else f'{low} to {high}'} megapixels each")
-        parts.append(" and ".join(f"{bits}" for bits in sorted({one.bits for one in used})) + " bits")
+        size = low if low == high else tr("{low} to {high}").format(low=low, high=high)
+        parts.append(tr("{size} megapixels each").format(size=size))
+        bits = tr(" and ").join(f"{bits}" for bits in sorted({one.bits for one in used}))
+        parts.append(tr("{bits} bits").format(bits=bits))
         kinds = {one.channels == 1 for one in used}
-        parts.append("grey and colour" if len(kinds) > 1 else "grey" if True in kinds else "colour")
+        parts.append(tr("grey and colour") if len(kinds) > 1 else tr("grey") if True in kinds else tr("colour"))
     unreadable = sum(bool(one.problem) and one.problem != preflight.TWIN for one in plan.found)
     left_out = sum(not one.problem for one in plan.found) - len(used)
-    parts += [f"{left_out} left out"] if left_out else []
-    parts += [f"{unreadable} cannot be read"] if unreadable else []
+    parts += [tr("{count} left out").format(count=left_out)] if left_out else []
+    parts += [tr("{count} cannot be read").format(count=unreadable)] if unreadable else []
     return " · ".join(parts)
 
 
 def _noise_said(report: NoiseReport, used: Sequence[Found]) -> str:
     """The noise of all used pictures, and of how many it is known."""
     if report.is_clean:
-        return "No noise worth removing was found"
-    parts = [f"Noise: sigma {report.sigma * 255:.1f} of 255"]
-    parts.append("white" if report.is_white else f"correlated ({report.correlation:.2f})")
-    parts += [f"{report.clipped:.1%} clipped"] if report.clipped > 0.005 else []
+        return tr("No noise worth removing was found")
+    parts = [tr("Noise: sigma {sigma:.1f} of 255").format(sigma=report.sigma * 255)]
+    parts.append(
+        tr("white") if report.is_white else tr("correlated ({correlation:.2f})").format(correlation=report.correlation)
+    )
+    parts += [tr("{clipped:.1%} clipped").format(clipped=report.clipped)] if report.clipped > 0.005 else []
     count = sum(one.report is not None for one in used)
-    parts += [f"measured in {count} of them"] if count < len(used) else []
+    parts += [tr("measured in {count} of them").format(count=count)] if count < len(used) else []
     return " · ".join(parts)

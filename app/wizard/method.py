@@ -40,6 +40,7 @@ from app.wizard.page import Page, Plan
 from app.workspace import Workspace
 from engine import params
 from engine.corruption import Corruption, CorruptionError
+from engine.language import tr
 from engine.noise import NoiseReport
 from engine.params import Spec
 from engine.proposal import Proposal, propose
@@ -51,11 +52,11 @@ if TYPE_CHECKING:
     from engine.checkpoint import Entry
 
 TAKES: Mapping[str, str] = {
-    "r2r": "any noise that can be measured: white, growing with brightness, correlated",
-    "n2n": "noise that is independent from pixel to pixel",
-    "dbsn": "independent from pixel to pixel; white, growing, or alike in the colours",
-    "apr-rd": "noise that correlates over a few pixels, as in camera JPEGs",
-    "n2v": "noise that is independent from pixel to pixel",
+    "r2r": tr("any noise that can be measured: white, growing with brightness, correlated"),
+    "n2n": tr("noise that is independent from pixel to pixel"),
+    "dbsn": tr("independent from pixel to pixel; white, growing, or alike in the colours"),
+    "apr-rd": tr("noise that correlates over a few pixels, as in camera JPEGs"),
+    "n2v": tr("noise that is independent from pixel to pixel"),
 }
 """What noise a method can take, by its id; see docs/methods.md."""
 
@@ -63,10 +64,10 @@ _INDEPENDENT = ("n2n", "dbsn", "n2v")
 """Methods that take noise for independent from pixel to pixel."""
 
 _SUITS: Mapping[str, str] = {
-    "unet-tiny": "small, for a quick try",
-    "unet-large": "large, for a GPU",
-    "dbsn-small": "small enough for a CPU",
-    "apr-rd-small": "small enough for a CPU",
+    "unet-tiny": tr("small, for a quick try"),
+    "unet-large": tr("large, for a GPU"),
+    "dbsn-small": tr("small enough for a CPU"),
+    "apr-rd-small": tr("small enough for a CPU"),
 }
 
 QUICK, GOOD = 5, 30
@@ -88,71 +89,75 @@ RATE = Spec(
     None,
     1e-6,
     1e-2,
-    "Learning rate",
+    tr("Learning rate"),
     step=1e-6,
     automatic=True,
-    help="How far one step goes. Automatic is 0.0001 where a model is tuned and 0.001 from scratch: larger forgets "
-    "what the model could do, smaller takes longer.",
+    help=tr(
+        "How far one step goes. Automatic is 0.0001 where a model is tuned and 0.001 from scratch: larger forgets "
+        "what the model could do, smaller takes longer."
+    ),
 )
 REPLAY = Spec(
     "replay",
     None,
     0.0,
     0.9,
-    "Replay against forgetting",
+    tr("Replay against forgetting"),
     unit=" %",
     scale=100.0,
     step=0.05,
     automatic=True,
-    help="Share of generated pictures with white noise in each step, so that the model does not forget what it could "
-    "do on other pictures. Automatic is 25 % where a model is tuned on white noise, else 0.",
+    help=tr(
+        "Share of generated pictures with white noise in each step, so that the model does not forget what it could "
+        "do on other pictures. Automatic is 25 % where a model is tuned on white noise, else 0."
+    ),
 )
 BATCH = Spec(
     "batch",
     32,
     1,
     256,
-    "Patches a step",
+    tr("Patches a step"),
     step=1,
     stops=(4, 8, 16, 32, 64, 128),
     integer=True,
-    help="More make each step steadier and slower, and take more memory. 8 are usual on a processor, 32 on a GPU.",
+    help=tr("More make each step steadier and slower, and take more memory. 8 are usual on a processor, 32 on a GPU."),
 )
 PATCH = Spec(
     "patch",
     64,
     16,
     512,
-    "Side of a patch",
+    tr("Side of a patch"),
     unit=" px",
     step=8,
     stops=(32, 48, 64, 96, 128, 192, 256),
     integer=True,
-    help="What is learned from at a time, in pixels; a multiple of 8.",
+    help=tr("What is learned from at a time, in pixels; a multiple of 8."),
 )
 THREADS = Spec(
     "threads",
     None,
     1,
     max(2, os.cpu_count() or 1),
-    "CPU threads",
+    tr("CPU threads"),
     step=1,
     integer=True,
     automatic=True,
     usual=1,
-    help="How many processor cores work on it; fewer leave more for other programs.",
+    help=tr("How many processor cores work on it; fewer leave more for other programs."),
 )
 MEMORY = Spec(
     "budget_mb",
     4096,
     64,
     1 << 17,
-    "Memory for pictures",
+    tr("Memory for pictures"),
     unit=" MB",
     step=64,
     stops=(512, 1024, 2048, 4096, 8192, 16384, 32768),
     integer=True,
-    help="Of a larger folder a changing part is in memory.",
+    help=tr("Of a larger folder a changing part is in memory."),
 )
 EXPERT = (RATE, REPLAY, BATCH, PATCH, THREADS, MEMORY)
 
@@ -203,7 +208,7 @@ def _learning(ids: Sequence[str], entries: Sequence[Entry]) -> Iterator[Any]:
 class MethodPage(Page):
     """Method, start, time and name: proposed from the noise, each with its reason; all else is under "Advanced"."""
 
-    title = "Method"
+    title = tr("Method")
 
     def __init__(self, plan: Plan, workspace: Workspace, parent: QWidget | None = None) -> None:
         super().__init__(plan, parent)
@@ -248,16 +253,16 @@ class MethodPage(Page):
         """The form, and below it what stands in the way."""
         self.reason = QLabel()
         self.reason.setWordWrap(True)
-        self.use = QPushButton("&Use what is proposed")
-        self.method = _combo("How it learns from noisy pictures alone, and which noise it can take")
+        self.use = QPushButton(tr("&Use what is proposed"))
+        self.method = _combo(tr("How it learns from noisy pictures alone, and which noise it can take"))
         self.start = _combo(
-            "The model that is tuned. Tuning a model takes minutes; from scratch it takes hours and many pictures"
+            tr("The model that is tuned. Tuning a model takes minutes; from scratch it takes hours and many pictures")
         )
         self.start_title = _muted()
-        self.network = _combo("The network that learns from scratch")
+        self.network = _combo(tr("The network that learns from scratch"))
         self.estimate = _muted()
         self.name = QLineEdit()
-        self.name.setToolTip("What the model will be called in the list of models")
+        self.name.setToolTip(tr("What the model will be called in the list of models"))
         self.fold = QToolButton()
         self.fold.setCheckable(True)
         self.fold.setAutoRaise(True)
@@ -280,18 +285,18 @@ class MethodPage(Page):
         proposal.addWidget(self.reason, 1)
         proposal.addWidget(self.use, 0, Qt.AlignmentFlag.AlignTop)
         form.addLayout(proposal, 0, 0, 1, 2)
-        self.network_label = _row(form, 4, "Net&work", self.network)
-        _row(form, 1, "&Method", self.method)
-        _row(form, 2, "&Start from", self.start)
+        self.network_label = _row(form, 4, tr("Net&work"), self.network)
+        _row(form, 1, tr("&Method"), self.method)
+        _row(form, 2, tr("&Start from"), self.start)
         form.addWidget(self.start_title, 3, 1)
         times = self._build_times()
-        label = QLabel("Train &for")
+        label = QLabel(tr("Train &for"))
         label.setBuddy(self.quick)
         label.setMinimumHeight(self.quick.sizeHint().height())
         form.addWidget(label, 5, 0, Qt.AlignmentFlag.AlignTop)
         form.addLayout(times, 5, 1)
         form.addWidget(self.estimate, 6, 1)
-        _row(form, 7, "&Name of the model", self.name)
+        _row(form, 7, tr("&Name of the model"), self.name)
         form.addWidget(self.fold, 8, 0, 1, 2)
         form.addWidget(self.advanced, 9, 0, 1, 2)
         form.setRowStretch(10, 1)
@@ -312,28 +317,30 @@ class MethodPage(Page):
     def _build_times(self) -> QGridLayout:
         """The budget."""
         self.budget = QButtonGroup(self)
-        self.quick = QRadioButton(f"Quick, {QUICK} minutes")
-        self.good = QRadioButton(f"Good, {GOOD} minutes")
-        self.best = QRadioButton("Until it stops improving, at most")
-        self.own = QRadioButton("Own time")
+        self.quick = QRadioButton(tr("Quick, {count} minutes").format(count=QUICK))
+        self.good = QRadioButton(tr("Good, {count} minutes").format(count=GOOD))
+        self.best = QRadioButton(tr("Until it stops improving, at most"))
+        self.own = QRadioButton(tr("Own time"))
         for button in (self.quick, self.good, self.best, self.own):
             self.budget.addButton(button)
-        self.quick.setToolTip("To see whether tuning helps at all")
+        self.quick.setToolTip(tr("To see whether tuning helps at all"))
         self.best.setToolTip(
-            "<p>It ends by itself when the held-out pictures have not become better for a while. The best state is "
-            "kept.</p>"
+            tr(
+                "<p>It ends by itself when the held-out pictures have not become better for a while. The best state is "
+                "kept.</p>"
+            )
         )
         self.hours = QDoubleSpinBox()
         self.hours.setRange(0.1, 168)
         self.hours.setDecimals(1)
         self.hours.setValue(4)
         self.hours.setSuffix(" h")
-        self.hours.setAccessibleName("At most so many hours")
+        self.hours.setAccessibleName(tr("At most so many hours"))
         self.minutes = QSpinBox()
         self.minutes.setRange(1, 7 * 24 * 60)
         self.minutes.setValue(15)
         self.minutes.setSuffix(" min")
-        self.minutes.setAccessibleName("So many minutes")
+        self.minutes.setAccessibleName(tr("So many minutes"))
         self.quick.setChecked(True)
         times = QGridLayout()
         times.setColumnStretch(2, 1)
@@ -351,31 +358,37 @@ class MethodPage(Page):
         """What hardly anybody has to touch."""
         self.controls: dict[str, Control] = {}
         self.params: dict[str, Control] = {}
-        self.device = _combo("Where it is computed")
+        self.device = _combo(tr("Where it is computed"))
         self.seed = QSpinBox()
         self.seed.setRange(0, 2**31 - 1)
-        self.seed.setToolTip("Of all random numbers: the same seed and values on one CPU give the same model")
-        self.names_in_card = QCheckBox("&Put the folder's name into the model's card")
+        self.seed.setToolTip(tr("Of all random numbers: the same seed and values on one CPU give the same model"))
+        self.names_in_card = QCheckBox(tr("&Put the folder's name into the model's card"))
         self.names_in_card.setToolTip(
-            "<p>The card travels with the model. Without this it says how many pictures of which camera there were, "
-            "but neither their names nor that of their folder.</p>"
+            tr(
+                "<p>The card travels with the model. Without this it says how many pictures of which camera "
+                "there were, "
+                "but neither their names nor that of their folder.</p>"
+            )
         )
-        about = (
+        about = tr(
             "<p>Clean pictures, or noisy ones with their clean twins (X_real and X_mean, X_noisy and X_clean): the "
             "true PSNR on them is plotted while it learns. It is never used to choose anything.</p>"
         )
         self.validate = QLineEdit()
-        self.validate.setPlaceholderText("None")
+        self.validate.setPlaceholderText(tr("None"))
         self.validate.setToolTip(about)
-        self.validate_choose = QPushButton("Ch&oose…")
-        self.validate_choose.setAccessibleName("Choose the folder of clean pictures")
+        self.validate_choose = QPushButton(tr("Ch&oose…"))
+        self.validate_choose.setAccessibleName(tr("Choose the folder of clean pictures"))
         self.validate_noise = QLineEdit()
         self.validate_noise.setToolTip(
-            "<p>The noise that is put on clean pictures without a noisy twin: gaussian:25 is white noise of deviation "
-            "25 of 255, poisson:30 that of 30 photons at white.</p>"
+            tr(
+                "<p>The noise that is put on clean pictures without a noisy twin: gaussian:25 is white noise of "
+                "deviation "
+                "25 of 255, poisson:30 that of 30 photons at white.</p>"
+            )
         )
-        self.defaults = QPushButton("Defaults")
-        self.defaults.setToolTip("Forget what was set by hand under Advanced")
+        self.defaults = QPushButton(tr("Defaults"))
+        self.defaults.setToolTip(tr("Forget what was set by hand under Advanced"))
 
         inside = QWidget()
         box = QVBoxLayout(inside)
@@ -385,8 +398,10 @@ class MethodPage(Page):
         for column in (0, 1):
             controls.setColumnStretch(column, 1)
         for index, spec in enumerate(EXPERT):
-            control = self.controls[spec.name] = ParamControl(spec, tick="All" if spec is THREADS else "Auto")
-            control.automatic.setToolTip("All cores" if spec is THREADS else "What suits the start and the noise")
+            control = self.controls[spec.name] = ParamControl(spec, tick=tr("All") if spec is THREADS else tr("Auto"))
+            control.automatic.setToolTip(
+                tr("All cores") if spec is THREADS else tr("What suits the start and the noise")
+            )
             control.value_changed.connect(self._set_value)
             control.reset.connect(self._reset_value)
             controls.addWidget(control, index // 2, index % 2)
@@ -400,11 +415,11 @@ class MethodPage(Page):
         rest.setHorizontalSpacing(12)
         rest.setColumnStretch(1, 3)
         rest.setColumnStretch(4, 1)
-        _row(rest, 0, "De&vice", self.device)
-        _row(rest, 0, "See&d", self.seed, 3)
-        _row(rest, 1, "&Clean pictures", self.validate)
+        _row(rest, 0, tr("De&vice"), self.device)
+        _row(rest, 0, tr("See&d"), self.seed, 3)
+        _row(rest, 1, tr("&Clean pictures"), self.validate)
         rest.addWidget(self.validate_choose, 1, 2)
-        _row(rest, 1, "w&ith noise", self.validate_noise, 3)
+        _row(rest, 1, tr("w&ith noise"), self.validate_noise, 3)
         rest.addWidget(self.names_in_card, 2, 0, 1, 3)
         rest.addWidget(self.defaults, 2, 4)
         box.addLayout(rest)
@@ -509,9 +524,13 @@ class MethodPage(Page):
         proposal = propose(self._report, own, 1 if self.is_grey else 3)
         if proposal is not None:
             return proposal
-        kind = "grey" if self.is_grey else "colour"
+        reason = (
+            tr("no model for grey pictures is installed that could be tuned")
+            if self.is_grey
+            else tr("no model for colour pictures is installed that could be tuned")
+        )
         first = next((method.id for method in methods if method.id == "r2r"), methods[0].id)
-        return Proposal(first, "", reason=f"no model for {kind} pictures is installed that could be tuned")
+        return Proposal(first, "", reason=reason)
 
     # What is in force
 
@@ -625,7 +644,7 @@ class MethodPage(Page):
 
     def _ask_validate(self) -> None:
         start = str(self._value("validate") or self.plan.folder or "")
-        name = QFileDialog.getExistingDirectory(self, "Choose a folder of clean pictures", start)
+        name = QFileDialog.getExistingDirectory(self, tr("Choose a folder of clean pictures"), start)
         if name:
             self._set_value("validate", name)
 
@@ -646,9 +665,10 @@ class MethodPage(Page):
             items.append((f"{info.label}  ·  {takes}", info.id, info.source))
         _fill(self.method, items, method)
         starts = [
-            (f"{e.name}  ·  {'bundled' if e.bundled else 'yours'}", e.name, e.card.title) for e in self._starts(method)
+            (f"{e.name}  ·  {tr('bundled') if e.bundled else tr('yours')}", e.name, e.card.title)
+            for e in self._starts(method)
         ]
-        _fill(self.start, [*starts, ("From scratch  ·  random weights", "", "Hours, and many pictures")], start)
+        _fill(self.start, [*starts, (tr("From scratch  ·  random weights"), "", tr("Hours, and many pictures"))], start)
         entry = next((e for e in self._starts(method) if e.name == start), None)
         self.start_title.setText(entry.card.title if entry is not None else "")
         self.start_title.setVisible(bool(self.start_title.text()))
@@ -664,16 +684,23 @@ class MethodPage(Page):
     def _show_reason(self, labels: Mapping[str, str]) -> None:
         proposed = self.proposed
         if proposed is None:
-            self.reason.setText("Loading the methods…")
+            self.reason.setText(tr("Loading the methods…"))
             self.use.hide()
             return
-        begin = f"tuning {proposed.model}" if proposed.model else "from scratch"
-        text = f"Proposed: {labels[proposed.method]}, {begin}, because {proposed.reason}."
+        begin = tr("tuning {model}").format(model=proposed.model) if proposed.model else tr("from scratch")
+        text = tr("Proposed: {method}, {begin}, because {reason}.").format(
+            method=labels[proposed.method], begin=begin, reason=proposed.reason
+        )
         if proposed.method == "r2r" and (self.correlates or self.grows):
-            how = "correlates" if self.correlates else "grows with brightness"
-            text += f" It is told how the noise of these pictures {how}."
+            text += " " + (
+                tr("It is told how the noise of these pictures correlates.")
+                if self.correlates
+                else tr("It is told how the noise of these pictures grows with brightness.")
+            )
         if self.correlates and self._method_in_force in _INDEPENDENT:
-            text += f" {labels[self._method_in_force]} takes noise for independent from pixel to pixel; this is not."
+            text += " " + tr("{method} takes noise for independent from pixel to pixel; this is not.").format(
+                method=labels[self._method_in_force]
+            )
         self.reason.setText(text)
         in_force = self._method_in_force, self._start_in_force
         self.use.setVisible(in_force != (proposed.method, proposed.model))
@@ -689,9 +716,11 @@ class MethodPage(Page):
         for spec in self._specs:
             control = self.params[spec.name]
             control.set_value(values.get(spec.name, spec.default))
-            control.set_note("Set by what was measured" if spec.name in suited and not self._is_by_hand(spec) else "")
+            control.set_note(
+                tr("Set by what was measured") if spec.name in suited and not self._is_by_hand(spec) else ""
+            )
         devices = self.workspace.catalog.devices
-        items = [("Automatic", "auto", ""), *((words.device(device), device, "") for device in devices)]
+        items = [(tr("Automatic"), "auto", ""), *((words.device(device), device, "") for device in devices)]
         _fill(self.device, items, self._value("device"))
         with QSignalBlocker(self.seed), QSignalBlocker(self.names_in_card):
             self.seed.setValue(self._value("seed"))
@@ -700,7 +729,7 @@ class MethodPage(Page):
             if edit.text().strip() != self._value(name):
                 edit.setText(self._value(name))
         count = len(self._by_hand) + len(self._params_by_hand.get(self._method_in_force, {}))
-        self.fold.setText(f"&Advanced · {count} set by hand" if count else "&Advanced")
+        self.fold.setText(tr("&Advanced · {count} set by hand").format(count=count) if count else tr("&Advanced"))
         self.defaults.setEnabled(bool(count))
 
     def _is_by_hand(self, spec: Spec) -> bool:
@@ -758,15 +787,19 @@ class MethodPage(Page):
         if about := self._about_name():
             return about
         if plan.until_best and not plan.held_out - plan.left_out:
-            return (
+            return tr(
                 "Nothing is held out, so nobody can tell when it stops improving: hold some pictures out, or choose a "
                 "time."
             )
         if used and all(min(one.width, one.height) < self._value("patch") for one in used):
-            return f"All pictures are smaller than a patch of {self._value('patch')} pixels; choose a smaller one."
+            return tr("All pictures are smaller than a patch of {side} pixels; choose a smaller one.").format(
+                side=self._value("patch")
+            )
         if clean := self._value("validate"):
             if not Path(clean).is_dir():
-                return f"There is no folder {clean} of clean pictures; choose another one, or none."
+                return tr("There is no folder {clean} of clean pictures; choose another one, or none.").format(
+                    clean=clean
+                )
             try:
                 Corruption.parse(self._value("validate_noise"))
             except CorruptionError as error:
@@ -790,9 +823,11 @@ class MethodPage(Page):
         """What is wrong with the name; "" for nothing."""
         name = self.plan.name
         if not re.fullmatch(r"\w[\w.-]{0,79}", name):
-            return "A name has letters, digits, '.', '-' and '_', begins with a letter or digit and is not too long."
+            return tr(
+                "A name has letters, digits, '.', '-' and '_', begins with a letter or digit and is not too long."
+            )
         if name.casefold() in self._taken():
-            return f"There is a model {name} already; choose another name."
+            return tr("There is a model {name} already; choose another name.").format(name=name)
         return ""
 
     # How long it takes
@@ -828,18 +863,24 @@ class MethodPage(Page):
     def _show_estimate(self) -> None:
         plan, is_few = self.plan, False
         if self._rate is None:
-            text = self._no_rate or ("Measuring how fast this computer learns…" if self._timed is not None else "")
+            text = self._no_rate or (tr("Measuring how fast this computer learns…") if self._timed is not None else "")
             is_few = bool(self._no_rate)
         else:
             steps = self._rate * plan.minutes
             is_few = steps < (_FEW if plan.start else _FEW_ANEW)
-            most = "At most about" if plan.until_best else "About"
-            device = "GPU" if self._is_on_gpu else "processor"
-            text = f"{most} {_round(steps)} steps on this computer's {device}, {_round(self._rate)} a minute"
+            device = tr("this computer's GPU") if self._is_on_gpu else tr("this computer's processor")
+            most = (
+                tr("At most about {steps} steps on {device}, {rate} a minute")
+                if plan.until_best
+                else tr("About {steps} steps on {device}, {rate} a minute")
+            )
+            text = most.format(steps=_round(steps), device=device, rate=_round(self._rate))
             if is_few and plan.start:
-                text += ": hardly a change. Give it more time, or fewer patches a step."
+                text = tr("{steps}: hardly a change. Give it more time, or fewer patches a step.").format(steps=text)
             elif is_few:
-                text += ": far too few to learn from scratch. Start from a model, or give it hours."
+                text = tr("{steps}: far too few to learn from scratch. Start from a model, or give it hours.").format(
+                    steps=text
+                )
         self.estimate.setText(text)
         theme.restyle(self.estimate, "warning" if is_few else "muted")
 
@@ -879,7 +920,7 @@ def _combo(tip: str) -> QComboBox:
     combo.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
     combo.setMinimumContentsLength(12)
     combo.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
-    combo.setPlaceholderText("Loading…")
+    combo.setPlaceholderText(tr("Loading…"))
     return combo
 
 

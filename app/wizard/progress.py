@@ -29,6 +29,7 @@ from app.wizard.page import Page, Plan
 from app.wizard.training_run import TrainingRun
 from app.words import is_sharp, wrapped
 from app.workspace import Workspace
+from engine.language import tr, trn
 from training.events import Event, HeldOut, Judged, Previewed, Staged, Started, Step, Validated, Warned
 from training.job import TrainError, TrainJob
 from training.run import PREVIEWS, STATE, Run
@@ -45,70 +46,78 @@ _RIM = 0.15
 """Of a crop's side, what may be out of sight so that it can be enlarged."""
 
 _STATES = {
-    "starting": "Reading pictures…",
-    "running": "Training",
-    "pausing": "Pausing…",
-    "paused": "Paused",
-    "stopping": "Stopping…",
-    "finished": "Finished",
-    "stopped": "Stopped",
-    "failed": "Failed",
-    "interrupted": "Interrupted",
-    "cancelled": "Cancelled",
+    "starting": tr("Reading pictures…"),
+    "running": tr("Training"),
+    "pausing": tr("Pausing…"),
+    "paused": tr("Paused"),
+    "stopping": tr("Stopping…"),
+    "finished": tr("Finished"),
+    "stopped": tr("Stopped"),
+    "failed": tr("Failed"),
+    "interrupted": tr("Interrupted"),
+    "cancelled": tr("Cancelled"),
 }
 
 _NOTES = {
-    "starting": "Pictures are read and measured; the first step comes after 5 to 60 seconds.",
-    "pausing": "It saves what it has first.",
-    "stopping": "What was learned is saved and judged once more.",
-    "finished": "The next step shows what it reached.",
-    "stopped": "The next step shows what it reached.",
-    "cancelled": "What was learned is deleted.",
+    "starting": tr("Pictures are read and measured; the first step comes after 5 to 60 seconds."),
+    "pausing": tr("It saves what it has first."),
+    "stopping": tr("What was learned is saved and judged once more."),
+    "finished": tr("The next step shows what it reached."),
+    "stopped": tr("The next step shows what it reached."),
+    "cancelled": tr("What was learned is deleted."),
 }
 
-_LOSS_HELP = (
+_LOSS_HELP = tr(
     "What the network is trained to make small. Each method has its own scale, so it says whether learning goes on, "
     "not how good the pictures are. Faint: what was reported; bold: its mean over the neighbouring reports."
 )
-_HELD_OUT_HELP = (
+_HELD_OUT_HELP = tr(
     "How close the denoised pictures come to the unknown clean ones, in dB; more is better. It is measured on pictures "
     "that are never learned from, and needs no clean picture: the measured noise tells how large the error is. The "
     "shaded area holds the true value in 95 of 100 cases. Where the gain is above 0, the network beats {against}."
 )
-_SHARE_HELP = (
+_SHARE_HELP = tr(
     "How much smaller the error of the denoised pictures is than with {against}, in parts of the noise's power; more "
     "is better. It is measured on pictures that are never learned from, and needs no clean picture. It stands here "
     "where the noise is not known well enough for dB. The shaded area holds the true value in 95 of 100 cases."
 )
-_BLIND_HELP = (
+_BLIND_HELP = tr(
     "The method's own loss on the held-out pictures, always on the same patches with the same random numbers; less is "
     "better. It stands here where no PSNR can be estimated."
 )
-_TRUE_HELP = (
+_TRUE_HELP = tr(
     "The true PSNR is that on the clean pictures of the validation folder. It is never used to choose anything; it "
     "shows how far the estimate can be trusted."
 )
 
 _FACTS = {
-    "pictures": ("Pictures", "How many it learns from, and how many are held out: those only judge it."),
-    "stage": ("Stage", "Some methods learn in several parts; dotted lines in the curves show where one begins."),
-    "structure": (
-        "Residual structure",
-        "What the network takes away should be noise alone: 0 is nothing of the picture in it. Where this rises, "
-        "details are being taken away too.",
+    "pictures": (tr("Pictures"), tr("How many it learns from, and how many are held out: those only judge it.")),
+    "stage": (
+        tr("Stage"),
+        tr("Some methods learn in several parts; dotted lines in the curves show where one begins."),
     ),
-    "rate": ("Learning rate", "How far a step goes. It falls towards the end, so that the network settles."),
-    "speed": ("Patches a second", "How many pieces of pictures it learns from in a second."),
-    "memory": ("Memory", "What the training takes of this computer's memory."),
-    "gpu": ("GPU memory", "What the training takes on the graphics processor."),
-    "device": ("Runs on", "The device, the precision that it computes in, and how many processes share the work."),
+    "structure": (
+        tr("Residual structure"),
+        tr(
+            "What the network takes away should be noise alone: 0 is nothing of the picture in it. Where this rises, "
+            "details are being taken away too."
+        ),
+    ),
+    "rate": (tr("Learning rate"), tr("How far a step goes. It falls towards the end, so that the network settles.")),
+    "speed": (tr("Patches a second"), tr("How many pieces of pictures it learns from in a second.")),
+    "memory": (tr("Memory"), tr("What the training takes of this computer's memory.")),
+    "gpu": (tr("GPU memory"), tr("What the training takes on the graphics processor.")),
+    "device": (
+        tr("Runs on"),
+        tr("The device, the precision that it computes in, and how many processes share the work."),
+    ),
 }
 
 
 class ProgressPage(Page):
     """Numbers, curves and preview of one training, and the buttons that ask something of it."""
 
-    title = "Training"
+    title = tr("Training")
 
     def __init__(self, plan: Plan, workspace: Workspace, parent: QWidget | None = None) -> None:
         super().__init__(plan, parent)
@@ -125,13 +134,13 @@ class ProgressPage(Page):
         self.state.setIndent(0)
         self.note.setObjectName("muted")
         self.note.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
-        self.pause = QPushButton("&Pause")
-        self.stop = QPushButton("&Stop and keep")
-        self.stop.setToolTip("End now; what was learned is saved and judged")
-        self.cancel = QPushButton("&Cancel…")
-        self.cancel.setToolTip("End now and delete what was learned")
+        self.pause = QPushButton(tr("&Pause"))
+        self.stop = QPushButton(tr("&Stop and keep"))
+        self.stop.setToolTip(tr("End now; what was learned is saved and judged"))
+        self.cancel = QPushButton(tr("&Cancel…"))
+        self.cancel.setToolTip(tr("End now and delete what was learned"))
         self.bar = QProgressBar()
-        self.bar.setAccessibleName("Progress")
+        self.bar.setAccessibleName(tr("Progress"))
         self.bar.setTextVisible(False)
         self.bar.setFixedHeight(8)
         self.notice = _Notice()
@@ -266,7 +275,9 @@ class ProgressPage(Page):
             self._is_new_picture = False
             self.preview.load(self.training.run)
         shown = self._last(Previewed)
-        self.preview.set_names(self._start_name(), f"Now · step {shown.step:,}" if shown is not None else "Now")
+        self.preview.set_names(
+            self._start_name(), tr("Now · step {step:,}").format(step=shown.step) if shown is not None else tr("Now")
+        )
 
     def changeEvent(self, event: QEvent) -> None:
         """Follow the theme."""
@@ -287,18 +298,18 @@ class ProgressPage(Page):
         is_live = self.training is not None and self.training.is_live
         is_held, can_resume = state in ("pausing", "paused"), state in ("interrupted", "failed", "stopped")
         self._color_state()
-        self.state.setText(_STATES.get(state, "No training yet"))
-        self.pause.setText("&Resume" if is_held or can_resume else "&Pause")
+        self.state.setText(_STATES.get(state, tr("No training yet")))
+        self.pause.setText(tr("&Resume") if is_held or can_resume else tr("&Pause"))
         self.pause.setEnabled((is_live and state != "stopping") or can_resume)
         self.stop.setEnabled(is_live and state != "stopping")
         self.cancel.setEnabled(is_live or state in ("interrupted", "failed"))
         done, begun = self._last(Step), self._last(Started)
-        steps = f" of {begun.steps:,}" if begun is not None and begun.steps else ""
         notes = [_NOTES[state]] if state in _NOTES else []
         if state != "cancelled" and begun is not None:
-            notes.insert(0, f"step {self._step:,}{steps}")
+            said = tr("step {step:,} of {steps:,}") if begun.steps else tr("step {step:,}")
+            notes.insert(0, said.format(step=self._step, steps=begun.steps))
         if state == "running" and done is not None and done.seconds_left is not None:
-            notes.append(f"about {words.duration(done.seconds_left)} left")
+            notes.append(tr("about {duration} left").format(duration=words.duration(done.seconds_left)))
         self.note.setText(" · ".join(notes))
         self.note.setToolTip(wrapped(self.note.text()))
         is_unknown = state == "starting" or (state == "running" and done is None)
@@ -328,31 +339,44 @@ class ProgressPage(Page):
     def _show_loss(self) -> None:
         step = self._last(Step)
         self.curves.loss_value.setText(f"{step.loss:.4g}" if step is not None else "–")
-        self.curves.loss_note.setText("over the steps; faint as reported, bold its mean" if step is not None else "")
+        self.curves.loss_note.setText(
+            tr("over the steps; faint as reported, bold its mean") if step is not None else ""
+        )
 
     def _show_held_out(self) -> None:
         """The estimate; where there is none its reason, and the method's own loss in its place."""
         judged, blind, begun = self._last(Judged), self._last(HeldOut), self._last(Started)
         against = self._against()
-        title, value, note, explained = "Held-out estimate of PSNR", "–", "", _HELD_OUT_HELP
+        title, value, note, explained = tr("Held-out estimate of PSNR"), "–", "", _HELD_OUT_HELP
         is_in_db = judged is not None and (is_sharp(judged.psnr_db, judged.band_db) or judged.gain is None)
         if judged is not None and judged.psnr_db is not None and is_in_db:
             value = f"{judged.psnr_db:.2f}{words.band(judged.band_db)} dB"
-            note = f"{gain} over {against}" if (gain := words.gain(judged)) else ""
+            note = (
+                tr("{gain} over {against}").format(gain=gain, against=against) if (gain := words.gain(judged)) else ""
+            )
         elif judged is not None and judged.gain is not None:
-            title, value, explained = "Held-out estimate of the error", words.share(judged).capitalize(), _SHARE_HELP
-            note = f"of the noise's power, than with {against}"
+            title, value, explained = (
+                tr("Held-out estimate of the error"),
+                words.share(judged).capitalize(),
+                _SHARE_HELP,
+            )
+            note = tr("of the noise's power, than with {against}").format(against=against)
         else:
-            note = f"No PSNR is estimated: {judged.reason}" if judged is not None and judged.reason else ""
+            note = (
+                tr("No PSNR is estimated: {reason}").format(reason=judged.reason)
+                if judged is not None and judged.reason
+                else ""
+            )
             if blind is not None:
-                title, value, explained = "Held-out loss", f"{blind.loss:.4g}", f"{_BLIND_HELP} {note}"
+                title, value, explained = tr("Held-out loss"), f"{blind.loss:.4g}", f"{_BLIND_HELP} {note}"
             elif begun is not None and not begun.held_out:
-                note = "Nothing is judged: no pictures are held out."
+                note = tr("Nothing is judged: no pictures are held out.")
             elif begun is not None:
-                note = note or "The first judgement is being made."
+                note = note or tr("The first judgement is being made.")
         true = self._last(Validated)
         if true is not None:
-            note += f"{' · ' if note else ''}true {true.psnr_db:.2f} dB, never used to choose"
+            said = tr("true {psnr_db:.2f} dB, never used to choose").format(psnr_db=true.psnr_db)
+            note = f"{note} · {said}" if note else said
         tip = wrapped(explained.format(against=against)) + (wrapped(_TRUE_HELP) if true is not None else "")
         curves = self.curves
         labels = (curves.held_out_title, curves.held_out_value, curves.held_out_note)
@@ -364,20 +388,23 @@ class ProgressPage(Page):
         """What the gain is over."""
         if self._job is not None and (self._job.against or self._job.start):
             return Path(self._job.against or self._job.start or "").stem
-        return "the noisy pictures"
+        return tr("the noisy pictures")
 
     def _show_facts(self) -> None:
         begun, step, stage = self._last(Started), self._last(Step), self._last(Staged)
         judged = self._last(Judged)
         texts = dict.fromkeys(_FACTS, "")
         if begun is not None:
-            texts["pictures"] = f"{begun.pictures:,}, {begun.held_out:,} held out"
-            shared = f" · {begun.processes} processes" if begun.processes > 1 else ""
+            texts["pictures"] = tr("{pictures:,}, {held_out:,} held out").format(
+                pictures=begun.pictures, held_out=begun.held_out
+            )
+            count = begun.processes
+            shared = " · " + trn("{count} process", "{count} processes", count).format(count=count) if count > 1 else ""
             texts["device"] = f"{begun.device} · {begun.precision}{shared}"
         if stage is not None:
             texts["stage"] = stage.stage
         if judged is not None and judged.structure is not None:
-            texts["structure"] = f"{100 * judged.structure:.1f} % of the noise"
+            texts["structure"] = tr("{structure:.1f} % of the noise").format(structure=100 * judged.structure)
         if step is not None:
             texts["rate"] = f"{step.learning_rate:.2g}"
             texts["speed"] = f"{step.patches_per_s:,.0f}" if step.patches_per_s >= 10 else f"{step.patches_per_s:.1f}"
@@ -389,13 +416,15 @@ class ProgressPage(Page):
                 cell.setVisible(bool(texts[key]))
 
     def _show_warnings(self) -> None:
-        lines = "\n".join(f"Step {warned.step:,}: {warned.message}" for warned in self._warnings)
-        TextDialog("Warnings", lines, self).show()
+        lines = "\n".join(
+            tr("Step {step:,}: {message}").format(step=warned.step, message=warned.message) for warned in self._warnings
+        )
+        TextDialog(tr("Warnings"), lines, self).show()
 
     def _show_log(self) -> None:
         if self.training is not None:
             log = self.training.run.log
-            TextDialog(f"Log: {log}", _end_of(log), self).show()
+            TextDialog(tr("Log: {log}").format(log=log), _end_of(log), self).show()
 
     # ---- Asking ----
 
@@ -414,10 +443,10 @@ class ProgressPage(Page):
             self.training.stop()
 
     def _cancel(self) -> None:
-        question = "Cancel this training? Everything that it learned is lost, and cannot be brought back."
-        box = QMessageBox(QMessageBox.Icon.Warning, "Cancel training", question, parent=self)
-        yes = box.addButton("Cancel training", QMessageBox.ButtonRole.DestructiveRole)
-        no = box.addButton("Keep it", QMessageBox.ButtonRole.RejectRole)
+        question = tr("Cancel this training? Everything that it learned is lost, and cannot be brought back.")
+        box = QMessageBox(QMessageBox.Icon.Warning, tr("Cancel training"), question, parent=self)
+        yes = box.addButton(tr("Cancel training"), QMessageBox.ButtonRole.DestructiveRole)
+        no = box.addButton(tr("Keep it"), QMessageBox.ButtonRole.RejectRole)
         box.setDefaultButton(no)
         box.exec()
         if box.clickedButton() is yes and self.training is not None:
@@ -434,7 +463,7 @@ class _Notice(QFrame):
         self.text.setWordWrap(True)
         self.text.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
         self.details, self.log = QToolButton(), QToolButton()
-        self.log.setText("Open log")
+        self.log.setText(tr("Open log"))
         row = QHBoxLayout(self)
         row.setContentsMargins(10, 4, 6, 4)
         row.addWidget(self.text, 1)
@@ -447,7 +476,7 @@ class _Notice(QFrame):
         font = self.font()
         font.setBold(is_bad)
         self.text.setFont(font)
-        self.details.setText("Details…" if warnings < 2 else f"Details ({warnings})…")
+        self.details.setText(tr("Details…") if warnings < 2 else tr("Details ({count})…").format(count=warnings))
         self.details.setVisible(warnings > 0)
         self.log.setVisible(is_bad)
         self.setVisible(bool(sentence))
@@ -463,14 +492,16 @@ class Preview(QWidget):
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._images: list[QImage] = [QImage() for _ in PREVIEWS]
-        self._start, self._now = "", "Now"
+        self._start, self._now = "", tr("Now")
         self._is_flipped = False
         self.setFocusPolicy(Qt.FocusPolicy.TabFocus)
         self.setMinimumSize(300, 150)
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Preferred)
-        self.setAccessibleName("Preview")
-        self.setAccessibleDescription("One crop, noisy and denoised. Hold the space bar to see the start in its place.")
-        self.setToolTip("Hold the mouse to see the start in the place of the present result")
+        self.setAccessibleName(tr("Preview"))
+        self.setAccessibleDescription(
+            tr("One crop, noisy and denoised. Hold the space bar to see the start in its place.")
+        )
+        self.setToolTip(tr("Hold the mouse to see the start in the place of the present result"))
 
     def sizeHint(self) -> QSize:
         """Room for three crops of 256 pixels."""
@@ -503,7 +534,11 @@ class Preview(QWidget):
     def shown(self) -> list[tuple[str, QImage]]:
         """Captions and pictures from left to right."""
         before, start, now = self._images
-        names = ("Before", f"Start: {self._start}" if self._start else "Start", self._now)
+        names = (
+            tr("Before"),
+            tr("Start: {start}").format(start=self._start) if self._start else tr("Start"),
+            self._now,
+        )
         panes = [(name, image) for name, image in zip(names, self._images, strict=True) if not image.isNull()]
         if self._is_flipped and not now.isNull() and len(panes) > 1:
             panes[-1] = (names[0], before) if start.isNull() else (names[1], start)
@@ -524,7 +559,7 @@ class Preview(QWidget):
         painter.fillRect(self.rect(), QColor(c.canvas))
         painter.setPen(QColor(c.text))
         if not panes:
-            painter.drawText(self.rect(), Qt.AlignmentFlag.AlignCenter, "No preview yet")
+            painter.drawText(self.rect(), Qt.AlignmentFlag.AlignCenter, tr("No preview yet"))
         else:
             top, ratio = self._caption_height(), self.devicePixelRatioF()
             room = QSize(int((self.width() / len(panes) - 4) * ratio), int((self.height() - top - 4) * ratio))
@@ -583,18 +618,24 @@ def _ended_badly(training: TrainingRun) -> str:
     """Why a run is over that should not be, and what can be done."""
     kept = training.run.checkpoint.exists()
     if not training.run.folder.is_dir():
-        return f"{training.message}. Connect its disk again and resume, or go back and start a new training."
+        return tr("{message}. Connect its disk again and resume, or go back and start a new training.").format(
+            message=training.message
+        )
     if training.state == "failed":
-        reason = (training.message or "It did not say why").rstrip(".")
+        reason = (training.message or tr("It did not say why")).rstrip(".")
         advice = (
-            "What it had learned at its last save is kept: look at the result, or resume."
+            tr("What it had learned at its last save is kept: look at the result, or resume.")
             if kept
-            else "Nothing was learned. Go back, change what stands in the way, and start again; the log says more."
+            else tr("Nothing was learned. Go back, change what stands in the way, and start again; the log says more.")
         )
         return f"{reason}. {advice}"
     is_saved = (training.run.folder / STATE).exists()
-    saved = "from its last save, at most a minute before" if is_saved else "from its beginning"
-    return f"The training ended without a word, as after a power cut. Resume goes on {saved}."
+    if is_saved:
+        return tr(
+            "The training ended without a word, as after a power cut. Resume goes on from its last save, at most a "
+            "minute before."
+        )
+    return tr("The training ended without a word, as after a power cut. Resume goes on from its beginning.")
 
 
 def _end_of(log: Path) -> str:
@@ -603,7 +644,7 @@ def _end_of(log: Path) -> str:
             file.seek(max(0, log.stat().st_size - _LOG_BYTES))
             return file.read().decode("utf-8", "replace")
     except OSError as error:
-        return f"The log cannot be read ({error.strerror})."
+        return tr("The log cannot be read ({reason}).").format(reason=error.strerror)
 
 
 def _size(megabytes: float | None) -> str:

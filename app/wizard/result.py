@@ -32,17 +32,18 @@ from app.wizard import comparing
 from app.wizard.comparing import Comparing, Result, Seen
 from app.wizard.page import Page, Plan
 from app.workspace import Workspace
+from engine.language import tr, trn
 from engine.worker import Job, Kind
 from training.job import TrainError
 from training.run import Run
 
-_MODES = {"side": "Side by side", "wipe": "Wipe", "after": "Result only"}
+_MODES = {"side": tr("Side by side"), "wipe": tr("Wipe"), "after": tr("Result only")}
 
 
 class ResultPage(Page):
     """Shows a training that is over, and turns what the user decides into a model of the list."""
 
-    title = "Result"
+    title = tr("Result")
 
     distil_asked = Signal(object)
     """A `TrainJob` that is to be run next."""
@@ -70,11 +71,11 @@ class ResultPage(Page):
         self.name = QLineEdit()
         self.note = QLabel()
         self._texts()
-        self.card = QPushButton("Show &card")
-        self.export = QPushButton("E&xport…")
-        self.distil = QPushButton("Distil to &one pass…")
-        self.delete = QPushButton("&Delete this training…")
-        self.keep, self.use = QPushButton(), QPushButton("&Use this model")
+        self.card = QPushButton(tr("Show &card"))
+        self.export = QPushButton(tr("E&xport…"))
+        self.distil = QPushButton(tr("Distil to &one pass…"))
+        self.delete = QPushButton(tr("&Delete this training…"))
+        self.keep, self.use = QPushButton(), QPushButton(tr("&Use this model"))
         self._lay_out()
         self._connect()
         self._show_nothing("")
@@ -93,9 +94,9 @@ class ResultPage(Page):
         self.nothing.setObjectName("muted")
         self.nothing.setAlignment(Qt.AlignmentFlag.AlignCenter)
         self.note.setObjectName("muted")
-        self.verdict.setAccessibleName("Verdict")
-        self.pictures.setAccessibleName("Held-out picture")
-        self.name.setAccessibleName("Name of the model")
+        self.verdict.setAccessibleName(tr("Verdict"))
+        self.pictures.setAccessibleName(tr("Held-out picture"))
+        self.name.setAccessibleName(tr("Name of the model"))
         self.name.setMaximumWidth(280)
 
     def _lay_out(self) -> None:
@@ -110,7 +111,7 @@ class ResultPage(Page):
         column.addWidget(self.nothing, 1)
         column.addWidget(theme.rule())
         row = QHBoxLayout()
-        label = QLabel("&Name")
+        label = QLabel(tr("&Name"))
         label.setBuddy(self.name)
         row.addWidget(label)
         row.addWidget(self.name, 1)
@@ -129,7 +130,7 @@ class ResultPage(Page):
         tools = QWidget()
         row = QHBoxLayout(tools)
         row.setContentsMargins(0, 0, 0, 0)
-        label = QLabel("Held-out &picture")
+        label = QLabel(tr("Held-out &picture"))
         label.setBuddy(self.pictures)
         self.pictures.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
         self.pictures.setMinimumContentsLength(20)
@@ -145,8 +146,8 @@ class ResultPage(Page):
             self.modes.addButton(button)
             row.addWidget(button)
         self.noisy = QToolButton()
-        self.noisy.setText("Noisy")
-        self.noisy.setToolTip("Show the noisy picture in place of the start's result; also while \\ is held")
+        self.noisy.setText(tr("Noisy"))
+        self.noisy.setToolTip(tr("Show the noisy picture in place of the start's result; also while \\ is held"))
         self.noisy.setCheckable(True)
         row.addWidget(self.noisy)
         self.activity = QLabel()
@@ -159,7 +160,7 @@ class ResultPage(Page):
         policy.setRetainSizeWhenHidden(True)
         self.bar.setSizePolicy(policy)
         self.bar.setTextVisible(False)
-        self.bar.setAccessibleName("Progress of the comparison")
+        self.bar.setAccessibleName(tr("Progress of the comparison"))
         row.addWidget(self.activity, 1)
         row.addWidget(self.bar)
         return tools
@@ -236,7 +237,7 @@ class ResultPage(Page):
                 self._take(run, value)
             elif kind is Kind.FAILED:
                 self._forget(run)
-                self._show_verdict("There is no result to show", _sentence(value))
+                self._show_verdict(tr("There is no result to show"), _sentence(value))
                 self.delete.setEnabled(True)
 
         self._submit(lambda: comparing.look(run), handle)
@@ -286,14 +287,16 @@ class ResultPage(Page):
         result = self.result
         rival = result.rival if result is not None else ""
         keeps = result is not None and not _is_better(result) and bool(rival or result.verdict)
-        self.keep.setText(f"&Keep {rival.replace('&', '&&')}")
+        self.keep.setText(tr("&Keep {rival}").format(rival=rival.replace("&", "&&")))
         self.keep.setVisible(bool(rival) and rival in {entry.name for entry in self.workspace.catalog.models})
-        self.use.setText("&Use it anyway" if keeps else "&Use this model")
+        self.use.setText(tr("&Use it anyway") if keeps else tr("&Use this model"))
         for button, is_primary in ((self.keep, keeps), (self.use, not keeps)):
             theme.restyle(button, "primary" if is_primary else "")
         passes = result.passes if result is not None else 1
         self.distil.setVisible(passes > 1)
-        self.distil.setToolTip(f"Train a network that gives in one pass what this one gives in {passes}")
+        self.distil.setToolTip(
+            tr("Train a network that gives in one pass what this one gives in {passes}").format(passes=passes)
+        )
         for widget in (self.name, self.card):
             widget.setEnabled(result is not None)
         self.delete.setEnabled(result is not None)
@@ -331,7 +334,7 @@ class ResultPage(Page):
             failure = f"{name}: {_sentence(value)}" if isinstance(value, BaseException) else ""
             self._show_activity(failure, is_busy=False)
 
-        self._show_activity(f"Reading {name}")
+        self._show_activity(tr("Reading {name}").format(name=name))
         self._compare_job = self._submit(lambda: comparer.compare(name), handle)
 
     def _show_pictures(self) -> None:
@@ -392,11 +395,11 @@ class ResultPage(Page):
         taken = {entry.name for entry in self.workspace.catalog.models}
         is_used = bool(self._used) and name == self._used
         if is_used:
-            note = f"{name} is in the model list and chosen."
+            note = tr("{name} is in the model list and chosen.").format(name=name)
         elif name in taken:
-            note = f"There is a model {name} already; choose another name."
+            note = tr("There is a model {name} already; choose another name.").format(name=name)
         elif self.result is not None and not re.fullmatch(r"\w[\w.-]*", name):
-            note = "A name is made of letters, digits, '.', '-' and '_'."
+            note = tr("A name is made of letters, digits, '.', '-' and '_'.")
         self._say(note, is_warning=bool(note) and not is_used)
         self.use.setEnabled(self.result is not None and not note)
         self.export.setEnabled(self.result is not None and (not note or is_used))
@@ -412,7 +415,7 @@ class ResultPage(Page):
             return
         for button in (self.use, self.keep):  # until it is chosen: what is clicked last counts
             button.setEnabled(False)
-        self._say(f"Installing {name}…")
+        self._say(tr("Installing {name}…").format(name=name))
 
         def handle(kind: Kind, value: Any) -> None:
             if kind is Kind.DONE:
@@ -434,7 +437,7 @@ class ResultPage(Page):
         """Choose what the training began with."""
         if self.result is not None:
             self.workspace.set_model(self.result.rival)
-            self._say(f"{self.result.rival} is chosen; this training stays in its folder.")
+            self._say(tr("{rival} is chosen; this training stays in its folder.").format(rival=self.result.rival))
 
     def _export(self) -> None:
         """Ask for a file, and write the model with its card."""
@@ -447,7 +450,7 @@ class ResultPage(Page):
 
         def handle(kind: Kind, value: Any) -> None:
             if kind is Kind.DONE:
-                self._say(f"Exported as {value}")
+                self._say(tr("Exported as {path}").format(path=value))
             elif kind is Kind.FAILED:
                 self._say(_sentence(value), is_warning=True)
 
@@ -457,7 +460,7 @@ class ResultPage(Page):
         if self.result is not None:
             entry = self.result.entry
             labels: Mapping[str, str] = {method.id: method.label for method in self.workspace.catalog.methods}
-            TextDialog(f"About {entry.name}", card_text(entry, labels), self).show()
+            TextDialog(tr("About {name}").format(name=entry.name), card_text(entry, labels), self).show()
 
     def _distil(self) -> None:
         """Ask for the budget of a last step, and for that to be run."""
@@ -479,18 +482,21 @@ class ResultPage(Page):
         if run is None:
             return
         if run.is_running:
-            self._say("The training is still running; stop it first.", is_warning=True)
+            self._say(tr("The training is still running; stop it first."), is_warning=True)
             return
-        used = f" The model {self._used} stays in the list." if self._used else ""
-        question = f"What was learned in {run.folder.name} will be gone for good.{used}"
-        if not confirmed(self, "Delete this training?", question, "Delete"):
+        question = tr("What was learned in {name} will be gone for good.").format(name=run.folder.name)
+        if self._used:
+            question += " " + tr("The model {name} stays in the list.").format(name=self._used)
+        if not confirmed(self, tr("Delete this training?"), question, tr("Delete")):
             return
         run.delete()
         if run.folder.exists():
-            self._say(f"{run.folder} cannot be deleted; is a file of it open?", is_warning=True)
+            self._say(
+                tr("{folder} cannot be deleted; is a file of it open?").format(folder=run.folder), is_warning=True
+            )
             return
         self._forget(None)
-        self._show_verdict("This training was deleted", "")
+        self._show_verdict(tr("This training was deleted"), "")
         self.deleted.emit(run)
         self.changed.emit()
 
@@ -502,16 +508,33 @@ def _is_better(result: Result) -> bool:
 def _verdict(result: Result) -> str:
     """The decision in one line."""
     verdict, rival = result.verdict, result.rival
-    what, whom = f"the {result.kind} model", f" than {rival or 'the noisy pictures'}"
     if verdict is None:
-        return f"Nobody can tell whether it is better{whom}"
+        if rival:
+            return tr("Nobody can tell whether it is better than {rival}").format(rival=rival)
+        return tr("Nobody can tell whether it is better than the noisy pictures")
+    gain = words.gain(verdict)
     if not verdict.is_better:
         # Where no gain is known, nothing was found to speak against it either.
-        found = "is not better" if words.gain(verdict) else "is not shown to be better"
-        return f"Keep {rival}: {what} {found}" if rival else f"{_capital(what)} {found}{whom}"
-    by = f": {gain}" if (gain := words.gain(verdict)) else ""
-    on = f"{result.held_out} picture{'s' if result.held_out != 1 else ''}"
-    return f"{_capital(what)} is better{'' if result.job.start else whom}{by} (estimated on {on} it has not seen)"
+        if rival:
+            said = (
+                tr("Keep {rival}: {model} is not better")
+                if gain
+                else tr("Keep {rival}: {model} is not shown to be better")
+            )
+        elif gain:
+            said = tr("{model} is not better than the noisy pictures")
+        else:
+            said = tr("{model} is not shown to be better than the noisy pictures")
+        return _capital(said.format(model=result.model, rival=rival))
+    if result.job.start:
+        said = tr("{model} is better")
+    else:
+        said = tr("{model} is better than {rival}") if rival else tr("{model} is better than the noisy pictures")
+    said = _capital(said.format(model=result.model, rival=rival))
+    on = trn(
+        "estimated on {count} picture it has not seen", "estimated on {count} pictures it has not seen", result.held_out
+    )
+    return f"{said}{f': {gain}' if gain else ''} ({on.format(count=result.held_out)})"
 
 
 def _capital(text: str) -> str:
@@ -524,16 +547,20 @@ def _reason(result: Result) -> str:
     if result.verdict is not None:
         parts.append(result.verdict.reason)
     elif result.held_out or result.job.held_out or result.job.hold_out:
-        parts.append("The training ended before it was judged on the pictures that were held out.")
+        parts.append(tr("The training ended before it was judged on the pictures that were held out."))
     else:
-        parts.append("No picture was held out to judge it on. Try it on pictures of yours before you rely on it.")
+        parts.append(tr("No picture was held out to judge it on. Try it on pictures of yours before you rely on it."))
     if result.ended is not None and result.ended.reason == "failed":
-        parts.append(f"The training failed: {result.ended.message}. The model is what it had learned before.")
+        parts.append(
+            tr("The training failed: {message}. The model is what it had learned before.").format(
+                message=result.ended.message
+            )
+        )
     return " ".join(part for part in parts if part)
 
 
 def _sentence(error: BaseException) -> str:
     """What the user is told of a failure."""
     if isinstance(error, ValueError | OSError | MemoryError):
-        return str(error) or "There is not enough memory."
-    return f"Something went wrong that should not: {type(error).__name__}: {error}"
+        return str(error) or tr("There is not enough memory.")
+    return tr("Something went wrong that should not: {name}: {error}").format(name=type(error).__name__, error=error)

@@ -32,6 +32,7 @@ from app import theme
 from app.wizard.crop import pixmap_of
 from app.wizard.findings import draw_sign
 from app.wizard.page import Plan
+from engine.language import tr
 from training.folder import Found
 
 FOUND = Qt.ItemDataRole.UserRole
@@ -76,8 +77,8 @@ class Pictures(QAbstractListModel):
         if one.problem:
             return one.problem
         if one.name in self.plan.left_out:
-            return "left out"
-        return "held out to judge by" if one.name in self.plan.held_out else "learned from"
+            return tr("left out")
+        return tr("held out to judge by") if one.name in self.plan.held_out else tr("learned from")
 
     def put(self, found: Iterable[Found]) -> None:
         """Add these at the end; a name that is there already is known better now."""
@@ -125,9 +126,14 @@ def _facts(one: Found) -> str:
     """Size, depth, camera, ISO and noise, as far as they are known."""
     if not one.width:
         return ""
-    facts = [f"{one.width} × {one.height}", f"{one.bits} bits", "grey" if one.channels == 1 else "colour", one.camera]
-    facts += [f"ISO {one.iso}"] if one.iso else []
-    facts += [f"noise {one.report.sigma * 255:.1f} of 255"] if one.report is not None else []
+    facts = [
+        f"{one.width} × {one.height}",
+        tr("{bits} bits").format(bits=one.bits),
+        tr("grey") if one.channels == 1 else tr("colour"),
+        one.camera,
+    ]
+    facts += [tr("ISO {iso}").format(iso=one.iso)] if one.iso else []
+    facts += [tr("noise {sigma:.1f} of 255").format(sigma=one.report.sigma * 255)] if one.report is not None else []
     return " · ".join(fact for fact in facts if fact)
 
 
@@ -180,9 +186,9 @@ class _Delegate(QStyledItemDelegate):
             _draw_tick(painter, is_used, tick_place(option.rect))
         below = room.bottomLeft()
         if is_used and one.name in plan.held_out:
-            below = _draw_word(painter, "held out", below, colors.done)
+            below = _draw_word(painter, tr("held out"), below, colors.done)
         if is_used and plan.preview is not None and plan.preview.name == one.name:
-            _draw_word(painter, "preview", below, colors.accent)
+            _draw_word(painter, tr("preview"), below, colors.accent)
         painter.restore()
 
 
@@ -233,7 +239,7 @@ class PictureView(QListView):
         super().__init__(parent)
         self.pictures = Pictures(plan, self)
         self.empty = ""
-        self.setAccessibleName("Pictures of the folder")
+        self.setAccessibleName(tr("Pictures of the folder"))
         self.setModel(self.pictures)
         self.setItemDelegate(_Delegate(self))
         self.setViewMode(QListView.ViewMode.IconMode)
@@ -247,8 +253,8 @@ class PictureView(QListView):
         self.setMouseTracking(True)
         self.setAcceptDrops(False)  # the page takes what is dropped
         self.setContextMenuPolicy(Qt.ContextMenuPolicy.ActionsContextMenu)
-        self.toggle = self._action("Leave out or take in", Qt.Key.Key_Space, self.toggle_asked)
-        self.hold = self._action("Hold out to judge by, or learn from", Qt.Key.Key_H, self.hold_asked)
+        self.toggle = self._action(tr("Leave out or take in"), Qt.Key.Key_Space, self.toggle_asked)
+        self.hold = self._action(tr("Hold out to judge by, or learn from"), Qt.Key.Key_H, self.hold_asked)
 
     def _action(self, text: str, key: Qt.Key, asked: Any) -> QAction:
         action = QAction(text, self)

@@ -16,6 +16,7 @@ import psutil
 from PySide6.QtCore import QObject, QTimer, Signal
 
 from engine import paths
+from engine.language import tr
 from training.events import Ended, Event, Paused, Reader, Saved, Started, Step, append
 from training.job import TrainError, TrainJob
 from training.run import PAUSE, STOP, Run, begin, without_repeats
@@ -169,7 +170,10 @@ class TrainingRun(QObject):
                     **_DETACHED,
                 )
         except OSError as error:
-            self._set_state("failed", self._gone or f"The training cannot be started: {error.strerror or error}")
+            self._set_state(
+                "failed",
+                self._gone or tr("The training cannot be started: {reason}").format(reason=error.strerror or error),
+            )
             return
         _started.append(self._process)
         self._is_starting = True
@@ -243,12 +247,14 @@ class TrainingRun(QObject):
             self._set_state("failed", self._gone)
         elif self._is_starting:
             self._is_starting = False
-            self._set_state("failed", self._last_line() or "The training did not start, and did not say why.")
+            self._set_state("failed", self._last_line() or tr("The training did not start, and did not say why."))
         elif isinstance(last, Ended):
             self._set_state(last.reason, last.message)
         elif has_asked:
             saved = next((event.step for event in reversed(self.events) if isinstance(event, Saved)), 0)
-            message = f"It did not react and was ended; what it had learned at step {saved} is kept."
+            message = tr("It did not react and was ended; what it had learned at step {saved} is kept.").format(
+                saved=saved
+            )
             try:
                 append(Ended(saved, "stopped", message), self.run.folder)
             except OSError:
@@ -261,7 +267,7 @@ class TrainingRun(QObject):
     @property
     def _gone(self) -> str:
         """What to say where the folder is not there any more; "" where it is."""
-        return "" if self.run.folder.is_dir() else f"Its folder {self.run.folder} is gone"
+        return "" if self.run.folder.is_dir() else tr("Its folder {folder} is gone").format(folder=self.run.folder)
 
     def _set_state(self, state: str, message: str = "") -> None:
         if (state, message) != (self.state, self.message):

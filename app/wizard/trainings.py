@@ -21,18 +21,19 @@ from PySide6.QtWidgets import (
 
 from app.dialogs import confirmed
 from app.wizard.training_run import TrainingRun
+from engine.language import tr
 from training.run import JOB, runs
 
 _STATES = {
-    "starting": "starts",
-    "running": "running",
-    "pausing": "pauses",
-    "paused": "paused",
-    "stopping": "stops",
-    "finished": "finished",
-    "stopped": "stopped",
-    "failed": "failed",
-    "interrupted": "interrupted",
+    "starting": tr("starts"),
+    "running": tr("running"),
+    "pausing": tr("pauses"),
+    "paused": tr("paused"),
+    "stopping": tr("stops"),
+    "finished": tr("finished"),
+    "stopped": tr("stopped"),
+    "failed": tr("failed"),
+    "interrupted": tr("interrupted"),
 }
 
 
@@ -50,17 +51,17 @@ class EarlierTrainings(QDialog):
     def __init__(self, may_resume: bool, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
-        self.setWindowTitle("Earlier trainings")
+        self.setWindowTitle(tr("Earlier trainings"))
         self.resize(720, 400)
         self._may_resume = may_resume
         self.trainings: list[TrainingRun] = []
         self.table = QTableWidget(0, 4)
-        self.table.setHorizontalHeaderLabels(["Name", "State", "Steps", "Begun"])
+        self.table.setHorizontalHeaderLabels([tr("Name"), tr("State"), tr("Steps"), tr("Begun")])
         self.table.verticalHeader().hide()
         self.table.horizontalHeader().setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
         self.table.horizontalHeader().setSectionResizeMode(0, QHeaderView.ResizeMode.Stretch)
         self.table.horizontalHeader().setDefaultAlignment(Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter)
-        self.table.setAccessibleName("Earlier trainings")
+        self.table.setAccessibleName(tr("Earlier trainings"))
         self.table.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
         self.table.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
         self.table.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
@@ -68,11 +69,11 @@ class EarlierTrainings(QDialog):
         self.note = QLabel()
         self.note.setObjectName("muted")
         self.note.setWordWrap(True)
-        self.open_button = QPushButton("&Open")
+        self.open_button = QPushButton(tr("&Open"))
         self.open_button.setObjectName("primary")
-        self.resume_button = QPushButton("&Resume")
-        self.delete_button = QPushButton("&Delete…")
-        close = QPushButton("C&lose")
+        self.resume_button = QPushButton(tr("&Resume"))
+        self.delete_button = QPushButton(tr("&Delete…"))
+        close = QPushButton(tr("C&lose"))
         buttons = QHBoxLayout()
         for button in (self.open_button, self.resume_button, self.delete_button):
             buttons.addWidget(button)
@@ -120,9 +121,10 @@ class EarlierTrainings(QDialog):
         self.open_button.setEnabled(training is not None)
         self.resume_button.setEnabled(can_go_on and self._may_resume)
         self.delete_button.setEnabled(is_idle)
-        note = training.message if training is not None else "There is no training yet."
+        note = training.message if training is not None else tr("There is no training yet.")
         if can_go_on and not self._may_resume:
-            note = f"{note} Another training is running: stop it before this one goes on.".strip()
+            said = tr("Another training is running: stop it before this one goes on.")
+            note = f"{note} {said}".strip()
         self.note.setText(note)
         self.note.setVisible(bool(note))
 
@@ -143,9 +145,10 @@ class EarlierTrainings(QDialog):
         training = self.chosen
         if training is None:
             return
-        question = f"Delete the training {training.name}, with its curves and all that it learned?"
-        kept = " A model that was taken over from it stays." if training.run.checkpoint.exists() else ""
-        if confirmed(self, "Delete the training?", question + kept, "Delete"):
+        question = tr("Delete the training {name}, with its curves and all that it learned?").format(name=training.name)
+        if training.run.checkpoint.exists():
+            question += " " + tr("A model that was taken over from it stays.")
+        if confirmed(self, tr("Delete the training?"), question, tr("Delete")):
             training.run.delete()
             self.deleted.emit(training.run)
             self.refresh()
@@ -155,11 +158,11 @@ def ask_before_closing(training: TrainingRun, parent: QWidget) -> str:
     """What becomes of a training whose window is closed: "keep", "stop", or "" where the window is to stay."""
     if not training.is_live or training.state == "stopping":
         return "keep"
-    question = f"The training {training.name} is not finished."
-    box = QMessageBox(QMessageBox.Icon.Question, "Close the window?", question, parent=parent)
-    box.setInformativeText("In the background it goes on also when the program is closed, and is found again.")
-    keep = box.addButton("&Keep training in the background", QMessageBox.ButtonRole.AcceptRole)
-    stop = box.addButton("&Stop and keep what was learned", QMessageBox.ButtonRole.DestructiveRole)
+    question = tr("The training {name} is not finished.").format(name=training.name)
+    box = QMessageBox(QMessageBox.Icon.Question, tr("Close the window?"), question, parent=parent)
+    box.setInformativeText(tr("In the background it goes on also when the program is closed, and is found again."))
+    keep = box.addButton(tr("&Keep training in the background"), QMessageBox.ButtonRole.AcceptRole)
+    stop = box.addButton(tr("&Stop and keep what was learned"), QMessageBox.ButtonRole.DestructiveRole)
     box.addButton(QMessageBox.StandardButton.Cancel)
     box.setDefaultButton(keep)
     for button in box.buttons():

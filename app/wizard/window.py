@@ -26,6 +26,7 @@ from app.wizard.training_run import TrainingRun
 from app.wizard.trainings import EarlierTrainings, ask_before_closing
 from app.workspace import Workspace
 from engine import paths
+from engine.language import tr
 from training.job import TrainError, TrainJob
 from training.run import Run
 
@@ -45,7 +46,7 @@ class Wizard(QWidget):
         self.workspace = workspace
         self.plan = Plan()
         self.shown: TrainingRun | None = None
-        self.setWindowTitle("Train on my folder")
+        self.setWindowTitle(tr("Train on my folder"))
         self.setWindowIcon(QIcon(str(paths.resources() / "icon.png")))
         self.setAcceptDrops(True)
         self.resize(980, 680)
@@ -61,11 +62,11 @@ class Wizard(QWidget):
             page.changed.connect(self._show_state)
         self.steps = Steps([page.title for page in self.pages])
         self.message = MessageLine()
-        self.earlier = QPushButton("&Earlier trainings…")
-        self.earlier.setToolTip("Look at a training of before, go on with it, or delete it")
-        self.close_button = QPushButton("C&lose")
-        self.back = QPushButton("&Back")
-        self.next = QPushButton("&Next")
+        self.earlier = QPushButton(tr("&Earlier trainings…"))
+        self.earlier.setToolTip(tr("Look at a training of before, go on with it, or delete it"))
+        self.close_button = QPushButton(tr("C&lose"))
+        self.back = QPushButton(tr("&Back"))
+        self.next = QPushButton(tr("&Next"))
         self.next.setObjectName("primary")
         self.next.setMinimumWidth(130)
 
@@ -143,7 +144,9 @@ class Wizard(QWidget):
     def start(self, job: TrainJob | None = None) -> None:
         """Start this training, or the one that the plan asks for."""
         if self.workspace.training is not None and self.workspace.training.is_live:
-            self.message.say(f"The training {self.workspace.training.name} is running; stop it first, or wait.")
+            self.message.say(
+                tr("The training {name} is running; stop it first, or wait.").format(name=self.workspace.training.name)
+            )
             return
         try:
             self._begin(job or self.plan.job())
@@ -168,7 +171,7 @@ class Wizard(QWidget):
             self.show_page(RESULT)
         elif self.number == TRAINING and training.state == "cancelled":
             self.show_page(METHOD if self.plan.folder is not None else FOLDER)
-            self.message.say("The training was cancelled and what it had learned is deleted.")
+            self.message.say(tr("The training was cancelled and what it had learned is deleted."))
         elif training.is_live and self.workspace.training is not training:
             self.workspace.set_training(training)  # it was resumed on its page
         self._show_state()
@@ -181,7 +184,7 @@ class Wizard(QWidget):
         self.back.setVisible(number > FOLDER)
         self.back.setEnabled(not (number == TRAINING and is_live))
         self.next.setVisible(number < RESULT)
-        self.next.setText({METHOD: "Start &training", TRAINING: "&Result"}.get(number, "&Next"))
+        self.next.setText({METHOD: tr("Start &training"), TRAINING: tr("&Result")}.get(number, tr("&Next")))
         has_result = self.shown is not None and not is_live and self.shown.run.checkpoint.exists()
         self.next.setEnabled(has_result if number == TRAINING else page.is_complete and self.folder.is_complete)
 
