@@ -131,6 +131,7 @@ class History(QUndoStack):
     Attributes:
         series: number of the series of changes; only within one they are merged.
         is_dragging: whether a slider is held.
+        is_moving: whether a step is being taken back, or made again.
         gone: ids of the pictures that left the list, which no step can change any more.
     """
 
@@ -138,7 +139,7 @@ class History(QUndoStack):
         super().__init__(parent)
         self.restore = restore
         self.series = 0
-        self.is_dragging = False
+        self.is_dragging = self.is_moving = False
         self.gone: set[int] = set()
         self.setUndoLimit(_MOST_STEPS)
 
@@ -164,14 +165,17 @@ class History(QUndoStack):
 
     def back(self) -> None:
         """Undo the last step."""
-        self.seal()
-        self.undo()
-        self._drop_dead()
+        self._move(self.undo)
 
     def forward(self) -> None:
         """Redo the step that was undone last."""
+        self._move(self.redo)
+
+    def _move(self, step: Callable[[], None]) -> None:
         self.seal()
-        self.redo()
+        self.is_moving = True
+        step()
+        self.is_moving = False
         self._drop_dead()
 
     def forget(self, pictures: Iterable[int]) -> None:
