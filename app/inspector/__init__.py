@@ -1,0 +1,1 @@
+"""The inspector: what is measured of the picture on the screen, and the pages that show it."""

@@ -1,0 +1,169 @@
+"""The inspector beside the picture: pages of which one is shown, chosen by buttons above."""
+
+from __future__ import annotations
+
+from PySide6.QtCore import QEvent, Qt, Signal
+from PySide6.QtGui import QKeyEvent
+from PySide6.QtWidgets import (
+    QButtonGroup,
+    QDockWidget,
+    QFrame,
+    QScrollArea,
+    QStackedWidget,
+    QToolButton,
+    QVBoxLayout,
+    QWidget,
+)
+
+from app.inspector import inspector as kinds
+from app.inspector.flow import Flow
+from app.inspector.histogram_page import HistogramPage
+from app.inspector.inspector import Inspector
+from app.inspector.passes_page import PassesPage
+from app.inspector.profile_page import ProfilePage
+from app.inspector.region_page import RegionPage
+from engine.language import tr
+
+TITLES = {
+    kinds.RESIDUAL: tr("Residual"),
+    kinds.NOISE: tr("Noise"),
+    kinds.HISTOGRAM: tr("Histogram"),
+    kinds.PROFILE: tr("Profile"),
+    kinds.REGION: tr("Region"),
+    kinds.PASSES: tr("Passes"),
+}
+
+
+class InspectorDock(QDockWidget):
+    """Shows what an inspector measures; only the page that is visible asks for anything."""
+
+    tool_wanted = Signal(str)
+    """"region" or "line": the next drag over the picture draws one."""
+
+    region_wanted = Signal(object)
+    """"visible" for what the view shows, None for no region."""
+
+    line_wanted = Signal(object)
+    """"horizontal" or "vertical" across the middle of what the view shows, None for no line."""
+
+    levels_changed = Signal(object)
+    """(black, white) in the picture's own units for the screen alone; None for those of the picture."""
+
+    shift_free_changed = Signal(bool)
+    """Whether the difference in brightness is taken out before comparing with the reference."""
+
+    page_changed = Signal(str)
+
+    def __init__(self, inspector: Inspector, parent: QWidget | None = None) -> None:
+        super().__init__(tr("Inspector"), parent)
+        self.inspector = inspector
+        self.setObjectName("inspector")
+        self.setAccessibleName(tr("Inspector"))
+        self.setAllowedAreas(Qt.DockWidgetArea.LeftDockWidgetArea | Qt.DockWidgetArea.RightDockWidgetArea)
+        self.setFeatures(QDockWidget.DockWidgetFeature.DockWidgetClosable)
+        self.histogram, self.profile = HistogramPage(), ProfilePage()
+        self.region, self.passes = RegionPage(), PassesPage()
+        self.pages: dict[str, QWidget] = {
+            kinds.HISTOGRAM: self.histogram,
+            kinds.PROFILE: self.profile,
+            kinds.REGION: self.region,
+            kinds.PASSES: self.passes,
+        }
+        self._group = QButtonGroup(self)
+        self._stack = QStackedWidget()
+        self.buttons: dict[str, QToolButton] = {}
+        for index, (page, widget) in enumerate(self.pages.items()):
+            button = QToolButton()
+            button.setText(TITLES[page])
+            button.setAccessibleName(tr("Page {name}").format(name=TITLES[page]))
+            button.setCheckable(True)
+            button.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
+            self.buttons[page] = button
+            self._group.addButton(button, index)
+            self._stack.addWidget(_scrolled(widget, TITLES[page]))
+        box = QWidget()
+        column = QVBoxLayout(box)
+        column.setContentsMargins(8, 8, 0, 0)
+        column.addWidget(Flow(*self.buttons.values(), stretch=True))
+        column.addWidget(self._stack, 1)
+        box.setMinimumWidth(280)
+        self.setWidget(box)
+        self._connect()
+        self.show_page(kinds.HISTOGRAM)
+        self.hide()
+
+    @property
+    def page(self) -> str:
+        """The one that is chosen."""
+        return list(self.pages)[self._stack.currentIndex()]
+
+    def show_page(self, page: str) -> None:
+        """Choose a page; the dock need not be visible."""
+        self.buttons[page].setChecked(True)
+
+    def next_page(self, step: int = 1) -> None:
+        """The page that many further on, all around."""
+        pages = list(self.pages)
+        self.show_page(pages[(pages.index(self.page) + step) % len(pages)])
+
+    def event(self, event: QEvent) -> bool:
+        """Ctrl+Tab and Ctrl+Shift+Tab go through the pages, wherever in the dock the focus is."""
+        if event.type() == QEvent.Type.KeyPress and isinstance(event, QKeyEvent):
+            if event.key() == Qt.Key.Key_Tab and event.modifiers() == Qt.KeyboardModifier.ControlModifier:
+                self.next_page()
+                return True
+            if event.key() == Qt.Key.Key_Backtab and event.modifiers() & Qt.KeyboardModifier.ControlModifier:
+                self.next_page(-1)
+                return True
+        return super().event(event)
+
+    def _connect(self) -> None:
+        inspector, workspace = self.inspector, self.inspector.workspace
+        self._group.idToggled.connect(self._choose)
+        self.visibilityChanged.connect(lambda *_: self._ask())
+        inspector.values_ready.connect(self.histogram.show_values)
+        inspector.histogram_ready.connect(self.histogram.show_histograms)
+        inspector.profile_ready.connect(self.profile.show_profiles)
+        inspector.region_ready.connect(self.region.show_measured)
+        inspector.visible_ready.connect(self.passes.show_visible)
+        self.histogram.levels_changed.connect(self.levels_changed)
+        self.profile.tool_wanted.connect(self.tool_wanted)
+        self.profile.line_wanted.connect(self.line_wanted)
+        self.profile.width_changed.connect(inspector.set_width)
+        self.region.tool_wanted.connect(self.tool_wanted)
+        self.region.region_wanted.connect(self.region_wanted)
+        self.passes.shift_free_changed.connect(inspector.set_shift_free)
+        self.passes.shift_free_changed.connect(self.shift_free_changed)
+        self.passes.shift_free_changed.connect(lambda *_: self._show_numbers())
+        # The file's own points come back with every picture: those of the last one say nothing of it.
+        workspace.current_changed.connect(lambda: self.histogram.set_levels(None))
+        for signal in (workspace.estimate_changed, workspace.result_cleared, workspace.reference_changed):
+            signal.connect(self._show_numbers)
+        workspace.current_changed.connect(self._show_numbers)
+        workspace.params_changed.connect(self._show_numbers)
+
+    def _choose(self, index: int, on: bool) -> None:
+        if on:
+            self._stack.setCurrentIndex(index)
+            self._ask()
+            self.page_changed.emit(self.page)
+
+    def _ask(self) -> None:
+        self.inspector.set_visible({self.page} if self.isVisible() else ())
+
+    def _show_numbers(self) -> None:
+        workspace = self.inspector.workspace
+        self.passes.show_numbers(workspace.numbers, workspace.shown, self.inspector.shift_free)
+
+
+def _scrolled(page: QWidget, name: str) -> QScrollArea:
+    area = QScrollArea()
+    area.setAccessibleName(name)
+    area.setWidgetResizable(True)
+    area.setFrameShape(QFrame.Shape.NoFrame)
+    area.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+    area.setWidget(page)
+    layout = page.layout()
+    assert layout is not None
+    layout.setContentsMargins(0, 4, 8, 8)
+    return area

@@ -1,0 +1,189 @@
+"""The page that shows how good the result became pass by pass, of the whole picture and of what is visible."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyqtgraph as pg
+from PySide6.QtCore import QEvent, Signal
+from PySide6.QtGui import QColor
+from PySide6.QtWidgets import QCheckBox, QLabel, QVBoxLayout, QWidget
+
+from app import theme
+from app.inspector.chart import ESTIMATE, TRUE, Chart, decibels, joined, make_readable
+from app.inspector.measuring import Measured
+from app.inspector.region_page import estimated
+from app.inspector.table import Table
+from app.words import wrapped
+from engine.language import tr, trn
+
+if TYPE_CHECKING:
+    from app.jobs import Numbers
+    from app.shown import Shown
+
+_LEAST_DB = 0.2
+"""The heights span at least so much: hundredths are no mountains."""
+
+_MOST_DOTS = 20
+"""Passes whose numbers are marked one by one."""
+
+
+class PassesPage(QWidget):
+    """PSNR against the reference, or without one the estimate with its band, over the passes."""
+
+    shift_free_changed = Signal(bool)
+    """Whether the mean difference from the reference is taken out of each channel."""
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._key: tuple[Any, ...] = ()
+        self._points: dict[int, tuple[float, float]] = {}
+        self._is_true = self._is_whole = False
+        self._measured: Measured | None = None
+        self._whole: list[str] = []
+        self.title = QLabel()
+        self.title.setObjectName("heading")
+        self.title.setAccessibleName(tr("What is plotted"))
+        self.chart = Chart(tr("How good the result is after each pass"), (TRUE, ESTIMATE))
+        self.chart.name_axes(tr("passes (T)"), "dB")
+        self._low, self._high = pg.PlotCurveItem(), pg.PlotCurveItem()
+        self._band = pg.FillBetweenItem(self._low, self._high)
+        self.chart.plot.addItem(self._band, ignoreBounds=True)
+        self.shift_free = QCheckBox(tr("Ignore brightness"))
+        self.shift_free.setAccessibleName(tr("Remove the difference in brightness"))
+        self.shift_free.setToolTip(
+            wrapped(
+                tr(
+                    "Remove the difference in brightness: the mean difference from the reference is taken out of each "
+                    "channel before comparing. Some references were taken with another exposure than their pictures."
+                )
+            )
+        )
+        self.table = Table(tr("How good the result is"))
+        self.note = QLabel()
+        self.note.setObjectName("muted")
+        self.note.setAccessibleName(tr("On the numbers"))
+        for label in (self.title, self.note):
+            make_readable(label)
+        column = QVBoxLayout(self)
+        for part in (self.title, self.chart, self.shift_free, self.table, self.note):
+            column.addWidget(part)
+        column.addStretch(1)
+        self.shift_free.toggled.connect(self.shift_free_changed)
+        self.show_numbers(None, None, False)
+
+    def show_numbers(self, numbers: Numbers | None, shown: Shown | None, shift_free: bool) -> None:
+        """Take over what is known of the whole picture; other values make void what was plotted of the last ones."""
+        has_reference = shown is not None and shown.reference is not None
+        self.shift_free.setVisible(has_reference)
+        key = () if shown is None else (shown.image, shown.denoising, shown.blend, shown.reference, shift_free)
+        is_same = len(key) == len(self._key) and all(
+            one is other or one == other for one, other in zip(key, self._key, strict=True)
+        )
+        if not is_same or shown is None or shown.denoising is None:
+            self._points.clear()
+        self._key, self._is_true = key, has_reference
+        self._whole = ["–", "–", "–"]
+        if numbers is not None:
+            self._is_whole = numbers.is_whole
+            estimate = numbers.estimate
+            self._whole = [
+                decibels(numbers.psnr_db),
+                "–" if numbers.ssim is None else f"{numbers.ssim:.4f}",
+                "–" if estimate is None else estimated(estimate),
+            ]
+            if has_reference and numbers.psnr_db is not None:
+                self._add(numbers.passes, numbers.psnr_db, 0.0)
+            elif not has_reference and estimate is not None and estimate.psnr_db is not None:
+                self._add(numbers.passes, estimate.psnr_db, estimate.band_db or 0.0)
+        self._draw(shown)
+        self._tell()
+
+    def show_visible(self, measured: Measured | None, waiting: bool) -> None:
+        """Take over what was measured of the visible part; the last one stays while a newer answer is awaited."""
+        if measured is not None or not waiting:
+            self._measured = measured
+            self._tell()
+
+    def changeEvent(self, event: QEvent) -> None:
+        """Follow the theme."""
+        if event.type() == QEvent.Type.PaletteChange:
+            self._apply_colors()
+        super().changeEvent(event)
+
+    def _add(self, passes: int, value: float, band: float) -> None:
+        if passes and math.isfinite(value):
+            self._points[passes] = (value, band)
+
+    def _draw(self, shown: Shown | None) -> None:
+        role, other = (TRUE, ESTIMATE) if self._is_true else (ESTIMATE, TRUE)
+        if self._is_true:
+            self.title.setText(tr("PSNR against the reference, pass by pass"))
+        else:
+            self.title.setText(tr("Estimated PSNR, without a reference, pass by pass"))
+        self.chart.draw(other, None)
+        passes = np.array(sorted(self._points), float)
+        values, bands = np.array([self._points[int(t)] for t in passes], float).reshape(-1, 2).T
+        low, high = values - bands, values + bands
+        self._band.setVisible(not self._is_true and len(passes) > 0)
+        self._low.setData(passes, low)
+        self._high.setData(passes, high)
+        self._low.setPen(None)
+        self._high.setPen(None)
+        self._apply_colors()
+        if not len(passes):
+            self.chart.clear(self._why_empty(shown))
+            self.chart.show_range((0, 4), (0, 1))
+            self.chart.plot.getAxis("left").setStyle(showValues=False)
+            return
+        self.chart.draw(role, (passes, values))
+        self.chart.mark(role, len(passes) <= _MOST_DOTS)
+        middle, half = (low.min() + high.max()) / 2, max(_LEAST_DB, high.max() - low.min()) / 2
+        self.chart.plot.getAxis("left").setStyle(showValues=True)
+        self.chart.show_range((0, max(passes[-1], 2) + 0.5), (middle - half, middle + half))
+        count = int(passes[-1])
+        said = [
+            trn("After {count} pass: {db}", "After {count} passes: {db}", count).format(
+                count=count, db=f"{values[-1]:.2f} dB" + ("" if self._is_true else f" ± {bands[-1]:.2f}")
+            )
+        ]
+        if len(passes) > 1:
+            first = tr("after {count}: {db} dB").format(count=int(passes[0]), db=f"{values[0]:.2f}")
+            said.append(first)
+        self.chart.say(joined(said))
+
+    def _why_empty(self, shown: Shown | None) -> str:
+        if shown is None:
+            return tr("Open a picture and denoise it.")
+        reason = ""
+        if shown.denoising is not None and not self._is_true:
+            reason = shown.estimate().reason or ""
+        if reason:
+            return tr("No PSNR is estimated: {reason}.").format(reason=reason.rstrip("."))
+        return tr("The numbers follow as soon as a pass is made.")
+
+    def _tell(self) -> None:
+        measured = self._measured
+        visible = ["–", "–", "–"]
+        if measured is not None:
+            similarity = "–" if measured.ssim is None else f"{measured.ssim:.4f}"
+            visible = [decibels(measured.psnr_db), similarity, estimated(measured.estimate)]
+        names = [tr("PSNR against the reference"), tr("SSIM against the reference"), tr("Estimated PSNR")]
+        rows = [(name, [visible[row], self._whole[row]]) for row, name in enumerate(names)]
+        self.table.fill([tr("visible"), tr("whole")], rows if self._is_true else rows[2:])
+        notes = []
+        if self._points and not self._is_whole:
+            notes.append(tr("“Whole” is what has been denoised so far."))
+        if measured is not None and measured.is_sampled:
+            notes.append(tr("“Visible” is measured on a part, evenly spread."))
+        if self._is_true and self.shift_free.isChecked():
+            notes.append(tr("The difference in brightness from the reference is taken out."))
+        self.note.setText(" ".join(notes))
+        self.note.setVisible(bool(notes))
+
+    def _apply_colors(self) -> None:
+        color = QColor(theme.colors().warning)
+        color.setAlpha(60)
+        self._band.setBrush(color)
