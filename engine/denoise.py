@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
+import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field, replace
@@ -22,6 +23,7 @@ from engine.field import NoiseField
 from engine.foreign import Convention, read_any
 from engine.guard import REACH, Usual, give_back, survey
 from engine.image import Image
+from engine.language import tr
 from engine.method import Method, MethodError, Task, method_of
 from engine.metrics import Estimate, Sums, estimate_psnr
 from engine.networks import fold_batch_norm
@@ -38,6 +40,9 @@ _CPU_OPERATIONS = 100e9
 """For one group of passes on one tile: 0.6 s in float32 on two cores of a server."""
 
 _SMALLEST_TILE = 32
+
+BLOCK = 32
+"""Side in pixels of the blocks, on a grid over the picture, in which the sums for the estimate are kept."""
 
 _CLIPPED = 0.001
 """Share of a channel's samples at its darkest or brightest value from which it counts as clipped."""
@@ -189,18 +194,24 @@ class _Tile:
         done: passes in whole groups, their mean is in the running array.
         kept: the T whose means are in the arrays of kept means.
         sums: for each T that was reached.
+        blocks: for each T whose mean is at hand the same by block, (4, rows, columns) float64: the blocks that the tile
+            meets, and of each what lies in the tile.
+        measured: passes that the spread is over; more than `done` after going back.
     """
 
     rect: Rect
     done: int = 0
     kept: set[int] = field(default_factory=set)
     sums: dict[int, Sums] = field(default_factory=dict)
+    blocks: dict[int, np.ndarray] = field(default_factory=dict)
+    measured: int = 0
 
     def has(self, passes: int) -> bool:
         return passes == self.done or passes in self.kept
 
-    def divergence(self, passes: int) -> float:
-        return self.sums[passes].divergence if passes in self.sums else 0.0
+    def best(self, passes: int) -> int:
+        """The most passes up to T whose mean is at hand; 0 where there is none."""
+        return passes if self.has(passes) else max((t for t in {*self.kept, self.done} if t <= passes), default=0)
 
 
 class Denoising:
@@ -209,6 +220,9 @@ class Denoising:
     `run` raises T as far as asked and may be closed at any yield; calling it again goes on from there. Means at
     T = 1, 2, 4, 8, ... are kept, so lowering T costs nothing.
 
+    While `run` goes on in one thread, others may ask for `mean`, `blended`, `spread`, `estimate` and how far it is: of
+    each tile they get whole groups of passes. `finish` is for the thread that runs.
+
     Args:
         model: what runs.
         image: the picture; never changed.
@@ -216,7 +230,7 @@ class Denoising:
         sigma: noise standard deviation in the trained range; 0 leaves the picture as it is.
         seed: of the recorruptions.
         tile: side in pixels, None for what suits the device.
-        keep: whether the means at smaller T are kept.
+        keep: whether the means at smaller T are kept, and the spread.
         budget: bytes of means in memory, the rest goes to a temporary file.
         report: the noise that was measured, for methods that want to know more of it than `sigma`.
     """
@@ -255,7 +269,10 @@ class Denoising:
         # A grey network takes the channels of a colour picture as pictures of their own.
         self._alone = model.checkpoint.channels == 1 and image.channels > 1
         self._noise = NoiseField(seed, image.channels)
-        self._running = self._array() if sigma else None
+        # Held while results are put in place or read, tile by tile; not while the network computes.
+        self._lock = threading.RLock()
+        self._running = self._array(image.pixels.shape) if sigma else None
+        self._squares = self._array((image.height, image.width)) if sigma and keep else None
         self._offsets: dict[int, np.ndarray] = {}
         self._noisy_mean: np.ndarray | None = None
         self._conserves: bool | None = None
@@ -285,10 +302,6 @@ class Denoising:
         """Keep the mean of T passes, too, when more are made."""
         self._asked.add(passes)
 
-    def is_begun(self, area: Rect | None = None) -> bool:
-        """Whether at least one pass is at hand everywhere (in `area`)."""
-        return self.sigma == 0 or all(tile.done for tile in self._tiles if area is None or tile.rect.meets(area))
-
     def mean(self, passes: int, area: Rect | None = None) -> np.ndarray:
         """The mean of T passes in the picture's units, (h, w, C) float32; where a tile is not there yet, of fewer.
 
@@ -296,14 +309,67 @@ class Denoising:
         picture where `conserves_mean` says so.
         """
         area = area or self._whole
-        out = np.array(self.image.pixels[area.slices], np.float32)
-        for tile in self._tiles:
-            if tile.done and tile.rect.meets(area):
-                part = tile.rect.shared(area)
-                out[part.moved(-area.left, -area.top).slices] = self._mean_of(tile, passes, part)
-        if self.has(passes) and self.conserves_mean:
+        was_whole = self.has(passes)
+        out = np.empty((area.height, area.width, self.image.channels), np.float32)
+        for part in self._parts(area):
+            out[part.rect.moved(-area.left, -area.top).slices] = self._mean_of(part.tile, passes, part.rect)
+        if was_whole and self.has(passes) and self.conserves_mean:
             out += self._offset(passes)
         return out
+
+    def is_begun(self, area: Rect | None = None) -> bool:
+        """Whether some pass has been made everywhere (in `area`), or none is needed."""
+        return self.sigma == 0 or all(tile.done or tile.kept for tile in self._tiles_in(area))
+
+    def passes_made(self, passes: int, area: Rect | None = None) -> int:
+        """Of how many passes up to T the mean is: where (in `area`) it is of the fewest."""
+        with self._lock:
+            return min(tile.best(passes) for tile in self._tiles_in(area))
+
+    # The spread
+
+    def spread(self, area: Rect | None = None) -> np.ndarray | None:
+        """Standard deviation over the passes made, (h, w, 1) float32 in the picture's units; no error of the result.
+
+        The root of the variance's mean over the channels, with T - 1 in its denominator. Passes come in antithetic
+        pairs, whose recorruptions are opposite: it is over all passes, so it says nothing of the mean's own deviation,
+        in which what is opposite cancels.
+
+        Returns:
+            None before two passes everywhere in the area, for methods that make but one, and without kept means.
+        """
+        area = area or self._whole
+        if self._squares is None or self.spread_passes(area) < 2:
+            return None
+        out = np.empty((area.height, area.width, 1), np.float32)
+        for part in self._parts(area):
+            variance = self._squares[part.rect.slices][..., None] / np.float32(part.tile.measured - 1)
+            out[part.rect.moved(-area.left, -area.top).slices] = self._span * np.sqrt(variance)
+        return out
+
+    def spread_passes(self, area: Rect | None = None) -> int:
+        """Of how many passes the spread is: where (in `area`) it is of the fewest; all that were ever made."""
+        return min(tile.measured for tile in self._tiles_in(area))
+
+    def _tiles_in(self, area: Rect | None) -> list[_Tile]:
+        return self._tiles if area is None else [tile for tile in self._tiles if tile.rect.meets(area)]
+
+    def _parts(self, area: Rect) -> Iterator[_Part]:
+        """What each tile has of an area; the lock is held while the caller reads one."""
+        pending = [area]
+        while pending:
+            region = pending.pop()
+            tiles = self._tiles
+            for tile in tiles:
+                if not tile.rect.meets(region):
+                    continue
+                part = tile.rect.shared(region)
+                with self._lock:
+                    if self._tiles is tiles:
+                        yield _Part(tile, part)
+                    else:
+                        # It ran out of memory meanwhile, and this tile has been cut into smaller ones.
+                        pending.append(part)
 
     def blended(self, passes: int, blend: Blend, area: Rect | None = None) -> np.ndarray:
         """The result as `Blend.mix` makes it of the mean, in the picture's units.
@@ -383,33 +449,64 @@ class Denoising:
             if self._noisy_mean is None:
                 rects = [tile.rect for tile in self._tiles]
                 self._noisy_mean = _added([_total(self.image.pixels[rect.slices]) for rect in rects]) / pixels
-            made = _added([_total(self._mean_of(tile, passes, tile.rect)) for tile in self._tiles]) / pixels
-            self._offsets[passes] = (self._noisy_mean - made).astype(np.float32)
+            made = _added([_total(self._mean_of(part.tile, passes, part.rect)) for part in self._parts(self._whole)])
+            offset = (self._noisy_mean - made / pixels).astype(np.float32)
+            if not self.has(passes):  # another T was asked for meanwhile
+                return offset
+            self._offsets[passes] = offset
         return self._offsets[passes]
 
     def _usual(self, passes: int) -> Usual:
         """What the guard must know of the whole picture; until all passes are made anew whenever they have doubled."""
         made = -1 if self.has(passes) else sum(tile.done for tile in self._tiles).bit_length()
-        if self._surveyed_for_guard is None or self._surveyed_for_guard[:2] != (passes, made):
+        found = self._surveyed_for_guard
+        if found is None or found[:2] != (passes, made):
 
             def read(area: Rect) -> tuple[np.ndarray, np.ndarray]:
                 return self.image.pixels[area.slices], self.mean(passes, area)
 
             usual = survey(read, self.image.height, self.image.width)
-            self._surveyed_for_guard = passes, made, usual
-        return self._surveyed_for_guard[2]
+            self._surveyed_for_guard = found = passes, made, usual
+        return found[2]
 
-    def sums(self, passes: int) -> Sums:
-        """What the estimate needs, over the tiles that have T passes."""
-        sums = sum((tile.sums[passes] for tile in self._tiles if passes in tile.sums), Sums())
-        if sums.samples and self.has(passes) and self.conserves_mean:
+    # The estimate
+
+    def sums(self, passes: int, area: Rect | None = None) -> Sums:
+        """What the estimate needs, over the tiles that have T passes.
+
+        Args:
+            passes: T.
+            area: only that part, of whole blocks, see `in_blocks`. There it is over what `mean` gives, also where that
+                is of fewer passes.
+        """
+        with self._lock:
+            if area is None:
+                sums = sum((tile.sums[passes] for tile in self._tiles if passes in tile.sums), Sums())
+            else:
+                sums = sum((_in_area(tile, tile.best(passes), area) for tile in self._tiles_in(area)), Sums())
+        if not sums.samples or not self.has(passes) or not self.conserves_mean:
+            return sums
+        offset = (self._offset(passes) / self._span).astype(np.float64)
+        if area is None:
             # A constant that makes the mean residual zero takes its square away from the residual, and adds to the
             # divergence one sample in all of them.
-            square = float(np.square(self._offset(passes) / self._span, dtype=np.float64).sum())
-            sums = replace(sums, residual=sums.residual - self.image.width * self.image.height * square)
-        return sums
+            added = -float(np.square(offset).sum()) * self.image.width * self.image.height
+        else:
+            residuals = []
+            for part in self._parts(area):
+                difference = self._mean_of(part.tile, passes, part.rect) - self.image.pixels[part.rect.slices]
+                residuals.append(_total(difference / self._span))
+            added = float((offset * (2 * _added(residuals) + offset * area.width * area.height)).sum())
+        return replace(sums, residual=sums.residual + added)
 
-    def estimate(self, passes: int, blend: Blend = Blend(), report: NoiseReport | None = None) -> Estimate:
+    def in_blocks(self, area: Rect) -> Rect:
+        """The area rounded out to the blocks in which sums are kept."""
+        left, top = area.left // BLOCK * BLOCK, area.top // BLOCK * BLOCK
+        return Rect(left, top, -(-area.right // BLOCK) * BLOCK, -(-area.bottom // BLOCK) * BLOCK).shared(self._whole)
+
+    def estimate(
+        self, passes: int, blend: Blend = Blend(), report: NoiseReport | None = None, area: Rect | None = None
+    ) -> Estimate:
         """The PSNR estimated without a reference, or why there is none.
 
         Args:
@@ -417,21 +514,28 @@ class Denoising:
             blend: what is done with the mean.
             report: the noise that was measured; with it the assumptions are checked, and its uncertainty widens the
                 band where sigma was taken from it, or where no one sigma can say that noise.
+            area: only that part, rounded out to blocks of 32 pixels; the estimate says which pixels it is of. Of what
+                `mean` gives there, also where that is of fewer passes.
         """
         if self.sigma == 0:
-            return Estimate(None, None, "nothing was removed")
-        channels = self.image.channels
-        if doubt := blend.doubt(channels, self._whole):
+            return Estimate(None, None, tr("nothing was removed"))
+        channels, region = self.image.channels, self._whole if area is None else self.in_blocks(area)
+        if doubt := blend.doubt(channels, region):
             return Estimate(None, None, doubt)
-        factor, even = blend.factor(channels), blend.areas.even(self._whole)
+        factor, even = blend.factor(channels), blend.areas.even(region)
         assert factor is not None
         assert even is not None
         reason = self.model.method.doubt(self.params, report) if report is not None else ""
         if reason:
             return Estimate(None, None, reason)
-        sums = self.sums(passes)
+        # A whole picture that has not all T passes yet is judged by the tiles that have.
+        is_part = area is not None and not (region == self._whole and self.has(passes))
+        made = self.passes_made(passes, region) if is_part else passes
+        if not made:
+            return Estimate(None, None, tr("no pass has been made yet"))
+        sums = self.sums(passes, region if is_part else None)
         if not sums.samples:
-            return Estimate(None, None, "this method leaves nothing to estimate from")
+            return Estimate(None, None, tr("this method leaves nothing to estimate from"))
         measured = report is not None and math.isclose(report.level, self.sigma, rel_tol=1e-6)
         peak = self.image.peak / float(self._span)
         uncertainty = 0.0
@@ -439,14 +543,15 @@ class Denoising:
             uncertainty = report.uncertainty
         elif report is not None and not self.model.method.allows_growth(self.params):
             uncertainty = report.growth
-        return estimate_psnr(
+        estimate = estimate_psnr(
             sums,
             strength=factor * even,
             uncertainty=uncertainty,
-            pairs=-(-passes // self.model.method.group),
+            pairs=-(-made // self.model.method.group),
             peak=peak,
             dependence=report.dependence if report else 1.0,
         )
+        return replace(estimate, area=None if area is None else region)
 
     def provenance(self, passes: int, blend: Blend, sigma_automatic: bool) -> Provenance:
         """How the blended mean of T passes is made; the hash of the input and the name of the output are not known."""
@@ -511,36 +616,51 @@ class Denoising:
         noisy = task.noisy[:, :, *core]
         total = self._upload(self._running[rect.slices]) * tile.done
         run = self.model.method.passes(self.model.network, task)
-        products, power, means = tile.divergence(tile.done) * tile.done, 0.0, {}
+        mean = total / max(tile.done, 1)
+        products, power, means = [], None, {}
+        squares = None if self._squares is None else torch.from_numpy(self._squares[rect.slices]).to(noisy.device)
         complete = True
         for index in range(tile.done, tile.done + group):
             estimate, bz, variance, divergence = next(run)
             inside = estimate[:, :, *core].float()
-            total = total + inside
-            means[index + 1] = total / (index + 1)
+            before, total = mean, total + inside
+            means[index + 1] = mean = total / (index + 1)
+            if squares is not None and index >= tile.measured:
+                squares = squares + ((inside - before) * (inside - mean)).mean((0, 1))
             if bz is not None:
                 # The noisy picture as a baseline: its product with Bz is zero on average, in opposite pairs exactly.
-                products += _sum((inside - noisy) * bz[:, :, *core])
+                products.append(_by_block((inside - noisy) * bz[:, :, *core], rect))
             elif divergence is not None:
-                products += _sum(divergence[:, :, *core])
+                products.append(_by_block(divergence[:, :, *core], rect))
             else:
                 complete = False
-            power = self.sigma**2 * inside.numel() if variance is None else _sum(variance[:, :, *core])
-        residuals = {t: _sum((mean - noisy) ** 2) for t, mean in means.items()}
+            power = None if variance is None else _by_block(variance[:, :, *core], rect)
         ready = {t: self._download(mean) for t, mean in means.items()}
+        done, blocks = tile.done + group, {}
+        if complete:
+            samples = _samples(rect, self.image.channels)
+            known = tile.blocks[tile.done][2] * tile.done if tile.done else np.zeros_like(samples)
+            # The divergence comes from whole groups, also at T = 1: the second half of the pair is there anyway.
+            product = sum((_doubles(part) for part in products), known) / done
+            powers = self.sigma**2 * samples if power is None else _doubles(power)
+            for t, pixels in means.items():
+                residual = _doubles(_by_block((pixels - noisy) ** 2, rect))
+                blocks[t] = np.stack((samples, residual, product, powers))
+        spread = None if squares is None else squares.cpu().numpy()
 
-        done = tile.done + group
-        if self._keeps(tile.done):
-            self._put(tile, tile.done, self._running[rect.slices])
-        for t, pixels in ready.items():
-            if t == done:
-                self._running[rect.slices] = pixels
-            elif t == passes or self._keeps(t):
-                self._put(tile, t, pixels)
-            if complete:
-                # The divergence comes from whole groups, also at T = 1: the second half of the pair is there anyway.
-                tile.sums[t] = Sums(pixels.size, residuals[t], products / done, power)
-        tile.done = done
+        with self._lock:
+            if self._keeps(tile.done):
+                self._put(tile, tile.done, self._running[rect.slices])
+            for t, pixels in ready.items():
+                if t == done:
+                    self._running[rect.slices] = pixels
+                elif t == passes or self._keeps(t):
+                    self._put(tile, t, pixels)
+            if self._squares is not None and done > tile.measured:
+                self._squares[rect.slices], tile.measured = spread, done
+            tile.done = done
+            tile.sums |= {t: _sums(found) for t, found in blocks.items()}
+            tile.blocks = {t: found for t, found in (tile.blocks | blocks).items() if tile.has(t)}
 
     def _task(self, rect: Rect, first: int) -> tuple[Task, tuple[slice, slice]]:
         """What the method is given of a tile, and where the tile lies in it."""
@@ -597,16 +717,13 @@ class Denoising:
         side = self._side // 2 // self._multiple * self._multiple
         if side < max(_SMALLEST_TILE, self._multiple):
             raise DenoiseError(f"There is not enough memory on {self.model.device} for a tile of {self._side} pixels")
-        self._side = side
         smaller = []
         for tile in self._tiles:
-            parts = [_Tile(rect, tile.done, set(tile.kept)) for rect in grid(tile.rect, side)]
-            # Sums cannot be divided; the first part answers for all, the others keep what their next pass adds to.
-            parts[0].sums = tile.sums
-            for part in parts[1:]:
-                part.sums = {t: Sums() for t in tile.sums}
+            parts = [_Tile(rect, tile.done, set(tile.kept), measured=tile.measured) for rect in grid(tile.rect, side)]
+            _share(tile, parts)
             smaller += parts
-        self._tiles = smaller
+        with self._lock:
+            self._side, self._tiles = side, smaller
         if self.model.device.type == "cuda":
             torch.cuda.empty_cache()
 
@@ -617,12 +734,12 @@ class Denoising:
 
     def _put(self, tile: _Tile, passes: int, pixels: np.ndarray) -> None:
         if passes not in self._kept:
-            self._kept[passes] = self._array()
+            self._kept[passes] = self._array(self.image.pixels.shape)
         self._kept[passes][tile.rect.slices] = pixels
         tile.kept.add(passes)
 
     def _mean_of(self, tile: _Tile, passes: int, part: Rect) -> np.ndarray:
-        best = passes if tile.has(passes) else max((t for t in {*tile.kept, tile.done} if t <= passes), default=0)
+        best = tile.best(passes)
         if best == 0:
             return self.image.pixels[part.slices]
         source = self._running if best == tile.done else self._kept[best]
@@ -632,14 +749,15 @@ class Denoising:
     def _rewind(self, tile: _Tile, passes: int) -> None:
         """Take a tile that is past T, without that mean, back to the nearest state from which T can be reached."""
         assert self._running is not None
-        if self._keeps(tile.done):
-            self._put(tile, tile.done, self._running[tile.rect.slices])
         group = self.model.method.group
-        tile.done = max((t for t in tile.kept if t < passes and t % group == 0), default=0)
-        self._running[tile.rect.slices] = self._kept[tile.done][tile.rect.slices] if tile.done else 0
+        with self._lock:
+            if self._keeps(tile.done):
+                self._put(tile, tile.done, self._running[tile.rect.slices])
+            tile.done = max((t for t in tile.kept if t < passes and t % group == 0), default=0)
+            self._running[tile.rect.slices] = self._kept[tile.done][tile.rect.slices] if tile.done else 0
+            tile.blocks = {t: found for t, found in tile.blocks.items() if tile.has(t)}
 
-    def _array(self) -> np.ndarray:
-        shape = self.image.pixels.shape
+    def _array(self, shape: tuple[int, ...]) -> np.ndarray:
         size = int(np.prod(shape)) * 4
         if self._used + size <= self.budget:
             self._used += size
@@ -670,9 +788,71 @@ class _TileField:
         return torch.from_numpy(planes[:, None] if self.alone else planes[None]).to(self.device)
 
 
-def _sum(values: Tensor) -> float:
-    """The sum in double precision, where the device has it."""
-    return float(values.sum() if values.device.type == "mps" else values.sum(dtype=torch.float64))
+@dataclass(frozen=True, eq=False)
+class _Part:
+    """What lies in one tile of an area that is read."""
+
+    tile: _Tile
+    rect: Rect
+
+
+def _by_block(values: Tensor, rect: Rect) -> Tensor:
+    """(B, C, h, w) of a tile to the sums in each block that it meets, (rows, columns)."""
+    left, top = rect.left % BLOCK, rect.top % BLOCK
+    padding = (left, -(left + rect.width) % BLOCK, top, -(top + rect.height) % BLOCK)
+    if any(padding):
+        values = nn.functional.pad(values, padding)
+    rows, columns = values.shape[2] // BLOCK, values.shape[3] // BLOCK
+    blocks = values.reshape(-1, rows, BLOCK, columns, BLOCK)
+    # Apple's GPUs know no double precision.
+    return blocks.sum((0, 2, 4), dtype=None if values.device.type == "mps" else torch.float64)
+
+
+def _samples(rect: Rect, channels: int) -> np.ndarray:
+    """How many samples of each block that a tile meets lie in it, (rows, columns) float64."""
+
+    def lengths(first: int, last: int) -> np.ndarray:
+        ends = np.arange(first // BLOCK, -(-last // BLOCK) + 1) * BLOCK
+        return np.diff(np.clip(ends, first, last)).astype(np.float64)
+
+    return np.outer(lengths(rect.top, rect.bottom), lengths(rect.left, rect.right)) * channels
+
+
+def _doubles(sums: Tensor) -> np.ndarray:
+    return sums.cpu().double().numpy()
+
+
+def _sums(blocks: np.ndarray) -> Sums:
+    """(4, rows, columns) in one."""
+    samples, residual, divergence, power = blocks.sum((1, 2)).tolist()
+    return Sums(round(samples), residual, divergence, power)
+
+
+def _in_area(tile: _Tile, passes: int, area: Rect) -> Sums:
+    """What a tile's blocks in an area, which is of whole blocks, hold at T."""
+    if passes not in tile.blocks:
+        return Sums()
+    top, left = tile.rect.top // BLOCK, tile.rect.left // BLOCK
+    rows = slice(max(0, area.top // BLOCK - top), -(-area.bottom // BLOCK) - top)
+    columns = slice(max(0, area.left // BLOCK - left), -(-area.right // BLOCK) - left)
+    return _sums(tile.blocks[passes][:, rows, columns])
+
+
+def _share(tile: _Tile, parts: list[_Tile]) -> None:
+    """Give the sums of a tile to the parts that it is cut into; a block that several meet to the first of these."""
+    top, left = tile.rect.top // BLOCK, tile.rect.left // BLOCK
+    # What is not known by block the first part answers for.
+    parts[0].sums |= {t: sums for t, sums in tile.sums.items() if t not in tile.blocks}
+    for part in parts[1:]:
+        part.sums |= {t: Sums() for t in parts[0].sums}
+    for t, blocks in tile.blocks.items():
+        left_over = blocks.copy()
+        for part in parts:
+            rows = slice(part.rect.top // BLOCK - top, -(-part.rect.bottom // BLOCK) - top)
+            columns = slice(part.rect.left // BLOCK - left, -(-part.rect.right // BLOCK) - left)
+            part.blocks[t] = left_over[:, rows, columns].copy()
+            left_over[:, rows, columns] = 0
+            part.sums[t] = _sums(part.blocks[t])
 
 
 def _total(pixels: np.ndarray) -> np.ndarray:

@@ -8,6 +8,9 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from engine.language import tr
+from engine.tiles import Rect
+
 
 class ReferenceMismatch(ValueError):
     """A reference does not fit its picture; the message is meant for the user."""
@@ -100,11 +103,16 @@ class Sums:
 
 @dataclass(frozen=True)
 class Estimate:
-    """The estimated PSNR in dB and the half-width of its 95 % band; both None where `reason` says why not."""
+    """The estimated PSNR in dB and the half-width of its 95 % band; both None where `reason` says why not.
+
+    Attributes:
+        area: the pixels that it is of; None for the whole picture.
+    """
 
     psnr_db: float | None
     band_db: float | None
     reason: str | None = None
+    area: Rect | None = None
 
 
 def estimate_psnr(
@@ -131,7 +139,7 @@ def estimate_psnr(
         dependence: sum of a sample's squared correlations with all others and itself; 1 where the noise is white.
     """
     if sums.samples == 0:
-        return Estimate(None, None, "no pass has been made yet")
+        return Estimate(None, None, tr("no pass has been made yet"))
     variance = sums.power / sums.samples
     residual, divergence = sums.residual / sums.samples, sums.divergence / sums.samples
     share = ((1 - strength) * variance + strength * divergence) / variance if variance else 0.0
@@ -147,7 +155,7 @@ def estimate_psnr(
     level = weight * 2 * variance * uncertainty
     spread = 1.96 * math.hypot(math.sqrt(sampling * dependence), level)
     if mse <= 0:
-        return Estimate(None, None, "the estimated error is not above zero, so it cannot be told from none")
+        return Estimate(None, None, tr("the estimated error is not above zero, so it cannot be told from none"))
     db = 10 * math.log10(peak**2 / mse)
     band = 10 * math.log10(1 + spread / mse)
     return Estimate(db, band)

@@ -15,6 +15,7 @@ from engine.denoise import MEMORY_BUDGET, Denoising, Model, Progress, Viewport
 from engine.develop import REACH, settle
 from engine.guard import Usual
 from engine.image import Image
+from engine.language import tr
 from engine.metrics import Estimate
 from engine.mosaic import pack, unpack
 from engine.noise import NoiseReport, measure_noise
@@ -65,7 +66,7 @@ class MosaicDenoising:
     The four colour planes are stabilised (`stabilisation.Stabiliser`), denoised by a network for white noise, brought
     back and developed. A network for four channels gets the colours, one for a single channel their mean and
     differences one by one. What is given and asked for is about the developed picture of full
-    size, as for `Denoising`; its sums and estimate are not there.
+    size, as for `Denoising`, from any thread, too; its sums and estimate are not there.
 
     Args:
         model: for one channel, or for four.
@@ -158,6 +159,40 @@ class MosaicDenoising:
         """Whether at least one pass is at hand everywhere (in `area`)."""
         return self._planes.is_begun(None if area is None else _cells(self._around(area)))
 
+    def passes_made(self, passes: int, area: Rect | None = None) -> int:
+        """Of how many passes up to T the mean is: where (in `area`) it is of the fewest."""
+        return self._planes.passes_made(passes, _cells(self._around(area or self._whole)))
+
+    def spread(self, area: Rect | None = None) -> np.ndarray | None:
+        """Standard deviation over the passes made, (h, w, 1) float32 in the picture's units; as of `Denoising`.
+
+        About: that of the stabilised planes, taken through the way back and the development as if the four colours of
+        a cell and its neighbours went up and down together.
+        """
+        area = area or self._whole
+        out = np.empty((area.height, area.width, 1), np.float32)
+        for top in range(area.top, area.bottom, _BAND):
+            band = Rect(area.left, top, area.right, min(top + _BAND, area.bottom))
+            wide = self._around(band)
+            spread = self._planes.spread(_cells(wide))
+            if spread is None:
+                return None
+            if self._mixes:
+                # The rows of `_SUMS` halve the deviation of what is white.
+                spread = 2 * spread
+            colours = self._colours(self._planes.mean(self._planes.spread_passes(), _cells(wide)))
+            upper, lower = (
+                self._pipeline.develop(unpack(self._stabiliser.inverse(ends), self._pattern))
+                for ends in (colours + spread, colours - spread)
+            )
+            half = np.sqrt(np.square((upper - lower) / 2).mean(2, keepdims=True))
+            out[top - area.top : band.bottom - area.top] = half[band.moved(-wide.left, -wide.top).slices]
+        return out
+
+    def spread_passes(self, area: Rect | None = None) -> int:
+        """Of how many passes the spread is: where (in `area`) it is of the fewest."""
+        return self._planes.spread_passes(_cells(self._around(area or self._whole)))
+
     def _around(self, area: Rect) -> Rect:
         """The whole cells on which the developed pixels of an area depend."""
         wide = area.grown(REACH)
@@ -203,20 +238,22 @@ class MosaicDenoising:
 
     def _usual(self, passes: int) -> Usual:
         """What the guard must know of the whole picture; provisional until all passes are made."""
-        complete = self.has(passes)
-        if self._surveyed is None or self._surveyed[:2] != (passes, complete):
+        complete, found = self.has(passes), self._surveyed
+        if found is None or found[:2] != (passes, complete):
 
             def read(area: Rect) -> tuple[np.ndarray, np.ndarray]:
                 return self.image.pixels[area.slices], self.mean(passes, area)
 
-            self._surveyed = passes, complete, details.survey(read, self.image.height, self.image.width)
-        return self._surveyed[2]
+            self._surveyed = found = passes, complete, details.survey(read, self.image.height, self.image.width)
+        return found[2]
 
-    def estimate(self, passes: int, blend: Blend = Blend(), report: NoiseReport | None = None) -> Estimate:
+    def estimate(
+        self, passes: int, blend: Blend = Blend(), report: NoiseReport | None = None, area: Rect | None = None
+    ) -> Estimate:
         """None, with the reason."""
         if self.sigma == 0:
-            return Estimate(None, None, "nothing was removed")
-        return Estimate(None, None, "the picture was denoised on the sensor's mosaic, before it was developed")
+            return Estimate(None, None, tr("nothing was removed"))
+        return Estimate(None, None, tr("the picture was denoised on the sensor's mosaic, before it was developed"))
 
     def provenance(self, passes: int, blend: Blend, sigma_automatic: bool) -> Provenance:
         """How the blended mean of T passes is made; sigma is that of the stabilised planes."""
