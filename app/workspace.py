@@ -1045,6 +1045,9 @@ class Workspace(QObject):
             self._levels_job = self._io.submit(lambda: jobs.show(opened.picture.image, levels), self._on_levels)
 
     def _on_levels(self, kind: Kind, value: Any) -> None:
+        if kind is Kind.PROGRESS:
+            return
+        self._levels_job = None
         if kind is Kind.FAILED:
             self._complain(value)
         elif kind is Kind.DONE and self.opened is not None and self.opened.picture.image is value.image:
