@@ -325,7 +325,7 @@ def chen(pixels: np.ndarray) -> float:
 
     Source: Chen, Zhu, Heng, An Efficient Statistical Method for Image Noise Level Estimation, ICCV 2015.
     """
-    return _chen([pixels], _clip_levels([pixels]))
+    return _chen([pixels], clip_levels([pixels]))
 
 
 def chen_as_published(pixels: np.ndarray, side: int = 8) -> float:
@@ -346,7 +346,7 @@ def chen_as_published(pixels: np.ndarray, side: int = 8) -> float:
 
 def flattest(pixels: np.ndarray) -> FlatNoise:
     """Noise of (H, W, C) in the flattest 12 % of 24x24 patches of each of 8 brightness groups, plane removed."""
-    return _flattest([pixels], _clip_levels([pixels]))
+    return _flattest([pixels], clip_levels([pixels]))
 
 
 def quiet(pixels: np.ndarray) -> QuietNoise:
@@ -355,7 +355,7 @@ def quiet(pixels: np.ndarray) -> QuietNoise:
     Blocks are chosen by their low frequencies and white noise is measured by their high ones. The two are
     independent, so the choice does not bias the result, as it does where the same variance is sorted and averaged.
     """
-    return _quiet([pixels], _clip_levels([pixels]))
+    return _quiet([pixels], clip_levels([pixels]))
 
 
 def _grows_with_brightness(windows: list[np.ndarray], flat: FlatNoise, sigma: float) -> float:
@@ -370,7 +370,7 @@ def _grows_with_brightness(windows: list[np.ndarray], flat: FlatNoise, sigma: fl
 
 
 def _report(windows: list[np.ndarray]) -> NoiseReport:
-    levels = _clip_levels(windows)
+    levels = clip_levels(windows)
     channels = windows[0].shape[2]
     singles = tuple(_chen([w[..., c : c + 1] for w in windows], levels) for c in range(channels))
     joint = _chen(windows, levels) if channels > 1 else None
@@ -508,7 +508,7 @@ def _starts(length: int, side: int, share: float) -> list[int]:
     return np.linspace(0, length - side, count).round().astype(int).tolist()
 
 
-def _clip_levels(windows: list[np.ndarray]) -> tuple[float, float]:
+def clip_levels(windows: list[np.ndarray]) -> tuple[float, float]:
     """Values at and beyond which samples are clipped; infinite where nothing is.
 
     A range's end is a clip level where it is black or white itself, or where samples pile up at it (sensors
