@@ -630,7 +630,12 @@ class Live:
 
 
 class Computing:
-    """Models and denoisings; everything in here happens on the compute worker's thread."""
+    """Models and denoisings; everything in here happens on the compute worker's thread.
+
+    Attributes:
+        budget: bytes of memory for results.
+        runs: how often a denoising was run for the screen or to be saved.
+    """
 
     def __init__(self, budget: int) -> None:
         self.budget = budget
@@ -638,6 +643,7 @@ class Computing:
         self._lives: OrderedDict[tuple[Any, ...], Live] = OrderedDict()
         self._on_screen: Live | None = None
         self._held: frozenset[tuple[Any, ...]] = frozenset()
+        self.runs = 0
 
     def catalog(self) -> Iterator[Any]:
         """Return the `Catalog`; the first job of all, because it loads torch."""
@@ -773,6 +779,7 @@ class Computing:
             repaint: whether the screen may show something else than was last reported.
         """
         yield Stage("Loading the model")
+        self.runs += 1
         model, live = self.open(request)
         if repaint or live is not self._on_screen:
             live.show_all()
