@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
+import operator
 import time
 from collections.abc import Callable, Generator, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from app.display import Display
 from app.jobs import Computing, Live, Numbers, Reference, Request, settled_passes
 from engine.blend import Blend
 from engine.metrics import psnr
@@ -60,12 +62,20 @@ class Plan:
 
     Attributes:
         viewport: the visible part of the picture, and all that is computed.
+        display: what of the results is shown, and how.
     """
 
     asked: tuple[Asked, ...]
     viewport: Rect
     reference: Reference | None = None
     report: NoiseReport | None = None
+    display: Display = field(default_factory=Display)
+
+    def same(self, other: Plan) -> bool:
+        """Whether the other wants the same."""
+        is_same = len(self.asked) == len(other.asked) and all(map(operator.is_, self.asked, other.asked))
+        known = self.reference is other.reference and self.report is other.report
+        return is_same and known and (self.viewport, self.display) == (other.viewport, other.display)
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,13 +110,13 @@ class Judged:
     Attributes:
         numbers: of that part.
         seconds: that its passes took, whichever result they were made for.
-        area: the part.
+        passes: T, settled.
     """
 
     asked: Asked
     numbers: Numbers
     seconds: float
-    area: Rect
+    passes: int
 
 
 @dataclass(frozen=True, eq=False)
@@ -138,7 +148,7 @@ class _Pane:
         return self.live is not None and self.live.denoising.has(self.passes, area)
 
     def made(self, area: Rect) -> int:
-        return 0 if self.live is None else self.live.denoising.made(area)
+        return 0 if self.live is None else self.live.denoising.passes_made(self.passes, area)
 
     def look(self, now: Plan) -> None:
         assert self.model is not None
@@ -146,7 +156,7 @@ class _Pane:
         self.passes = settled_passes(self.model, self.asked.request, self.asked.passes)
         # Or a result with another T on the same passes would take this one's mean away.
         self.live.denoising.keep(self.passes)
-        self.live.look_at(self.passes, self.asked.blend, now.reference)
+        self.live.look_at(self.passes, self.asked.blend, now.reference, now.display)
 
 
 class Panes:
@@ -154,6 +164,7 @@ class Panes:
 
     def __init__(self) -> None:
         self._panes: dict[int, _Pane] = {}
+        self._runs = 0
 
     def run(self, computing: Computing, plan: Callable[[], Plan]) -> Iterator[Any]:
         """Make the visible part of all results; return the plan for which that is done.
@@ -164,6 +175,12 @@ class Panes:
             computing: keeps models and passes, so that a result that is kept goes on from here.
             plan: called at each step.
         """
+        if self._runs != computing.runs:
+            # Passes were made meanwhile of which the panes know nothing.
+            self._runs = computing.runs
+            for pane in self._panes.values():
+                if pane.live is not None:
+                    pane.live.show_all()
         while True:
             now = plan()
             panes = self._follow(computing, now)
@@ -248,4 +265,4 @@ class Panes:
             mean = error / (area.width * area.height * image.channels)
             numbers = Numbers(psnr_db=-10 * math.log10(mean) if mean else math.inf, is_whole=is_whole)
         pane.judged = now
-        yield Judged(pane.asked, numbers, seconds, area)
+        yield Judged(pane.asked, numbers, seconds, pane.passes)
