@@ -14,13 +14,13 @@ is noise as elsewhere in the picture, of any spectrum and of any dependence on b
 3. Tests. (a) Where the noise is white: the mean of z^2 in a cell of the spectrum (4 rings by 3 orientations, 3 whole
    rings) against that of all other coefficients, or 1 where that is more. The block's autocorrelation is the transform
    of its spectrum, so this asks what the portmanteau tests of lagged products ask (Box and Pierce, JASA 65, 1970;
-   Ljung and Box, Biometrika 65, 1978), in the frequency domain and for a peak in a known cell rather than for any departure.
-   The ratio is F distributed; an approximation (Paulson, Annals of Mathematical Statistics 13, 1942) makes it a
-   normal deviate. (b) Always: what was eaten of an edge has the shape of the result's own high frequencies. With u the result's
-   DCT coefficients, weighted by omega^2 or 1 - exp(-2 omega^2) and prewhitened as z is, sum(z u) is normal with
-   variance sum(u^2) where z is noise that knows nothing of the result. It does know some, for noise is left in each
-   result: mean and variance of the sum over the flat blocks are subtracted and added. Only a positive correlation
-   counts; the negative one is a result sharper than its picture.
+   Ljung and Box, Biometrika 65, 1978), in the frequency domain and for a peak in a known cell rather than for any
+   departure. The ratio is F distributed; an approximation makes it a normal deviate (Paulson, Annals of Mathematical
+   Statistics 13, 1942). (b) Always: what was eaten of an edge has the shape of the result's own high frequencies. With
+   u the result's DCT coefficients, weighted by omega^2 or 1 - exp(-2 omega^2) and prewhitened as z is, sum(z u) is
+   normal with variance sum(u^2) where z is noise that knows nothing of the result. It does know some, for noise is
+   left in each result: mean and variance of the sum over the flat blocks are subtracted and added. Only a positive
+   correlation counts; the negative one is a result sharper than its picture.
 4. Significance. A block is marked where any of its tests lies beyond the normal quantile of `SIGNIFICANCE` divided by
    the number of tests in the picture (Bonferroni), so the expected number of blocks marked by chance is at most that,
    and so is the chance that anything is marked in pure noise.
