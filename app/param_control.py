@@ -102,7 +102,7 @@ class ChoiceControl(Control):
         self.choice = QComboBox()
         self.choice.setItemDelegate(QStyledItemDelegate(self.choice))  # as in `_combo`
         for word in spec.choices:
-            self.choice.addItem(word[:1].upper() + word[1:].replace("_", " "), word)
+            self.choice.addItem(spec.word(word), word)
         self.choice.setAccessibleName(spec.label)
         self.label.setBuddy(self.choice)
         self._lead(self.choice)
@@ -159,7 +159,6 @@ class ParamControl(Control):
         self.spin.setSuffix(spec.unit)
         self.spin.setKeyboardTracking(False)
         self.spin.setAlignment(Qt.AlignmentFlag.AlignRight)
-        self.spin.setMinimumWidth(84)
         self._steps = len(spec.stops) - 1 if spec.stops else max(1, round((spec.maximum - spec.minimum) / spec.step))
         self.slider.setRange(0, self._steps)
         self.slider.setPageStep(1 if spec.stops else max(1, self._steps // 20))

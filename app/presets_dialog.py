@@ -23,7 +23,7 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
-from app import presets
+from app import presets, theme
 from app.dialogs import confirmed
 from app.jobs import MethodInfo
 from app.presets import Preset, PresetError, PresetExistsError
@@ -41,11 +41,11 @@ class SavePresetDialog(QDialog):
     def __init__(self, values: Values, methods: Sequence[MethodInfo] = (), parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.setWindowTitle(tr("Save as preset"))
-        self.setMinimumWidth(420)
         self._values = values = values.without_areas()
         self.saved: Preset | None = None
         self.name = QLineEdit()
         self.name.setPlaceholderText(tr("For example: Night, ISO 6400"))
+        self.name.setMinimumWidth(theme.length(340))
         self.name.setAccessibleName(tr("Name"))
         self.level = QCheckBox(tr("With the &noise level set by hand"))
         self.level.setEnabled(values.for_others() != values)
@@ -275,7 +275,7 @@ def _worded(spec: Spec | None, value: object) -> str:
         return tr("Automatic")
     if isinstance(value, int | float):
         return f"{value * spec.scale:.4g}{spec.unit}" if spec is not None else f"{value:.4g}"
-    return str(value).replace("_", " ")
+    return str(value) if spec is None else spec.word(str(value))
 
 
 def _settled(act: Callable[[bool], Preset], parent: QWidget, say: Callable[[str], None]) -> Preset | None:

@@ -11,6 +11,7 @@ from typing import BinaryIO
 
 import numpy as np
 
+from engine.language import tr
 from engine.metadata import Metadata
 from engine.pages import ArrayLayout, Axes, array_layout
 from engine.reading import (
@@ -38,7 +39,9 @@ def array_stack(file: BinaryIO, path: Path) -> ArrayLayout:
     elif head.startswith(b"SIMPLE"):
         shape = tuple(_fits_picture(file, path)[2][::-1])
     else:
-        raise ImageError(f"{path.name} is no stack of pages; TIFF, NumPy arrays and FITS cubes can be")
+        raise ImageError(
+            tr("{name} is no stack of pages; TIFF, NumPy arrays and FITS cubes can be").format(name=path.name)
+        )
     return array_layout(shape)
 
 
@@ -94,7 +97,9 @@ def _fits_picture(file: BinaryIO, path: Path) -> tuple[dict[str, str], int, list
     while True:
         cards = _fits_cards(file)
         if cards.get("ZIMAGE") == "T":
-            raise ImageError(f"{path.name} is a compressed FITS file; unpack it with funpack first")
+            raise ImageError(
+                tr("{name} is a compressed FITS file; unpack it with funpack first").format(name=path.name)
+            )
         bits, axes = int(cards["BITPIX"]), [int(cards[f"NAXIS{i + 1}"]) for i in range(int(cards["NAXIS"]))]
         if len(axes) > 1 and cards.get("XTENSION", "IMAGE") == "IMAGE":
             return cards, bits, axes
@@ -112,7 +117,7 @@ def _fits_cards(file: BinaryIO) -> dict[str, str]:
                 return cards
             if card[8] == "=":
                 cards.setdefault(card[:8].rstrip(), card[9:].partition("/")[0].strip(" '"))
-    raise ValueError("it holds no picture")
+    raise ValueError(tr("it holds no picture"))
 
 
 def _read_array(
@@ -125,7 +130,7 @@ def _read_array(
     check_size(path, width, height, size_in_bytes(file), wanted.huge)
     check_page(path, wanted, layout.axes)
     if math.prod(shape) * kind.itemsize > size_in_bytes(file) - file.tell():
-        raise ValueError("the file ends too early")
+        raise ValueError(tr("the file ends too early"))
     file.seek(wanted.page * math.prod(layout.page) * kind.itemsize, io.SEEK_CUR)
     return colours_last(stored_samples(file, layout.page, kind), layout.is_planar), layout.axes
 
@@ -133,7 +138,9 @@ def _read_array(
 def _check_array(path: Path, shape: tuple[int, ...], kind: np.dtype) -> None:
     if len(shape) < 2 or 0 in shape or kind.kind not in "buif":
         raise ImageError(
-            f"{path.name} holds {kind} of shape {shape}; a picture has numbers, (height, width) or (height, width, 3)"
+            tr(
+                "{name} holds {kind} of shape {shape}; a picture has numbers, (height, width) or (height, width, 3)"
+            ).format(name=path.name, kind=kind, shape=shape)
         )
 
 
@@ -155,7 +162,7 @@ def _pfm_header(file: BinaryIO) -> re.Match[bytes]:
     """Kind, width, height and scale; ValueError if it is damaged."""
     header = re.match(rb"P([Ff])\s+(\d+)\s+(\d+)\s+([-+.\deE]+)\s", file.read(128))
     if not header:
-        raise ValueError("its header is damaged")
+        raise ValueError(tr("its header is damaged"))
     return header
 
 
@@ -164,7 +171,9 @@ def read_exr(file: BinaryIO, path: Path, wanted: Wanted) -> Decoded:
     try:
         import OpenEXR  # pyright: ignore[reportMissingImports]
     except ImportError:
-        raise ImageError(f"{path.name} needs OpenEXR, which comes with the extra pellucid[science]") from None
+        raise ImageError(
+            tr("{name} needs OpenEXR, which comes with the extra pellucid[science]").format(name=path.name)
+        ) from None
 
     low, high = OpenEXR.File(str(path), header_only=True).header()["dataWindow"]
     check_size(path, int(high[0] - low[0]) + 1, int(high[1] - low[1]) + 1, size_in_bytes(file), wanted.huge)
@@ -172,7 +181,11 @@ def read_exr(file: BinaryIO, path: Path, wanted: Wanted) -> Decoded:
         planes = {name: channel.pixels for name, channel in opened.channels().items()}
     colours = next((names for names in ("RGB", "Y") if planes.keys() >= set(names)), None)
     if not colours:
-        raise ImageError(f"{path.name} has the channels {', '.join(planes)}; R, G, B or Y, and A, can be opened")
+        raise ImageError(
+            tr("{name} has the channels {planes}; R, G, B or Y, and A, can be opened").format(
+                name=path.name, planes=", ".join(planes)
+            )
+        )
     samples = np.stack([planes[name] for name in colours], axis=-1)
     metadata = Metadata(format="EXR", premultiplied="A" in planes)
     return Decoded(samples.astype(np.float32), metadata, 1, 1, planes.get("A"))
@@ -205,6 +218,6 @@ def peek_exr(file: BinaryIO, path: Path) -> Header:
     head = file.read(1 << 16)
     at = head.find(b"dataWindow\0box2i\0") + 22
     if at < 22:
-        raise ValueError("its header is damaged")
+        raise ValueError(tr("its header is damaged"))
     left, top, right, bottom = struct.unpack_from("<4i", head, at)
     return Header(right - left + 1, bottom - top + 1, 3, 32)

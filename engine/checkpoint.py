@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from engine import paths
 from engine.files import replacing
+from engine.language import tr
 from engine.method import build
 
 SUFFIX = ".safetensors"
@@ -97,7 +98,9 @@ class Checkpoint:
             network.load_state_dict(dict(self.weights))
         except (ValueError, RuntimeError) as error:
             reason = str(error).splitlines()[0]
-            raise CheckpointError(f"{self.name} does not fit its network: {reason}") from None
+            raise CheckpointError(
+                tr("{name} does not fit its network: {reason}").format(name=self.name, reason=reason)
+            ) from None
         return network.eval()
 
 
@@ -135,14 +138,16 @@ def _about(path: Path) -> dict[str, Any]:
         with safetensors.safe_open(path, "pt") as file:
             about = json.loads((file.metadata() or {}).get(_KEY, "null"))
     except FileNotFoundError:
-        raise CheckpointError(f"There is no checkpoint {path}") from None
+        raise CheckpointError(tr("There is no checkpoint {path}").format(path=path)) from None
     except (OSError, safetensors.SafetensorError, json.JSONDecodeError) as error:
-        raise CheckpointError(f"{path.name} is not a readable safetensors file ({error})") from None
+        raise CheckpointError(
+            tr("{name} is not a readable safetensors file ({error})").format(name=path.name, error=error)
+        ) from None
     needed = {"format": int, "name": str, "method": str, "arch": dict}
     if not isinstance(about, dict) or any(not isinstance(about.get(key), kind) for key, kind in needed.items()):
-        raise CheckpointError(f"{path.name} has no Pellucid card; bring it in with `import`")
+        raise CheckpointError(tr("{name} has no Pellucid card; bring it in with `import`").format(name=path.name))
     if about["format"] > _FORMAT:
-        raise CheckpointError(f"{path.name} was made by a newer Pellucid; update to open it")
+        raise CheckpointError(tr("{name} was made by a newer Pellucid; update to open it").format(name=path.name))
     return about
 
 
@@ -157,11 +162,15 @@ def load_checkpoint(path: Path) -> Checkpoint:
     try:
         weights = safetensors.torch.load_file(path)
     except (OSError, safetensors.SafetensorError) as error:
-        raise CheckpointError(f"{path.name} cannot be read ({error})") from None
+        raise CheckpointError(tr("{name} cannot be read ({error})").format(name=path.name, error=error)) from None
     weights = {key: tensor.float() if tensor.is_floating_point() else tensor for key, tensor in weights.items()}
     bad = [key for key, tensor in weights.items() if not torch.isfinite(tensor).all()]
     if bad:
-        raise CheckpointError(f"{path.name} holds weights that are not finite, first {bad[0]!r}; train it again")
+        raise CheckpointError(
+            tr("{name} holds weights that are not finite, first {weight!r}; train it again").format(
+                name=path.name, weight=bad[0]
+            )
+        )
     return Checkpoint(
         about["name"],
         about["method"],
@@ -191,15 +200,21 @@ def export_checkpoint(path: Path, target: Path, *, name: str | None = None, over
     checkpoint = replace(read, name=name or read.name)
     if target.is_dir() or target.suffix.lower() != SUFFIX:
         if target.is_file():
-            raise CheckpointError(f"{target} is a file; give a folder, or a name that ends with {SUFFIX}")
+            raise CheckpointError(
+                tr("{target} is a file; give a folder, or a name that ends with {suffix}").format(
+                    target=target, suffix=SUFFIX
+                )
+            )
         target /= f"{free_name(checkpoint.name)}{SUFFIX}"
     if target.exists() and not overwrite:
-        raise CheckpointError(f"{target} exists already; give another name or --overwrite")
+        raise CheckpointError(tr("{target} exists already; give another name or --overwrite").format(target=target))
     target.parent.mkdir(parents=True, exist_ok=True)
     with replacing(target) as partial:
         save_checkpoint(checkpoint, partial)
         if not _is_same(load_checkpoint(partial), checkpoint):
-            raise CheckpointError(f"{target} could not be written as it should be; check the disk and try again")
+            raise CheckpointError(
+                tr("{target} could not be written as it should be; check the disk and try again").format(target=target)
+            )
     return target
 
 
@@ -249,4 +264,6 @@ def find_checkpoint(name: str) -> Path:
         if file.is_file():
             return file
     known = ", ".join(entry.name for entry in entries) or "none"
-    raise CheckpointError(f"There is no model {name!r}; installed: {known}; or give the path of a file")
+    raise CheckpointError(
+        tr("There is no model {name!r}; installed: {known}; or give the path of a file").format(name=name, known=known)
+    )

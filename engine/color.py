@@ -12,6 +12,7 @@ import numpy as np
 import PIL.ImageCms
 
 from engine import scratch
+from engine.language import tr
 
 _LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 
@@ -89,13 +90,13 @@ def flaw(icc: bytes, channels: int) -> str:
     """Why a picture's profile cannot be used: "" where it can."""
     space = b"GRAY" if channels == 1 else b"RGB "
     if len(icc) < 132 or icc[36:40] != b"acsp":
-        return "it is damaged"
+        return tr("it is damaged")
     if icc[16:20] != space:
-        return "it is for another kind of colour"
+        return tr("it is for another kind of colour")
     try:
         _through(np.zeros((1, 1, channels), np.float32), icc, _standard("srgb"), np.float32)
     except (RuntimeError, ValueError):
-        return "it is damaged"
+        return tr("it is damaged")
     return ""
 
 
@@ -117,13 +118,19 @@ def to_srgb(pixels: np.ndarray, icc: bytes) -> np.ndarray:
 def check_screen(icc: bytes, name: str) -> bytes:
     """The profile as it was given; ProfileError unless it can be a screen's."""
     if len(icc) < 132 or icc[36:40] != b"acsp":
-        raise ProfileError(f"{name} is no colour profile; choose the .icc file of your screen")
+        raise ProfileError(tr("{name} is no colour profile; choose the .icc file of your screen").format(name=name))
     if icc[16:20] != b"RGB ":
-        raise ProfileError(f"{name} is a profile for no screen (its colours are not RGB); choose that of your screen")
+        raise ProfileError(
+            tr("{name} is a profile for no screen (its colours are not RGB); choose that of your screen").format(
+                name=name
+            )
+        )
     try:
         _through(np.zeros((1, 1, 3), np.float32), _standard("srgb"), icc, np.float32)
     except (RuntimeError, ValueError):
-        raise ProfileError(f"{name} is damaged, or no screen's; choose the .icc file of your screen") from None
+        raise ProfileError(
+            tr("{name} is damaged, or no screen's; choose the .icc file of your screen").format(name=name)
+        ) from None
     return icc
 
 

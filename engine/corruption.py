@@ -8,6 +8,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from engine.language import tr
+
 
 class CorruptionError(ValueError):
     """A noise that cannot be read or put on a picture; the message is meant for the user."""
@@ -56,15 +58,19 @@ class Corruption:
         match = re.fullmatch(r"([\w-]+):([\d.]+)(?:-([\d.]+))?", text)
         kind = match[1] if match else ""
         if match is None or kind not in _RANGES | _PAIRS or (kind in _PAIRS and not match[3]):
-            raise CorruptionError(f"Noise {text!r} must read {_FORMS}")
+            raise CorruptionError(tr("Noise {text!r} must read {forms}").format(text=text, forms=_FORMS))
         try:
             levels = float(match[2]), float(match[3] or match[2])
         except ValueError:
-            raise CorruptionError(f"Noise {text!r} has a level that is not a number") from None
+            raise CorruptionError(tr("Noise {text!r} has a level that is not a number").format(text=text)) from None
         least, most = (_RANGES | _PAIRS)[kind]
         if not all(least <= level <= most for level in levels) or (kind in _RANGES and levels[0] > levels[1]):
-            rise = "rise and " if kind in _RANGES else ""
-            raise CorruptionError(f"Noise {text!r}: levels must {rise}lie between {least:g} and {most:g}")
+            said = (
+                tr("Noise {text!r}: levels must rise and lie between {least:g} and {most:g}")
+                if kind in _RANGES
+                else tr("Noise {text!r}: levels must lie between {least:g} and {most:g}")
+            )
+            raise CorruptionError(said.format(text=text, least=least, most=most))
         return cls(kind, levels)
 
     def __str__(self) -> str:
@@ -115,7 +121,11 @@ class Corruption:
             noisy = clean + deviation / 255 * rng.standard_normal(clean.shape)
             return noisy.astype(np.float32), float(np.sqrt(np.square(deviation).mean()) / 255)
         if clean.shape[2] != 3:
-            raise CorruptionError(f"Noise {self} is for pictures of three colours; this one has {clean.shape[2]}")
+            raise CorruptionError(
+                tr("Noise {noise} is for pictures of three colours; this one has {channels}").format(
+                    noise=self, channels=clean.shape[2]
+                )
+            )
         covariance = np.empty((3, 3))
         covariance[np.triu_indices(3)] = covariance.T[np.triu_indices(3)] = levels
         noisy = clean + rng.standard_normal(clean.shape) @ np.linalg.cholesky(covariance).T / 255

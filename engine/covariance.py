@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from engine.language import tr
 from engine.method import MethodError
 from engine.noise import NoiseReport
 
@@ -102,7 +103,9 @@ def measured(
         return Covariance(sigma)
     if not reports:
         raise MethodError(
-            f"Noise that is {kind} is measured in the pictures themselves, and in these it was not; choose white"
+            tr(
+                "Noise that is {kind} is measured in the pictures themselves, and in these it was not; choose white"
+            ).format(kind=kind)
         )
     alone = len(reports) == 1 and noisy.shape[1] == 1 and len(reports[0].channels) == noisy.shape[0]
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from engine.arrays import peek_exr, peek_fits, peek_npy, peek_pfm, read_exr, read_fits, read_npy, read_pfm
+from engine.language import tr
 from engine.photos import (
     peek_common,
     peek_heif,
@@ -38,7 +39,7 @@ def decode(path: Path, wanted: Wanted = FIRST) -> Decoded:
 
 def peek(path: Path) -> Header:
     """What the first bytes of a file say of its picture; ImageError where they say nothing, or it is a camera's RAW."""
-    with foreign_errors(path, "cannot be opened"), _opened(path) as (file, head):
+    with foreign_errors(path, tr("cannot be opened")), _opened(path) as (file, head):
         return _PEEKERS[_reader(head, path)](file, path)
 
 
@@ -47,18 +48,20 @@ def _opened(path: Path) -> Iterator[tuple[BinaryIO, bytes]]:
     """The file and its first bytes; ImageError if it is none or is empty."""
     if path.is_dir():
         os.scandir(path).close()  # one that must not be looked into says so
-        raise ImageError(f"{path.name} is a folder; choose a picture")
+        raise ImageError(tr("{name} is a folder; choose a picture").format(name=path.name))
     if path.is_symlink() and not path.exists():
-        raise ImageError(f"{path.name} is a link that leads nowhere or back to itself; choose a picture")
+        raise ImageError(
+            tr("{name} is a link that leads nowhere or back to itself; choose a picture").format(name=path.name)
+        )
     if not path.exists():
-        raise ImageError(f"{path} does not exist")
+        raise ImageError(tr("{path} does not exist").format(path=path))
     if not path.is_file():
-        raise ImageError(f"{path.name} is not an ordinary file; choose a picture")
+        raise ImageError(tr("{name} is not an ordinary file; choose a picture").format(name=path.name))
     with path.open("rb") as file:
         head = file.read(64)
         file.seek(0)
         if not head:
-            raise ImageError(f"{path.name} is empty (0 bytes); choose a picture")
+            raise ImageError(tr("{name} is empty (0 bytes); choose a picture").format(name=path.name))
         yield file, head
 
 

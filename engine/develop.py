@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 
 from engine import scratch
+from engine.language import tr
 from engine.mosaic import Mosaic, pack, sites
 
 XYZ_TO_SRGB = np.array(
@@ -60,16 +61,20 @@ class Develop:
     def __post_init__(self) -> None:
         if self.white not in WHITES and not self._numbers():
             raise DevelopError(
-                f"The white balance {self.white!r} is none of {', '.join(WHITES)} and not three multipliers "
-                'of red, green and blue such as "2.1,1,1.6"'
+                tr(
+                    "The white balance {white!r} is none of {known} and not three multipliers of red, green "
+                    'and blue such as "2.1,1,1.6"'
+                ).format(white=self.white, known=", ".join(WHITES))
             )
         if not abs(self.exposure) <= MOST_STOPS:
             raise DevelopError(
-                f"The exposure must be from -{MOST_STOPS:g} to {MOST_STOPS:g} stops, not {self.exposure}"
+                tr("The exposure must be from -{most:g} to {most:g} stops, not {exposure}").format(
+                    most=MOST_STOPS, exposure=self.exposure
+                )
             )
         for value, choices in ((self.curve, CURVES), (self.domain, DOMAINS)):
             if value not in choices:
-                raise DevelopError(f"{value!r} is none of {', '.join(choices)}")
+                raise DevelopError(tr("{value!r} is none of {choices}").format(value=value, choices=", ".join(choices)))
 
     @property
     def multipliers(self) -> tuple[float, ...] | None:
@@ -140,7 +145,11 @@ def settle(camera: Mosaic, how: Develop) -> Pipeline:
     else:
         gains = 1 / camera.neutral
     if not (np.isfinite(gains).all() and (gains > 0).all()):
-        raise DevelopError(f"This file does not tell the white balance {how.white!r}; choose another or three numbers")
+        raise DevelopError(
+            tr("This file does not tell the white balance {white!r}; choose another or three numbers").format(
+                white=how.white
+            )
+        )
     matrix = np.linalg.inv(_keep_white(to_camera)) * 2.0**how.exposure
     return Pipeline(camera.pattern, gains / gains.min(), matrix, how.curve)
 

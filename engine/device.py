@@ -6,6 +6,8 @@ import functools
 
 import torch
 
+from engine.language import tr
+
 
 class DeviceError(ValueError):
     """The device asked for is not here or gives wrong results; the message is meant for the user."""
@@ -23,9 +25,9 @@ def pick_device(name: str = "auto") -> torch.device:
     if name == "auto":
         return torch.device(available_devices()[0])
     if kind not in ("cpu", "cuda", "mps"):
-        raise DeviceError(f"There is no device {name!r}; choose auto, cpu, cuda or mps")
+        raise DeviceError(tr("There is no device {name!r}; choose auto, cpu, cuda or mps").format(name=name))
     if kind not in available_devices():
-        raise DeviceError(f"This machine or this build of torch has no {name}; use --device auto")
+        raise DeviceError(tr("This machine or this build of torch has no {name}; use --device auto").format(name=name))
     return torch.device(name)
 
 

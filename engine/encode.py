@@ -21,6 +21,7 @@ from engine.color import to_srgb
 from engine.files import replacing
 from engine.image import Image, count_non_finite
 from engine.jpegxl import as_srgb
+from engine.language import tr
 from engine.metadata import (
     FINEST_PER_METRE,
     PNG_HEADER,
@@ -36,12 +37,12 @@ from engine.reading import ImageError, foreign_errors
 _log = logging.getLogger(__name__)
 
 _OPACITY, _EXIF, _XMP, _PROFILE, _IPTC, _RESOLUTION = (
-    "opacity",
-    "EXIF data",
-    "XMP data",
-    "colour profile",
-    "IPTC record",
-    "resolution",
+    tr("opacity"),
+    tr("EXIF data"),
+    tr("XMP data"),
+    tr("colour profile"),
+    tr("IPTC record"),
+    tr("resolution"),
 )
 _ALL = frozenset((_OPACITY, _EXIF, _XMP, _PROFILE, _IPTC, _RESOLUTION))
 
@@ -107,7 +108,7 @@ WRITTEN = frozenset(_BY_SUFFIX)
 """The suffixes of files that can be written, lower case with the dot."""
 
 _HEIC = (".heic", ".heif", ".hif")
-HEIC_NOTE = "HEIC cannot be written without a GPL encoder"
+HEIC_NOTE = tr("HEIC cannot be written without a GPL encoder")
 """Why a HEIC picture is saved as another type."""
 
 _CODESTREAMS = {
@@ -150,12 +151,20 @@ class Encoding:
     def __post_init__(self) -> None:
         known = {bits for kind in TYPES for bits in kind.bits}
         if self.bits is not None and self.bits not in known:
-            raise ImageError(f"Pictures are saved with {_listed(known)} bits a sample, not with {self.bits}")
+            raise ImageError(
+                tr("Pictures are saved with {listed} bits a sample, not with {bits}").format(
+                    listed=_listed(known), bits=self.bits
+                )
+            )
         if not 1 <= self.quality <= 100:
-            raise ImageError(f"The quality is from 1 to 100, not {self.quality}")
+            raise ImageError(tr("The quality is from 1 to 100, not {quality}").format(quality=self.quality))
         compressions = {name for kind in TYPES for name in kind.compressions}
         if self.compression and self.compression not in compressions:
-            raise ImageError(f"The compression is one of {_listed(compressions)}, not {self.compression}")
+            raise ImageError(
+                tr("The compression is one of {listed}, not {compression}").format(
+                    listed=_listed(compressions), compression=self.compression
+                )
+            )
 
 
 AS_INPUT = Encoding()
@@ -193,13 +202,15 @@ def save_image(
     if missing := left_out(image, path):
         _log.info("%s cannot hold the %s of the picture; left out", path.name, " and the ".join(missing))
     metadata = as_saved(metadata, how.keep_place)
-    with foreign_errors(path, "cannot be saved"):
+    with foreign_errors(path, tr("cannot be saved")):
         if metadata.icc and _PROFILE not in kind.holds and image.channels == 3 and not image.is_float:
             image = dataclasses.replace(image, pixels=to_srgb(image.pixels, metadata.icc))
         if not path.parent.is_dir():
-            raise ImageError(f"{path} cannot be saved: the folder {path.parent} does not exist")
+            raise ImageError(
+                tr("{path} cannot be saved: the folder {folder} does not exist").format(path=path, folder=path.parent)
+            )
         if path.is_dir():
-            raise ImageError(f"{path} cannot be saved: there is a folder of this name")
+            raise ImageError(tr("{path} cannot be saved: there is a folder of this name").format(path=path))
         samples = _samples(image, kind, bits, how)
         with replacing(path, seal) as temporary, temporary.open("xb+") as file:
             _WRITERS[kind.name](file, samples, metadata, how)
@@ -257,11 +268,25 @@ def check_target(image: Image, path: Path, bits: int | None = None) -> int:
     suffix = path.suffix.lower()
     kind = file_type(path)
     if suffix in _HEIC:
-        raise ImageError(f"{path.name} cannot be saved: {HEIC_NOTE}; save a 16-bit .tif or a .jpg instead")
+        raise ImageError(
+            tr("{name} cannot be saved: {note}; save a 16-bit .tif or a .jpg instead").format(
+                name=path.name, note=HEIC_NOTE
+            )
+        )
     if kind is None:
-        raise ImageError(f"{path.name} cannot be saved as {suffix or 'a file without suffix'}; use {_listed(WRITTEN)}")
+        raise ImageError(
+            (
+                tr("{name} cannot be saved as {suffix}; use {known}")
+                if suffix
+                else tr("{name} cannot be saved as a file without suffix; use {known}")
+            ).format(name=path.name, suffix=suffix, known=_listed(WRITTEN))
+        )
     if bits is not None and bits not in kind.bits:
-        raise ImageError(f"{path.name} cannot hold {bits} bits a sample; {suffix} holds {_listed(kind.bits)}")
+        raise ImageError(
+            tr("{name} cannot hold {bits} bits a sample; {suffix} holds {listed}").format(
+                name=path.name, bits=bits, suffix=suffix, listed=_listed(kind.bits)
+            )
+        )
     bits = bits or kind.bits_for(image)
     _check_can_be_saved(image, path, kind, bits)
     return bits
@@ -270,21 +295,31 @@ def check_target(image: Image, path: Path, bits: int | None = None) -> int:
 def _check_can_be_saved(image: Image, path: Path, kind: FileType, bits: int) -> None:
     pixels = image.pixels
     if pixels.ndim != 3 or pixels.shape[2] not in (1, 3) or not pixels.size:
-        raise ImageError(f"{path.name} cannot be saved: expected pixels (H, W, 1 or 3), got {pixels.shape}")
+        raise ImageError(
+            tr("{name} cannot be saved: expected pixels (H, W, 1 or 3), got {shape}").format(
+                name=path.name, shape=pixels.shape
+            )
+        )
     if bad := count_non_finite(pixels):
-        raise ImageError(f"{path.name} cannot be saved: {bad} samples are not finite numbers")
+        raise ImageError(
+            tr("{name} cannot be saved: {bad} samples are not finite numbers").format(name=path.name, bad=bad)
+        )
     low, high = image.levels
     if image.is_float and bits != 32 and (low < 0 or high > 1):
         raise ImageError(
-            f"{path.name} cannot hold values from {low:.4g} to {high:.4g} in {bits} bits; save a 32-bit .tif instead"
+            tr(
+                "{name} cannot hold values from {low:.4g} to {high:.4g} in {bits} bits; save a 32-bit .tif instead"
+            ).format(name=path.name, low=low, high=high, bits=bits)
         )
     if kind.side and max(pixels.shape) > kind.side:
         size = f"{image.width} x {image.height}"
         raise ImageError(
-            f"{path.name} cannot hold {size} pixels; {path.suffix} ends at {kind.side} a side, .tif does not"
+            tr("{name} cannot hold {size} pixels; {suffix} ends at {side} a side, .tif does not").format(
+                name=path.name, size=size, suffix=path.suffix, side=kind.side
+            )
         )
     if image.channels == 3 and path.suffix.lower() == ".pgm":
-        raise ImageError(f"{path.name} cannot hold colours; save a .ppm instead")
+        raise ImageError(tr("{name} cannot hold colours; save a .ppm instead").format(name=path.name))
 
 
 def _unmultiplied(image: Image) -> Image:

@@ -26,6 +26,7 @@ from engine.checkpoint import (
     load_checkpoint,
     save_checkpoint,
 )
+from engine.language import tr
 from engine.method import Layout, Method, method_of, methods
 
 _LARGEST = 2 * 2**30
@@ -79,30 +80,35 @@ QUESTIONS: Mapping[str, Question] = {
         Question(
             "output",
             "--output",
-            "The network gives",
-            (("residual", "the noise (residual)"), ("image", "the denoised picture")),
+            tr("The network gives"),
+            (("residual", tr("the noise (residual)")), ("image", tr("the denoised picture"))),
         ),
-        Question("channels_order", "--channels", "Order of its colours", (("rgb", "RGB"), ("bgr", "BGR (OpenCV)"))),
+        Question(
+            "channels_order",
+            "--channels",
+            tr("Order of its colours"),
+            (("rgb", "RGB"), ("bgr", tr("BGR (OpenCV)"))),
+        ),
         Question(
             "bn_eps",
             "--bn-eps",
-            "Epsilon of its batch norms",
+            tr("Epsilon of its batch norms"),
             ((1e-5, "1e-5 (PyTorch)"), (1e-4, "1e-4"), (1e-3, "1e-3")),
             float,
             "E",
         ),
-        Question("value_range", "--range", "Its pictures go from 0 to", ((1, "1"), (255, "255")), int),
+        Question("value_range", "--range", tr("Its pictures go from 0 to"), ((1, "1"), (255, "255")), int),
         Question(
             "noise",
             "--noise-kind",
-            "Noise that it learned",
+            tr("Noise that it learned"),
             (
-                ("awgn", "white, one level for the picture (AWGN)"),
-                ("hg", "stronger where it is brighter (HG)"),
-                ("mg", "correlated between the colours (MG)"),
+                ("awgn", tr("white, one level for the picture (AWGN)")),
+                ("hg", tr("stronger where it is brighter (HG)")),
+                ("mg", tr("correlated between the colours (MG)")),
             ),
         ),
-        Question("source", "--source", "Whose network it is", free="NAME"),
+        Question("source", "--source", tr("Whose network it is"), free="NAME"),
     )
 }
 """By the field of `Convention`."""
@@ -134,10 +140,12 @@ class Convention:
         for name, value in self.given.items():
             question = QUESTIONS.get(name)
             if question and not question.free and value not in question.values:
-                meant = " or ".join(str(value) for value in question.values)
-                raise ForeignError(f"{question.option} is {meant}, not {value!r}")
+                meant = tr(" or ").join(str(value) for value in question.values)
+                raise ForeignError(
+                    tr("{option} is {meant}, not {value!r}").format(option=question.option, meant=meant, value=value)
+                )
         if self.bn_eps is not None and not 0 <= self.bn_eps < 1:
-            raise ForeignError(f"--bn-eps is a small number such as 1e-5, not {self.bn_eps}")
+            raise ForeignError(tr("--bn-eps is a small number such as 1e-5, not {bn_eps}").format(bn_eps=self.bn_eps))
 
     @property
     def given(self) -> dict[str, Any]:
@@ -322,9 +330,11 @@ def import_checkpoint(path: Path, convention: Convention | None = None, name: st
     if name is None:
         name = free_name(checkpoint.name, free)
     elif not re.fullmatch(r"\w[\w.-]*", name):
-        raise ForeignError(f"A model's name is made of letters, digits, '.', '-' and '_', not {name!r}")
+        raise ForeignError(
+            tr("A model's name is made of letters, digits, '.', '-' and '_', not {name!r}").format(name=name)
+        )
     elif not free(name):
-        raise ForeignError(f"There is already a model {name!r}; choose another name")
+        raise ForeignError(tr("There is already a model {name!r}; choose another name").format(name=name))
     target = paths.models() / f"{name}{SUFFIX}"
     save_checkpoint(replace(checkpoint, name=name), target)
     return target
@@ -333,12 +343,14 @@ def import_checkpoint(path: Path, convention: Convention | None = None, name: st
 def _read_weights(path: Path) -> dict[str, Tensor]:
     """The tensors of a file by name, float32 on the CPU, each with its own memory; whole numbers as they are."""
     if not path.is_file():
-        raise ForeignError(f"There is no file {path}")
+        raise ForeignError(tr("There is no file {path}").format(path=path))
     size = path.stat().st_size
     if size == 0:
-        raise ForeignError(f"{path.name} is empty; copy or download it again")
+        raise ForeignError(tr("{name} is empty; copy or download it again").format(name=path.name))
     if size > _LARGEST:
-        raise ForeignError(f"{path.name} has {size / 2**30:.1f} GB; checkpoints up to 2 GB are opened")
+        raise ForeignError(
+            tr("{name} has {size:.1f} GB; checkpoints up to 2 GB are opened").format(name=path.name, size=size / 2**30)
+        )
     try:
         with path.open("rb") as file:
             head = file.read(9)
@@ -355,12 +367,18 @@ def _refuse(path: Path, error: Exception) -> NoReturn:
     found = re.search(r"GLOBAL (\S+)", str(error))
     if found:
         raise ForeignError(
-            f"{path.name} holds a Python object ({_shorten(found[1])}) beside its weights and was not opened, as such "
-            "a file can run code; save its state dict alone"
+            tr(
+                "{name} holds a Python object ({what}) beside its weights and was not opened, as such "
+                "a file can run code; save its state dict alone"
+            ).format(name=path.name, what=_shorten(found[1]))
         ) from None
     if isinstance(error, OSError):
-        raise ForeignError(f"{path.name} cannot be read ({error.strerror or error})") from None
-    raise ForeignError(f"{path.name} is not a readable checkpoint; it is damaged or of another kind") from None
+        raise ForeignError(
+            tr("{name} cannot be read ({reason})").format(name=path.name, reason=error.strerror or error)
+        ) from None
+    raise ForeignError(
+        tr("{name} is not a readable checkpoint; it is damaged or of another kind").format(name=path.name)
+    ) from None
 
 
 def _read_safetensors(path: Path) -> dict[str, Tensor]:
@@ -376,9 +394,13 @@ def _read_pickle(path: Path, size: int, head: bytes) -> Any:
             entries = archive.infolist()
         # torch never compresses, so whatever would grow when unpacked was made by someone else.
         if sum(entry.file_size for entry in entries) > size:
-            raise ForeignError(f"{path.name} is a compressed archive, which no checkpoint is; unpack it first")
+            raise ForeignError(
+                tr("{name} is a compressed archive, which no checkpoint is; unpack it first").format(name=path.name)
+            )
         if any(entry.filename.endswith("constants.pkl") for entry in entries):
-            raise ForeignError(f"{path.name} is a TorchScript program, not weights; save its state dict")
+            raise ForeignError(
+                tr("{name} is a TorchScript program, not weights; save its state dict").format(name=path.name)
+            )
     # A Namespace, what the command line of the training said, only holds values, and those are still restricted.
     with torch.serialization.safe_globals([argparse.Namespace]):
         return torch.load(path, map_location="cpu", weights_only=True)  # noqa: TID251
@@ -423,24 +445,38 @@ def _bare(weights: dict[str, Tensor]) -> dict[str, Tensor]:
 
 def _check_count(path: Path, count: int) -> None:
     if count > _MOST_TENSORS:
-        raise ForeignError(f"{path.name} holds {count} tensors; checkpoints of up to {_MOST_TENSORS} are opened")
+        raise ForeignError(
+            tr("{name} holds {count} tensors; checkpoints of up to {most} are opened").format(
+                name=path.name, count=count, most=_MOST_TENSORS
+            )
+        )
 
 
 def _own(path: Path, read: Mapping[str, Tensor]) -> dict[str, Tensor]:
     if not read:
-        raise ForeignError(f"{path.name} holds no weights; save the state dict of a network and bring that in")
+        raise ForeignError(
+            tr("{name} holds no weights; save the state dict of a network and bring that in").format(name=path.name)
+        )
     _check_count(path, len(read))
     # Counted before anything is copied: a tensor can claim any size over a few bytes of storage.
     if sum(4 * tensor.numel() for tensor in read.values()) > _LARGEST:
-        raise ForeignError(f"{path.name} holds more than 2 GB of weights")
+        raise ForeignError(tr("{name} holds more than 2 GB of weights").format(name=path.name))
     weights = {}
     for name, tensor in read.items():
         if tensor.layout != torch.strided or tensor.is_quantized or tensor.device.type != "cpu":
-            raise ForeignError(f"{path.name} holds sparse, quantized or absent weights, first {_shorten(name)!r}")
+            raise ForeignError(
+                tr("{name} holds sparse, quantized or absent weights, first {what!r}").format(
+                    name=path.name, what=_shorten(name)
+                )
+            )
         kind = torch.float32 if tensor.is_floating_point() else tensor.dtype
         weights[name] = tensor.detach().to(kind, copy=True).contiguous()
         if not torch.isfinite(weights[name]).all():
-            raise ForeignError(f"{path.name} holds weights that are not finite, first {_shorten(name)!r}")
+            raise ForeignError(
+                tr("{name} holds weights that are not finite, first {what!r}").format(
+                    name=path.name, what=_shorten(name)
+                )
+            )
     return weights
 
 
@@ -521,10 +557,21 @@ def _unknown(path: Path, weights: Mapping[str, Tensor]) -> ForeignError:
     numbers = sum(tensor.numel() for tensor in weights.values())
     taken = ["DnCNN"]
     taken += [method.label for method in methods().values() if type(method).recognise is not Method.recognise]
-    taken.append("what spandrel knows" if spandrel_networks.is_installed() else "more with the package spandrel")
+    taken.append(
+        tr("what spandrel knows") if spandrel_networks.is_installed() else tr("more with the package spandrel")
+    )
     return ForeignError(
-        f"No method recognises {path.name}, which holds {len(weights)} tensors of {numbers} numbers, "
-        f"first {', '.join(shown)}; accepted are the networks of {', '.join(taken[:-1])}, and {taken[-1]}"
+        tr(
+            "No method recognises {name}, which holds {count} tensors of {numbers} numbers, first "
+            "{shown}; accepted are the networks of {networks}, and {last}"
+        ).format(
+            name=path.name,
+            count=len(weights),
+            numbers=numbers,
+            shown=", ".join(shown),
+            networks=", ".join(taken[:-1]),
+            last=taken[-1],
+        )
     )
 
 
@@ -533,7 +580,11 @@ def _shape(tensor: Tensor) -> str:
 
 
 def _cannot_run(path: Path, reading: _Reading, method: Method) -> ForeignError:
-    return ForeignError(f"{path.name} is read as {reading.source}, which method {method.id} cannot run")
+    return ForeignError(
+        tr("{name} is read as {source}, which method {method} cannot run").format(
+            name=path.name, source=reading.source, method=method.id
+        )
+    )
 
 
 def _choose(path: Path, readings: list[_Reading], settled: Convention) -> _Reading:
@@ -548,11 +599,17 @@ def _choose(path: Path, readings: list[_Reading], settled: Convention) -> _Readi
     if settled.source is not None:
         readings = [reading for reading in readings if reading.source.casefold() == settled.source.casefold()]
         if not readings:
-            raise ForeignError(f"{path.name} can be read as {' or as '.join(sources)}, not as {settled.source!r}")
+            raise ForeignError(
+                tr("{name} can be read as {sources}, not as {given!r}").format(
+                    name=path.name, sources=tr(" or as ").join(sources), given=settled.source
+                )
+            )
     if len(readings) > 1:
         whose = replace(QUESTIONS["source"], answers=tuple((source, source) for source in sources), free="")
         raise ConventionNeeded(
-            f"{path.name} can be read as {' or as '.join(sources)}; import it with {whose.usage}",
+            tr("{name} can be read as {sources}; import it with {usage}").format(
+                name=path.name, sources=tr(" or as ").join(sources), usage=whose.usage
+            ),
             (whose,),
             settled.given,
         )
@@ -626,7 +683,11 @@ def _as_dncnn(path: Path, layers: list[_Layer]) -> _Reading:
     """How to run these layers by `networks.DnCNN`; ForeignError where it cannot."""
     channels, gives = layers[0].weight.shape[1], layers[-1].weight.shape[0]
     if channels != gives or channels not in (1, 3):
-        raise ForeignError(f"{path.name} takes {channels} and gives {gives} channels; needed are 1 and 1, or 3 and 3")
+        raise ForeignError(
+            tr("{name} takes {channels} and gives {gives} channels; needed are 1 and 1, or 3 and 3").format(
+                name=path.name, channels=channels, gives=gives
+            )
+        )
     asks = ["output"]
     if channels == 3:
         asks.append("channels_order")
@@ -637,7 +698,9 @@ def _as_dncnn(path: Path, layers: list[_Layer]) -> _Reading:
         eps = settled.bn_eps or 0.0
         bad = [layer for layer in layers if layer.norm and not bool((layer.norm["running_var"] + eps > 0).all())]
         if bad:
-            raise ForeignError(f"{path.name} has batch norms whose variance is not above zero; it cannot be run")
+            raise ForeignError(
+                tr("{name} has batch norms whose variance is not above zero; it cannot be run").format(name=path.name)
+            )
         arch: dict[str, Any] = {
             "network": "dncnn",
             "channels": channels,
@@ -669,7 +732,11 @@ def _settle(path: Path, known: _Known | None, given: Convention) -> Convention:
     for name, fact in facts.items():
         option, wish = _option(name), getattr(given, name)
         if wish not in (None, fact):
-            raise ForeignError(f"{path.name} is {known.title}, which needs {option} {fact}; leave {option} out")
+            raise ForeignError(
+                tr("{name} is {title}, which needs {option} {fact}; leave {option} out").format(
+                    name=path.name, title=known.title, option=option, fact=fact
+                )
+            )
     return replace(given, **facts)
 
 
@@ -678,12 +745,18 @@ def _demand(path: Path, reading: _Reading, settled: Convention, given: Conventio
     questions = tuple(QUESTIONS[name] for name in reading.asks if getattr(settled, name) is None)
     if questions:
         usage = " ".join(question.usage for question in questions)
-        message = f"{path.name} does not say how it is to be run; import it with {usage}"
+        message = tr("{name} does not say how it is to be run; import it with {usage}").format(
+            name=path.name, usage=usage
+        )
         raise ConventionNeeded(message, questions, settled.given)
     without = [name for name in given.given if name not in ("method", "source", *reading.asks, *reading.moot)]
     if without:
         option = _option(without[0])
-        raise ForeignError(f"{path.name} is read as {reading.source}, where {option} has no effect; leave {option} out")
+        raise ForeignError(
+            tr("{name} is read as {source}, where {option} has no effect; leave {option} out").format(
+                name=path.name, source=reading.source, option=option
+            )
+        )
 
 
 def _is_public(layers: list[_Layer]) -> bool:

@@ -20,6 +20,7 @@ from engine import scratch
 from engine.color import Convert, flaw
 from engine.decode import decode
 from engine.develop import Develop
+from engine.language import tr
 from engine.metadata import Metadata, upright_exif, upright_xmp
 from engine.mosaic import Mosaic
 from engine.pages import Axes
@@ -112,7 +113,7 @@ def load_image(path: str | Path, page: int = 0, huge: bool = False, *, develop: 
     into it piece by piece, and all other types are first decoded whole, in memory.
     """
     path, wanted = Path(path), Wanted(page, huge)
-    with foreign_errors(path, "cannot be opened"):
+    with foreign_errors(path, tr("cannot be opened")):
         try:
             decoded = decode(path, wanted)
         except CameraRaw:
@@ -152,7 +153,9 @@ def _finish(decoded: Decoded, path: Path, wanted: Wanted) -> Image:
         levels = _stack_levels(decoded.axes, path, wanted, pixels, kind) or derive_levels(pixels, is_float)
     metadata = _settle(decoded.metadata, decoded.orientation, pixels.shape, path)
     if largest > _EXACT:
-        note = f"{path.name} holds {kind.name} samples up to {largest}; they are rounded to 24 bits"
+        note = tr("{name} holds {kind} samples up to {largest}; they are rounded to 24 bits").format(
+            name=path.name, kind=kind.name, largest=largest
+        )
         metadata = dataclasses.replace(metadata, notes=(*metadata.notes, note))
     return Image(
         pixels,
@@ -196,7 +199,11 @@ def _pixels(decoded: Decoded, path: Path) -> tuple[np.ndarray, np.dtype, int]:
         if kind.kind == "f":
             bad += count_non_finite(into)
     if bad:
-        raise ImageError(f"{path.name} has {bad} samples that are not finite numbers; replace them first")
+        raise ImageError(
+            tr("{name} has {bad} samples that are not finite numbers; replace them first").format(
+                name=path.name, bad=bad
+            )
+        )
     return pixels, kind, largest
 
 
@@ -240,12 +247,16 @@ def _settle(metadata: Metadata, orientation: int, shape: tuple[int, ...], path: 
     height, width, channels = shape
     exif, notes = upright_exif(metadata.exif, width, height), metadata.notes
     if metadata.exif and not exif:
-        notes += (f"{path.name} has damaged EXIF data; they are left out",)
+        notes += (tr("{name} has damaged EXIF data; they are left out").format(name=path.name),)
     icc, dpi = metadata.icc, metadata.dpi
     if icc and icc[16:20] in {b"RGB ", b"GRAY", b"CMYK", b"Lab "} - {b"GRAY" if channels == 1 else b"RGB "}:
         icc = None
     if icc and (reason := flaw(icc, channels)):
-        notes += (f"The colour profile of {path.name} cannot be used, {reason}; its colours are shown as sRGB",)
+        notes += (
+            tr("The colour profile of {name} cannot be used, {reason}; its colours are shown as sRGB").format(
+                name=path.name, reason=reason
+            ),
+        )
     return dataclasses.replace(
         metadata,
         exif=exif,

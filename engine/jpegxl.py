@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import BinaryIO
 
+from engine.language import tr
 from engine.metadata import boxes
 
 _RATIOS = ((1, 1), (12, 10), (4, 3), (3, 2), (16, 9), (5, 4), (2, 1))  # width to height
@@ -60,7 +61,7 @@ def read_header(stream: BinaryIO) -> Header:
         stream.seek(start)
         data = stream.read(4096)
     if data[:2] != b"\xff\x0a":
-        raise ValueError("it holds no picture")
+        raise ValueError(tr("it holds no picture"))
     return _header(_Bits(data[2:]))
 
 
@@ -110,7 +111,7 @@ def as_srgb(data: bytes) -> bytes:
     at = bits.taken - 6
     number = int.from_bytes(data[start : start + 4096], "little")
     if (number >> at) & 63 != _LINEAR:
-        raise ValueError("the JPEG XL encoder wrote an unknown kind of colours")
+        raise ValueError(tr("the JPEG XL encoder wrote an unknown kind of colours"))
     number ^= (_LINEAR ^ _SRGB) << at
     changed = number.to_bytes(len(data[start : start + 4096]), "little")
     return data[:start] + changed + data[start + 4096 :]

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from engine.files import replacing
+from engine.language import tr
 from engine.reading import ImageError, foreign_errors
 
 
@@ -22,7 +23,7 @@ def read_mat(path: Path, *names: str) -> Any:
     Raises:
         ImageError: the file cannot be read, has no such variable, or needs a library that is not installed.
     """
-    with foreign_errors(path, "cannot be read as a MATLAB file"):
+    with foreign_errors(path, tr("cannot be read as a MATLAB file")):
         with path.open("rb") as file:
             head = file.read(16)
         if head.startswith((b"MATLAB 7.3", b"\x89HDF")):
@@ -52,14 +53,22 @@ def _library(name: str, path: Path) -> Any:
         return importlib.import_module(name)
     except ImportError:
         package = name.partition(".")[0]
-        raise ImageError(f"{path.name} needs {package}, which comes with the extra pellucid[science]") from None
+        raise ImageError(
+            tr("{name} needs {package}, which comes with the extra pellucid[science]").format(
+                name=path.name, package=package
+            )
+        ) from None
 
 
 def _descend(path: Path, value: Any, names: tuple[str, ...]) -> Any:
     for name in names:
         if not hasattr(value, "keys") or name not in value:
             known = [key for key in value if not key.startswith("#")] if hasattr(value, "keys") else []
-            raise ImageError(f"{path.name} has no variable {name}; it has {', '.join(known) or 'none'}")
+            raise ImageError(
+                tr("{name} has no variable {variable}; it has {known}").format(
+                    name=path.name, variable=name, known=", ".join(known) or tr("none")
+                )
+            )
         value = value[name]
     return value
 

@@ -13,6 +13,8 @@ from typing import BinaryIO, NamedTuple
 
 import numpy as np
 
+from engine.language import tr
+
 
 @dataclass(frozen=True)
 class Metadata:
@@ -115,7 +117,7 @@ def _unpack(stream: BinaryIO, position: int, form: str) -> tuple[int, ...]:
     stream.seek(position)
     data = stream.read(struct.calcsize(form))
     if len(data) < struct.calcsize(form):
-        raise ValueError("the metadata ends too early")
+        raise ValueError(tr("the metadata ends too early"))
     return struct.unpack(form, data)
 
 
@@ -124,10 +126,10 @@ def _header(stream: BinaryIO) -> tuple[_Layout, int]:
     stream.seek(0)
     order = {b"II": "<", b"MM": ">"}.get(stream.read(2))
     if order is None:
-        raise ValueError("the metadata does not start with II or MM")
+        raise ValueError(tr("the metadata does not start with II or MM"))
     (version,) = _unpack(stream, 2, order + "H")
     if version not in (42, 43):
-        raise ValueError(f"the metadata has version {version}")
+        raise ValueError(tr("the metadata has version {version}").format(version=version))
     layout = _Layout(order, version == 43)
     return layout, _unpack(stream, 8 if layout.big else 4, layout.pointer)[0]
 
@@ -136,7 +138,7 @@ def _entries(stream: BinaryIO, start: int, layout: _Layout) -> Iterator[_Entry]:
     """The sane entries of the directory at `start`; then one with tag -1 at the pointer to the next directory."""
     (length,) = _unpack(stream, start, layout.order + ("Q" if layout.big else "H"))
     if length > 4096:
-        raise ValueError(f"a metadata directory claims {length} entries")
+        raise ValueError(tr("a metadata directory claims {length} entries").format(length=length))
     position = start + (8 if layout.big else 2)
     for _ in range(length):
         tag, kind, count = _unpack(stream, position, layout.order + ("HHQ" if layout.big else "HHI"))
@@ -616,7 +618,7 @@ def check_png(stream: BinaryIO) -> bool:
     while True:
         head = stream.read(8)
         if len(head) < 8:
-            raise ValueError("the file ends too early")
+            raise ValueError(tr("the file ends too early"))
         length, name = struct.unpack(">I4s", head)
         if not name[0] & 32:  # an upper-case first letter: a chunk that decoding needs
             crc = zlib.crc32(name)
@@ -624,7 +626,9 @@ def check_png(stream: BinaryIO) -> bool:
                 crc = zlib.crc32(stream.read(min(1 << 20, length - at)), crc)
             if stream.read(4) != struct.pack(">I", crc):
                 raise ValueError(
-                    f"the checksum of its {name.decode('latin-1')} chunk is wrong or the file ends too early"
+                    tr("the checksum of its {chunk} chunk is wrong or the file ends too early").format(
+                        chunk=name.decode("latin-1")
+                    )
                 )
         else:
             stream.seek(length + 4, io.SEEK_CUR)

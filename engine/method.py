@@ -13,6 +13,7 @@ from typing import Any, ClassVar, NamedTuple, Protocol
 from torch import Generator, Tensor, nn
 
 from engine import networks, params
+from engine.language import tr
 from engine.noise import NoiseReport
 
 
@@ -201,9 +202,13 @@ class Method(ABC):
     def doubt(self, params: Any, report: NoiseReport) -> str:
         """Why no PSNR can be estimated from passes with these parameters where the noise is like that; "" if it can."""
         if report.correlation > 0.1 and not self.allows_correlation(params):
-            return f"the noise of neighbouring pixels correlates ({report.correlation:.2f}); it must be white"
+            return tr("the noise of neighbouring pixels correlates ({correlation:.2f}); it must be white").format(
+                correlation=report.correlation
+            )
         if report.clipped > 0.01:
-            return f"{report.clipped:.1%} of the picture is clipped and its noise cut off there"
+            return tr("{clipped:.1%} of the picture is clipped and its noise cut off there").format(
+                clipped=report.clipped
+            )
         return ""
 
     def settled(self, params: Any) -> Any:
@@ -262,7 +267,9 @@ def method_of(name: str) -> Method:
     try:
         return methods()[name]
     except KeyError:
-        raise MethodError(f"There is no method {name!r}; choose from {', '.join(sorted(methods()))}") from None
+        raise MethodError(
+            tr("There is no method {name!r}; choose from {names}").format(name=name, names=", ".join(sorted(methods())))
+        ) from None
 
 
 @functools.cache
@@ -279,8 +286,10 @@ def build(arch: Mapping[str, Any]) -> nn.Module:
     details = dict(arch)
     name = details.pop("network", None)
     if name not in architectures():
-        raise ValueError(f"There is no network {name!r}; choose from {', '.join(architectures())}")
+        raise ValueError(
+            tr("There is no network {name!r}; choose from {names}").format(name=name, names=", ".join(architectures()))
+        )
     try:
         return architectures()[name](**details)
     except TypeError as error:
-        raise ValueError(f"Network {name!r} cannot be built: {error}") from None
+        raise ValueError(tr("Network {name!r} cannot be built: {error}").format(name=name, error=error)) from None

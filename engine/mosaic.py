@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from engine.language import tr
+
 PATTERNS = ("RGGB", "BGGR", "GRBG", "GBRG")
 """The colours of a mosaic's first 2x2 pixels, row by row."""
 
@@ -57,14 +59,16 @@ def pack(mosaic: np.ndarray, pattern: str) -> np.ndarray:
     MosaicError if a side is odd or there is no such pattern.
     """
     if mosaic.ndim != 2 or mosaic.shape[0] % 2 or mosaic.shape[1] % 2:
-        raise MosaicError(f"A mosaic is one plane with even sides, not of shape {mosaic.shape}")
+        raise MosaicError(tr("A mosaic is one plane with even sides, not of shape {shape}").format(shape=mosaic.shape))
     return np.stack([mosaic[row::2, column::2] for row, column in _places(pattern)], axis=-1)
 
 
 def unpack(planes: np.ndarray, pattern: str) -> np.ndarray:
     """The mosaic of what `pack` gave: (H/2, W/2, 4) to (H, W); MosaicError for another shape or pattern."""
     if planes.ndim != 3 or planes.shape[2] != 4:
-        raise MosaicError(f"A mosaic has four colour planes, and these have the shape {planes.shape}")
+        raise MosaicError(
+            tr("A mosaic has four colour planes, and these have the shape {shape}").format(shape=planes.shape)
+        )
     mosaic = np.empty((2 * planes.shape[0], 2 * planes.shape[1]), planes.dtype)
     for index, (row, column) in enumerate(_places(pattern)):
         mosaic[row::2, column::2] = planes[..., index]
@@ -74,6 +78,10 @@ def unpack(planes: np.ndarray, pattern: str) -> np.ndarray:
 def _places(pattern: str) -> list[tuple[int, int]]:
     """Row and column in the cell of red, its row's green, blue's row's green and blue."""
     if pattern not in PATTERNS:
-        raise MosaicError(f"There is no mosaic pattern {pattern!r}; choose from {', '.join(PATTERNS)}")
+        raise MosaicError(
+            tr("There is no mosaic pattern {pattern!r}; choose from {known}").format(
+                pattern=pattern, known=", ".join(PATTERNS)
+            )
+        )
     red, blue = divmod(pattern.index("R"), 2), divmod(pattern.index("B"), 2)
     return [red, (red[0], 1 - red[1]), (blue[0], 1 - blue[1]), blue]

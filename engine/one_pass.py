@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from torch import Tensor, nn
 
+from engine.language import tr
 from engine.method import Method, Pass, Task
 from engine.params import choice, noise_level
 
@@ -17,17 +18,21 @@ class OnePassParams:
     """What a user adjusts."""
 
     sigma: float | None = noise_level(
-        "Networks "
-        "that find the level by themselves do not look at it, but the estimated PSNR does. At 0 the picture is left "
-        "as it is.",
+        tr(
+            "Networks that find the level by themselves do not look at it, but the estimated PSNR does. At 0 the "
+            "picture is left as it is."
+        ),
     )
     estimate: str = choice(
         "on",
         ("on", "off"),
-        "Estimate the PSNR",
+        tr("Estimate the PSNR"),
+        words=(tr("On"), tr("Off")),
         expert=True,
-        help="A second pass over the picture with a trace of noise more tells how good the first one is. Off takes "
-        "half the time and shows no PSNR.",
+        help=tr(
+            "A second pass over the picture with a trace of noise more tells how good the first one is. Off takes "
+            "half the time and shows no PSNR."
+        ),
     )
 
 

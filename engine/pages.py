@@ -12,8 +12,10 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
+from engine.language import tr
+
 _MOST = 1 << 20  # pages
-_CUT_OFF = "it is damaged, part of its pages is missing"
+_CUT_OFF = tr("it is damaged, part of its pages is missing")
 
 
 @dataclass(frozen=True)

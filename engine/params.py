@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from engine.language import tr
+
 
 class ParamError(ValueError):
     """A parameter is unknown or outside its range; the message is meant for the user."""
@@ -30,6 +32,7 @@ class Spec:
         stops: the values a slider stops at; empty for a continuous one.
         integer: whether values are whole numbers.
         choices: the words that can be chosen; the bounds then mean nothing.
+        words: what the window calls these; empty where as they are.
         expert: shown under "Advanced" only.
         usual: where setting by hand begins if nothing was measured; None for 0.
     """
@@ -47,25 +50,50 @@ class Spec:
     stops: tuple[float, ...] = ()
     integer: bool = False
     choices: tuple[str, ...] = ()
+    words: tuple[str, ...] = ()
     expert: bool = False
     usual: float | None = None
+
+    def word(self, choice: str) -> str:
+        """What people are shown for one of the choices."""
+        if self.words and choice in self.choices:
+            return self.words[self.choices.index(choice)]
+        return choice[:1].upper() + choice[1:].replace("_", " ")
 
     def check(self, value: Any) -> float | int | str | None:
         """Return `value` as the parameter's type; ParamError says what was expected and what came."""
         if self.choices:
             if value not in self.choices:
-                raise ParamError(f"{self.label} must be one of {', '.join(self.choices)}, not {value!r}")
+                raise ParamError(
+                    tr("{label} must be one of {choices}, not {value!r}").format(
+                        label=self.label, choices=", ".join(self.choices), value=value
+                    )
+                )
             return value
         if value is None and self.automatic:
             return None
-        shown = f"{self.minimum * self.scale:g} to {self.maximum * self.scale:g}"
+        shown = tr("{minimum:g} to {maximum:g}").format(
+            minimum=self.minimum * self.scale, maximum=self.maximum * self.scale
+        )
         if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-            raise ParamError(f"{self.label} must be a number from {shown}, not {value!r}")
+            raise ParamError(
+                tr("{label} must be a number from {shown}, not {value!r}").format(
+                    label=self.label, shown=shown, value=value
+                )
+            )
         if not self.minimum <= value <= self.maximum:
-            raise ParamError(f"{self.label} must be {shown}, not {value * self.scale:g}")
+            raise ParamError(
+                tr("{label} must be {shown}, not {value:g}").format(
+                    label=self.label, shown=shown, value=value * self.scale
+                )
+            )
         if self.integer:
             if value != int(value):
-                raise ParamError(f"{self.label} must be a whole number from {shown}, not {value:g}")
+                raise ParamError(
+                    tr("{label} must be a whole number from {shown}, not {value:g}").format(
+                        label=self.label, shown=shown, value=value
+                    )
+                )
             return int(value)
         return float(value)
 
@@ -78,10 +106,13 @@ class Spec:
         try:
             value = float(text) / self.scale
         except ValueError:
-            raise ParamError(
-                f"{self.label} must be {'auto or ' if self.automatic else ''}a number from "
-                f"{self.minimum * self.scale:g} to {self.maximum * self.scale:g}, not {text!r}"
-            ) from None
+            said = (
+                tr("{label} must be auto or a number from {minimum:g} to {maximum:g}, not {text!r}")
+                if self.automatic
+                else tr("{label} must be a number from {minimum:g} to {maximum:g}, not {text!r}")
+            )
+            minimum, maximum = self.minimum * self.scale, self.maximum * self.scale
+            raise ParamError(said.format(label=self.label, minimum=minimum, maximum=maximum, text=text)) from None
         return self.check(value)
 
 
@@ -105,10 +136,11 @@ def noise_level(about: str) -> Any:
         None,
         0.0,
         1.0,
-        "Noise level (sigma)",
+        tr("Noise level (sigma)"),
         scale=255.0,
         step=0.1 / 255,
-        help="Standard deviation of the noise on a scale of 0 to 255. Automatic measures it in the picture. " + about,
+        help=tr("Standard deviation of the noise on a scale of 0 to 255. Automatic measures it in the picture.")
+        + f" {about}",
     )
 
 
@@ -131,6 +163,10 @@ def make(params_type: type, values: Mapping[str, Any], suggested: Mapping[str, A
     values = {**{name: value for name, value in (suggested or {}).items() if name in known}, **values}
     unknown = sorted(set(values) - set(known))
     if unknown:
-        raise ParamError(f"Unknown parameter {unknown[0]!r}; this method has {', '.join(known) or 'none'}")
+        raise ParamError(
+            tr("Unknown parameter {name!r}; this method has {known}").format(
+                name=unknown[0], known=", ".join(known) or tr("none")
+            )
+        )
     checked = {name: spec.check(values.get(name, spec.default)) for name, spec in known.items()}
     return params_type(**checked)

@@ -29,6 +29,7 @@ import PIL.PpmImagePlugin
 import PIL.WebPImagePlugin
 
 from engine import jpegxl
+from engine.language import tr
 from engine.metadata import Metadata, box_metadata, check_png, exif_orientation, exif_resolution, iptc_from_text
 from engine.reading import (
     RAW,
@@ -48,7 +49,7 @@ _log = logging.getLogger(__name__)
 HAS_HEIF = importlib.util.find_spec("pillow_heif") is not None
 """Whether HEIC and HEIF can be read."""
 
-_NO_HEIF = "is a HEIC picture, which this installation cannot read; install pillow-heif, or export it as TIFF"
+_NO_HEIF = tr("is a HEIC picture, which this installation cannot read; install pillow-heif, or export it as TIFF")
 
 # No EPS, WMF, TGA and the like: they start other programs, have no signature, or are cut to 8 bits unsaid.
 _PILLOW_FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "DIB", "GIF", "PPM", "AVIF", "JPEG2000")
@@ -57,7 +58,7 @@ _OTHER_TYPES = {
     b"8BPS": "Photoshop",
     b"%PDF": "PDF",
     b"\x89HDF": "HDF5",
-    b"PK\x03\x04": "ZIP archive",
+    b"PK\x03\x04": tr("ZIP archive"),
     b"<svg": "SVG",
     b"<?xml": "SVG",
 }
@@ -99,11 +100,17 @@ def _known_to_pillow(file: BinaryIO, path: Path) -> PIL.Image.Image:
             raise raw_error(path) from None
         for signature, name in _OTHER_TYPES.items():
             if head.startswith(signature):
-                raise ImageError(f"{path.name} is of type {name}, which cannot be opened; export it as TIFF") from None
+                raise ImageError(
+                    tr("{name} is of type {kind}, which cannot be opened; export it as TIFF").format(
+                        name=path.name, kind=name
+                    )
+                ) from None
         known = "JPEG, PNG, TIFF, WebP, BMP, GIF, PNM, AVIF, JPEG 2000, JPEG XL, FITS, NumPy"
-        known += " and HEIC" if HAS_HEIF else ""
+        known += tr(" and HEIC") if HAS_HEIF else ""
         raise ImageError(
-            f"{path.name} is damaged or not a picture of a known type; these can be opened: {known}"
+            tr("{name} is damaged or not a picture of a known type; these can be opened: {known}").format(
+                name=path.name, known=known
+            )
         ) from None
 
 
@@ -114,7 +121,9 @@ def read_common(file: BinaryIO, path: Path, wanted: Wanted) -> Decoded:
         check_size(path, *picture.size, size_in_bytes(file), wanted.huge)
         notes = []
         if (count := _pictures(picture, file)) > 1:
-            notes.append(f"{path.name} holds {count} pictures; only the first is used")
+            notes.append(
+                tr("{name} holds {count} pictures; only the first is used").format(name=path.name, count=count)
+            )
         picture.seek(0)
         position = file.tell()
         says_more = picture.format == "PNG" and check_png(file)
@@ -144,7 +153,7 @@ def _deep_png(file: BinaryIO, picture: PIL.Image.Image) -> _Samples | None:
     data = _png_essentials(file)
     decoded = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
     if decoded is None or decoded.dtype != np.uint16:
-        raise ValueError("its data are damaged")
+        raise ValueError(tr("its data are damaged"))
     if decoded.ndim == 2:
         key = picture.info.get("transparency")  # OpenCV heeds the one of colour pictures alone
         return decoded, 65535, None if key is None else np.where(decoded == key, 0, 65535).astype(np.uint16)
@@ -184,7 +193,7 @@ def _deep_pnm(file: BinaryIO, picture: PIL.Image.Image) -> _Samples | None:
         return stored_samples(file, shape, ">u2"), white, None
     data = np.array(file.read().split()[: math.prod(shape)], np.uint16)
     if data.size != math.prod(shape):
-        raise ValueError("the file ends too early")
+        raise ValueError(tr("the file ends too early"))
     return data.reshape(shape), white, None
 
 
@@ -196,14 +205,16 @@ def _deep_jpeg2000(file: BinaryIO, picture: PIL.Image.Image) -> _Samples | None:
     at = data.find(b"\xff\x4f\xff\x51")  # the start of the codestream and its SIZ segment
     right, bottom, left, top = struct.unpack_from(">4I", data, at + 8)
     if (right - left, bottom - top) != picture.size:
-        raise ValueError("its headers contradict each other")
+        raise ValueError(tr("its headers contradict each other"))
     (count,) = struct.unpack_from(">H", data, at + 40)
     depths = set(data[at + 42 : at + 42 + 3 * count : 3])
     # Luma and chroma, and inks, are left to Pillow.
     if max(depths) <= 7 or b"colr\1\0\0\0\0\0\x12" in data[:at] or picture.mode == "CMYK":
         return None
     if len(depths) > 1 or count > 4:
-        raise ValueError(f"its {count} channels are too many, or differ in depth; export it as TIFF first")
+        raise ValueError(
+            tr("its {count} channels are too many, or differ in depth; export it as TIFF first").format(count=count)
+        )
     # Without its boxes: a profile in them would be applied.
     samples = imagecodecs.jpeg2k_decode(data[at:])
     opacity = samples[..., -1] if count in (2, 4) else None
@@ -260,7 +271,9 @@ def _pillow_samples(picture: PIL.Image.Image, path: Path, notes: list[str]) -> _
         "YCbCr": "RGB",
     }.get(mode)
     if wanted is None:
-        raise ImageError(f"{path.name} stores its colours as {mode}; convert it to grey or RGB first")
+        raise ImageError(
+            tr("{name} stores its colours as {mode}; convert it to grey or RGB first").format(name=path.name, mode=mode)
+        )
     if wanted != mode:
         picture = picture.convert(wanted)
     samples = np.asarray(picture)
@@ -269,7 +282,7 @@ def _pillow_samples(picture: PIL.Image.Image, path: Path, notes: list[str]) -> _
     return samples, 255, None
 
 
-CMYK_NOTE = "{} is CMYK; it was converted to 8-bit RGB"
+CMYK_NOTE = tr("{} is CMYK; it was converted to 8-bit RGB")
 """What the notes of a picture say of such colours; the name of the file goes in."""
 
 
@@ -322,11 +335,15 @@ def read_jpeg(file: BinaryIO, path: Path, wanted: Wanted) -> Decoded:
 
     data = file.read()
     if data.rfind(b"\xff\xd9") < at:
-        raise ValueError("the file ends too early")
+        raise ValueError(tr("the file ends too early"))
     with open_pillow(io.BytesIO(data[:at] + b"\x08" + data[at + 1 :])) as picture:
         check_size(path, *picture.size, len(data), wanted.huge)
         if picture.mode not in ("L", "RGB"):
-            raise ImageError(f"{path.name} stores its colours as {picture.mode}; convert it to grey or RGB first")
+            raise ImageError(
+                tr("{name} stores its colours as {mode}; convert it to grey or RGB first").format(
+                    name=path.name, mode=picture.mode
+                )
+            )
         metadata = _pillow_metadata(picture, [])
     samples = imagecodecs.jpeg8_decode(data)
     return Decoded(samples, metadata, 4095, exif_orientation(metadata.exif))
@@ -371,12 +388,20 @@ def read_jpegxl(file: BinaryIO, path: Path, wanted: Wanted) -> Decoded:
     header = jpegxl.read_header(file)
     check_size(path, header.width, header.height, size_in_bytes(file), wanted.huge)
     if header.colours not in (1, 3) or header.others > header.has_opacity:
-        raise ImageError(f"{path.name} has {header.colours + header.others} channels; export it as TIFF first")
+        raise ImageError(
+            tr("{name} has {colours} channels; export it as TIFF first").format(
+                name=path.name, colours=header.colours + header.others
+            )
+        )
     notes = []
     if header.is_animated:
-        notes.append(f"{path.name} holds several pictures; only the first is used")
+        notes.append(tr("{name} holds several pictures; only the first is used").format(name=path.name))
     if not header.is_srgb:
-        notes.append(f"{path.name} is not in sRGB; its samples are kept, but its colours may be shown differently")
+        notes.append(
+            tr("{name} is not in sRGB; its samples are kept, but its colours may be shown differently").format(
+                name=path.name
+            )
+        )
     file.seek(0)
     samples = imagecodecs.jpegxl_decode(file.read(), index=0)
     opacity = None
@@ -408,14 +433,22 @@ def read_heif(file: BinaryIO, path: Path, wanted: Wanted) -> Decoded:
     samples = np.asarray(container)
     mode, _, depth = container.mode.partition(";")
     if mode not in ("L", "LA", "RGB", "RGBA"):
-        raise ImageError(f"{path.name} stores its colours as {container.mode}; export it as TIFF first")
+        raise ImageError(
+            tr("{name} stores its colours as {mode}; export it as TIFF first").format(
+                name=path.name, mode=container.mode
+            )
+        )
     opacity = samples[..., -1] if mode.endswith("A") else None
     if mode in ("LA", "RGBA"):
         samples = samples[..., 0] if mode == "LA" else samples[..., :3]
     info = container.info
     exif = info.get("exif") or None
     count = len(container)
-    notes = (f"{path.name} holds {count} pictures; only the main one is used",) if count > 1 else ()
+    notes = (
+        (tr("{name} holds {count} pictures; only the main one is used").format(name=path.name, count=count),)
+        if count > 1
+        else ()
+    )
     metadata = Metadata(
         exif.removeprefix(b"Exif\0\0") if exif else None,
         info.get("xmp") or None,
@@ -471,7 +504,7 @@ def peek_jpeg(file: BinaryIO, path: Path) -> Header:
     """What the frame of a JPEG says."""
     at, bits, width, height = jpeg_frame(file)
     if not at:
-        raise ValueError("its data are damaged")
+        raise ValueError(tr("its data are damaged"))
     file.seek(at + 5)
     return Header(width, height, 1 if file.read(1) == b"\1" else 3, 8 if bits == 8 else 16)
 

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from engine.language import tr
 from engine.noise import NoiseReport
 from engine.params import Spec
 
@@ -83,21 +84,21 @@ def propose(report: NoiseReport | None, entries: Iterable[Entry], channels: int)
     if entry is None:
         return None
     if report is None:
-        reason = "its noise is not known"
+        reason = tr("its noise is not known")
     elif report.is_clean:
-        reason = "nothing worth removing was found"
+        reason = tr("nothing worth removing was found")
     elif is_strong and entry.method == _CORRELATED[0]:
-        reason = "the noise of neighbouring pixels correlates"
+        reason = tr("the noise of neighbouring pixels correlates")
     elif is_strong:
-        reason = "no model for noise that correlates is installed"
+        reason = tr("no model for noise that correlates is installed")
     elif correlates:
-        reason = "the noise correlates but is weak"
+        reason = tr("the noise correlates but is weak")
     elif report.is_white:
-        reason = "the noise is white"
+        reason = tr("the noise is white")
     elif report.level > report.sigma:
-        reason = "the noise is much the same in all colours"
+        reason = tr("the noise is much the same in all colours")
     else:
-        reason = "the noise cannot be told from texture"
+        reason = tr("the noise cannot be told from texture")
     return Proposal(entry.method, entry.name, reason=reason)
 
 

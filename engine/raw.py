@@ -17,6 +17,7 @@ import rawpy
 
 from engine import scratch
 from engine.develop import XYZ_TO_SRGB, Develop, settle, to_srgb
+from engine.language import tr
 from engine.mat import read_mat
 from engine.metadata import (
     Directories,
@@ -79,7 +80,11 @@ def read_raw(path: Path, how: Develop = Develop()) -> Developed:
             try:
                 if reason := _why_no_mosaic(raw):
                     pixels = _by_libraw(raw, path, how)
-                    notes += (f"{path.name} cannot be denoised on the mosaic: {reason}; LibRaw has developed it",)
+                    notes += (
+                        tr("{name} cannot be denoised on the mosaic: {reason}; LibRaw has developed it").format(
+                            name=path.name, reason=reason
+                        ),
+                    )
                 else:
                     mosaic, noted = _mosaic(raw, path)
                     notes += noted
@@ -118,37 +123,53 @@ def _opened(file: BinaryIO, path: Path) -> RawPy:
 def _refusal(path: Path, error: rawpy.LibRawError) -> ImageError:
     if isinstance(error, rawpy.LibRawFileUnsupportedError):
         return ImageError(
-            f"{path.name} holds no RAW picture of a known camera, or is damaged; export it as a 16-bit TIFF first"
+            tr("{name} holds no RAW picture of a known camera, or is damaged; export it as a 16-bit TIFF first").format(
+                name=path.name
+            )
         )
     said = error.args[0] if error.args else ""
     said = said.decode("utf-8", "replace") if isinstance(said, bytes) else str(said)
-    return ImageError(f"{path.name} is a damaged or cut off RAW file ({said or type(error).__name__})")
+    return ImageError(
+        tr("{name} is a damaged or cut off RAW file ({said})").format(name=path.name, said=said or type(error).__name__)
+    )
 
 
 def _check_claims(raw: RawPy, path: Path, size: int) -> None:
     """Refuse what is too large or claims more than the file can hold, before anything is decoded."""
     width, height = raw.sizes.raw_width, raw.sizes.raw_height
     if min(raw.sizes.width, raw.sizes.height) < 2:
-        raise ImageError(f"{path.name} is damaged: it claims a size of {width} x {height}")
+        raise ImageError(
+            tr("{name} is damaged: it claims a size of {width} x {height}").format(
+                name=path.name, width=width, height=height
+            )
+        )
     if width * height > _LARGEST:
-        raise ImageError(f"{path.name} has {width} x {height} pixels; at most 1000 megapixels can be opened")
+        raise ImageError(
+            tr("{name} has {width} x {height} pixels; at most 1000 megapixels can be opened").format(
+                name=path.name, width=width, height=height
+            )
+        )
     if width * height > _DENSEST * size:
-        raise ImageError(f"{path.name} is damaged or cut off: it claims {width} x {height} pixels in {size} bytes")
+        raise ImageError(
+            tr("{name} is damaged or cut off: it claims {width} x {height} pixels in {size} bytes").format(
+                name=path.name, width=width, height=height, size=size
+            )
+        )
 
 
 def _why_no_mosaic(raw: RawPy) -> str:
     """Why the file's pixels are not those of a plain Bayer sensor, as a clause; "" where they are."""
     sizes, cells = raw.sizes, raw.raw_pattern
     if raw.raw_type == rawpy.RawType.Stack:
-        return "it holds all colours of each pixel, as linear DNG and Foveon do"
+        return tr("it holds all colours of each pixel, as linear DNG and Foveon do")
     if raw.num_colors == 1:
-        return "its sensor has no colour filter"
+        return tr("its sensor has no colour filter")
     if cells is not None and cells.shape == (6, 6):
-        return "its sensor has the X-Trans filter"
+        return tr("its sensor has the X-Trans filter")
     if cells is None or cells.shape != (2, 2) or _names(raw, cells) not in PATTERNS:
-        return "its sensor has no 2x2 filter of red, green and blue"
+        return tr("its sensor has no 2x2 filter of red, green and blue")
     if sizes.pixel_aspect != 1 or (sizes.iheight, sizes.iwidth) != (sizes.height, sizes.width):
-        return "its sensor's pixels are not square or lie on a turned grid"
+        return tr("its sensor's pixels are not square or lie on a turned grid")
     return ""
 
 
@@ -168,7 +189,9 @@ def _mosaic(raw: RawPy, path: Path) -> tuple[Mosaic, tuple[str, ...]]:
     white = _white_level(recorded, float(raw.white_level))
     if white <= black.max():
         raise ImageError(
-            f"{path.name} is damaged: its white level {white:.0f} is not above its black {black.max():.0f}"
+            tr("{name} is damaged: its white level {white:.0f} is not above its black {black:.0f}").format(
+                name=path.name, white=white, black=black.max()
+            )
         )
     pixels = np.empty((height, width), np.float32)
     for row, column in np.ndindex(2, 2):
@@ -178,14 +201,18 @@ def _mosaic(raw: RawPy, path: Path) -> tuple[Mosaic, tuple[str, ...]]:
         pixels[site] /= np.float32(white - black[row, column])
     matrix = _matrix(raw)
     if matrix is None:
-        notes += (f"{path.name} does not tell its camera's colours; they are taken for sRGB's",)
+        notes += (tr("{name} does not tell its camera's colours; they are taken for sRGB's").format(name=path.name),)
         matrix = XYZ_TO_SRGB
     balance = np.array(raw.camera_whitebalance[:3], np.float64)
     if np.isfinite(balance).all() and (balance > 0).all():
         neutral = balance[1] / balance
     else:
         neutral = np.ones(3)
-        notes += (f"{path.name} does not tell the camera's white balance; its colours are left as they were recorded",)
+        notes += (
+            tr("{name} does not tell the camera's white balance; its colours are left as they were recorded").format(
+                name=path.name
+            ),
+        )
     names = _turned(np.array(list(_names(raw, cells))).reshape(2, 2), raw.sizes.flip)
     pixels = np.ascontiguousarray(_turned(pixels, raw.sizes.flip))
     return Mosaic(pixels, "".join(names.ravel()), neutral, matrix), notes
@@ -224,12 +251,22 @@ def _check_pixels(recorded: np.ndarray, path: Path) -> tuple[str, ...]:
     """ImageError where LibRaw made a frame out of nothing, which it does without a word; else what is to be noted."""
     low, high = int(recorded.min()), int(recorded.max())
     if low == high:
-        raise ImageError(f"{path.name} is damaged or cut off: all of its pixels have the value {low}")
+        raise ImageError(
+            tr("{name} is damaged or cut off: all of its pixels have the value {low}").format(name=path.name, low=low)
+        )
     rows = recorded.reshape(len(recorded), -1)
     dead = int(np.count_nonzero(rows.max(1) == 0))
     if dead > _DEAD_ROWS * len(rows):
-        raise ImageError(f"{path.name} is damaged or cut off: {dead} of its {len(rows)} rows hold nothing")
-    return (f"{dead} rows of {path.name} hold nothing; the file may be damaged",) if dead else ()
+        raise ImageError(
+            tr("{name} is damaged or cut off: {dead} of its {count} rows hold nothing").format(
+                name=path.name, dead=dead, count=len(rows)
+            )
+        )
+    return (
+        (tr("{dead} rows of {name} hold nothing; the file may be damaged").format(dead=dead, name=path.name),)
+        if dead
+        else ()
+    )
 
 
 def _by_libraw(raw: RawPy, path: Path, how: Develop) -> np.ndarray:
@@ -354,7 +391,7 @@ def read_mosaic(path: Path) -> Mosaic:
 def _read_dng(path: Path) -> Mosaic:
     with path.open("rb") as file, _opened(file, path) as raw:
         if reason := _why_no_mosaic(raw):
-            raise ImageError(f"{path.name} has no mosaic to learn from: {reason}")
+            raise ImageError(tr("{name} has no mosaic to learn from: {reason}").format(name=path.name, reason=reason))
         try:
             return _mosaic(raw, path)[0]
         except rawpy.LibRawError as error:
@@ -364,16 +401,18 @@ def _read_dng(path: Path) -> Mosaic:
 def _read_sidd(path: Path) -> Mosaic:
     about = path.with_name(path.name.replace("NOISY_RAW", "METADATA_RAW"))
     if not about.is_file():
-        raise ImageError(f"{path.name} has no {about.name} beside it, which says its colours")
+        raise ImageError(
+            tr("{name} has no {about} beside it, which says its colours").format(name=path.name, about=about.name)
+        )
     metadata = read_mat(about)["metadata"]
     matrix = np.array(_field(metadata, "ColorMatrix2"), np.float64).reshape(3, 3)
     neutral = np.array(_field(metadata, "AsShotNeutral"), np.float64).reshape(3)
     pattern = "".join("RGB?"[min(int(colour), 3)] for colour in np.ravel(_cfa_pattern(metadata)))
     if pattern not in PATTERNS:
-        raise ImageError(f"{about.name} names no 2x2 colour filter")
+        raise ImageError(tr("{name} names no 2x2 colour filter").format(name=about.name))
     planes = [value for name, value in read_mat(path).items() if getattr(value, "ndim", 0) == 2 and name != "metadata"]
     if len(planes) != 1:
-        raise ImageError(f"{path.name} holds {len(planes)} planes; a mosaic is one")
+        raise ImageError(tr("{name} holds {count} planes; a mosaic is one").format(name=path.name, count=len(planes)))
     height, width = (side // 2 * 2 for side in planes[0].shape)
     pixels = planes[0][:height, :width].astype(np.float32)
     return Mosaic(pixels, pattern, neutral, matrix, noise_level(path))
@@ -383,7 +422,7 @@ def _field(metadata: Any, name: str) -> Any:
     """A field of a MATLAB struct, or of one of the structs inside it."""
     found = next((value for key, value in _walk(metadata) if key == name), None)
     if found is None or np.size(found) == 0:
-        raise ImageError(f"The metadata have no {name}")
+        raise ImageError(tr("The metadata have no {name}").format(name=name))
     return found
 
 
@@ -398,7 +437,7 @@ def _cfa_pattern(metadata: Any) -> Any:
             and int(np.ravel(value["ID"])[0]) == _CFA_PATTERN
         ):
             return value.get("Value", ())
-    raise ImageError("The metadata have no CFAPattern")
+    raise ImageError(tr("The metadata have no CFAPattern"))
 
 
 def _walk(value: Any, key: str = "") -> Iterator[tuple[str, Any]]:
@@ -430,4 +469,4 @@ def noise_level(path: Path) -> np.ndarray | None:
         found = re.match(r"0*(\d+)", cells[0])
         if scene is not None and found and int(found[1]) == int(scene) and len(cells) >= 7:
             return np.array([float(cell) for cell in cells[1:7]]).reshape(3, 2)
-    raise ImageError(f"{table.name} has no row for scene {scene}")
+    raise ImageError(tr("{name} has no row for scene {scene}").format(name=table.name, scene=scene))

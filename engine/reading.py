@@ -15,6 +15,7 @@ import cv2
 import numpy as np
 
 from engine import scratch
+from engine.language import tr
 from engine.metadata import Metadata
 from engine.pages import Axes
 
@@ -74,8 +75,10 @@ class TooLarge(ImageError):
 
     def __init__(self, path: Path, width: int, height: int) -> None:
         super().__init__(
-            f"{path.name} has {width} x {height} pixels, more than {_LARGEST // 1_000_000} megapixels; "
-            "the window opens it after asking, the command line with --huge"
+            tr(
+                "{name} has {width} x {height} pixels, more than {most} megapixels; the window opens "
+                "it after asking, the command line with --huge"
+            ).format(name=path.name, width=width, height=height, most=_LARGEST // 1000000)
         )
         self.width, self.height = width, height
 
@@ -148,7 +151,9 @@ def foreign_errors(path: Path, failed: str) -> Iterator[None]:
     except scratch.NoRoom as error:
         raise ImageError(f"{path.name} {failed}: {error}") from error
     except MemoryError as error:
-        raise ImageError(f"{path.name} {failed}: it needs more memory than is available") from error
+        raise ImageError(
+            tr("{name} {failed}: it needs more memory than is available").format(name=path.name, failed=failed)
+        ) from error
     except OSError as error:
         raise ImageError(f"{path.name} {failed}: {error.strerror or _sentence(error)}") from error
     # Four decoder libraries meet hostile files here; they have raised KeyError, TypeError and struct.error alike.
@@ -160,13 +165,13 @@ def _sentence(error: Exception) -> str:
     """The first line of what a library said, where it says something to people."""
     lines = str(error).strip().splitlines()
     if not lines or isinstance(error, LookupError | TypeError | AttributeError | cv2.error):
-        return "its data are damaged"
+        return tr("its data are damaged")
     return lines[0][:200]
 
 
 def raw_error(path: Path) -> CameraRaw:
     """What is said where a picture was expected and a camera's RAW file came."""
-    return CameraRaw(f"{path.name} is a camera RAW file, which has to be developed")
+    return CameraRaw(tr("{name} is a camera RAW file, which has to be developed").format(name=path.name))
 
 
 def check_size(path: Path, width: int, height: int, file_size: int, huge: bool = False, planes: int = 1) -> None:
@@ -180,10 +185,18 @@ def check_size(path: Path, width: int, height: int, file_size: int, huge: bool =
         planes: of that size that lie together.
     """
     if width < 1 or height < 1:
-        raise ImageError(f"{path.name} is damaged: it claims a size of {width} x {height}")
+        raise ImageError(
+            tr("{name} is damaged: it claims a size of {width} x {height}").format(
+                name=path.name, width=width, height=height
+            )
+        )
     if width * height * planes > max(_HARMLESS, _DENSEST * file_size):
         size = f"{width} x {height}" + (f" x {planes}" if planes > 1 else "")
-        raise ImageError(f"{path.name} is damaged: it claims {size} pixels in only {file_size} bytes")
+        raise ImageError(
+            tr("{name} is damaged: it claims {size} pixels in only {file_size} bytes").format(
+                name=path.name, size=size, file_size=file_size
+            )
+        )
     if width * height > _LARGEST and not huge:
         raise TooLarge(path, width, height)
 
@@ -191,7 +204,11 @@ def check_size(path: Path, width: int, height: int, file_size: int, huge: bool =
 def check_page(path: Path, wanted: Wanted, axes: Axes) -> None:
     """Refuse a page that the file does not have."""
     if not 0 <= wanted.page < axes.pages:
-        raise ImageError(f"{path.name} has {axes.pages} pages; number {wanted.page + 1} was asked for")
+        raise ImageError(
+            tr("{name} has {pages} pages; number {page} was asked for").format(
+                name=path.name, pages=axes.pages, page=wanted.page + 1
+            )
+        )
 
 
 def size_in_bytes(file: BinaryIO) -> int:
@@ -202,10 +219,10 @@ def size_in_bytes(file: BinaryIO) -> int:
 def stored_samples(file: BinaryIO, shape: tuple[int, ...], kind: np.dtype | str) -> np.ndarray:
     """Samples that lie as they are at the file's position; ValueError before memory is taken if some are missing."""
     if math.prod(shape) * np.dtype(kind).itemsize > size_in_bytes(file) - file.tell():
-        raise ValueError("the file ends too early")
+        raise ValueError(tr("the file ends too early"))
     samples = scratch.array(shape, kind)
     if file.readinto(samples.reshape(-1).view(np.uint8)) != samples.nbytes:  # type: ignore[attr-defined]
-        raise ValueError("the file ends too early")
+        raise ValueError(tr("the file ends too early"))
     return samples
 
 

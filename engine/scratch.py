@@ -10,6 +10,7 @@ import tempfile
 import numpy as np
 
 from engine import paths
+from engine.language import tr
 
 IN_MEMORY = 1 << 28
 """Samples up to which an array lies in memory; as float32, 1 GB."""
@@ -36,7 +37,11 @@ def filed(shape: tuple[int, ...], kind: np.dtype | type | str) -> np.ndarray:
     folder.mkdir(parents=True, exist_ok=True)
     free = shutil.disk_usage(folder).free
     if size > free:
-        raise NoRoom(f"it needs {size:,} bytes on the disk of {folder}, where {free:,} are free")
+        raise NoRoom(
+            tr("it needs {size:,} bytes on the disk of {folder}, where {free:,} are free").format(
+                size=size, folder=folder, free=free
+            )
+        )
     with tempfile.TemporaryFile(dir=folder) as file:
         if hasattr(os, "posix_fallocate"):
             # Reserved here, because a mapped file that finds its disk full later ends the process.

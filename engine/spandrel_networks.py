@@ -16,6 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from engine.language import tr
 from engine.method import Layout, MethodError
 
 _TOLD = ("DRUNet",)
@@ -34,7 +35,7 @@ margin tiles fit together to the eye, not to the bit.
 NOTE = "It is run by code of the package spandrel (MIT); tiles fit together to the eye, not to the bit."
 """For a card."""
 
-_PURPOSES = {"FaceSR": "restores faces", "Inpainting": "fills holes"}
+_PURPOSES = {"FaceSR": tr("restores faces"), "Inpainting": tr("fills holes")}
 
 
 class SpandrelError(ValueError):
@@ -59,7 +60,9 @@ class SpandrelNetwork(nn.Module):
         self.channels, self.architecture = channels, architecture
         support = _registry().get(architecture)
         if support is None:
-            raise SpandrelError(f"the installed spandrel does not know {architecture!r}")
+            raise SpandrelError(
+                tr("the installed spandrel does not know {architecture!r}").format(architecture=architecture)
+            )
         self._support, self._descriptor = support, None
 
     @property
@@ -77,7 +80,9 @@ class SpandrelNetwork(nn.Module):
         try:
             self.become(_load(self._support, state_dict))
         except Exception as error:
-            raise SpandrelError(f"the weights are not those of {self.architecture}") from error
+            raise SpandrelError(
+                tr("the weights are not those of {architecture}").format(architecture=self.architecture)
+            ) from error
 
     def become(self, descriptor: Any) -> None:
         """Take the layers of one of spandrel's `ImageModelDescriptor`."""
@@ -86,7 +91,7 @@ class SpandrelNetwork(nn.Module):
     @property
     def _loaded(self) -> Any:
         if self._descriptor is None:
-            raise SpandrelError(f"{self.architecture} has no weights yet")
+            raise SpandrelError(tr("{architecture} has no weights yet").format(architecture=self.architecture))
         return self._descriptor
 
     def state_dict(self, *given: Any, **named: Any) -> Any:
@@ -101,7 +106,11 @@ class SpandrelNetwork(nn.Module):
     def train(self, mode: bool = True) -> Any:
         """Evaluation mode only: MethodError, as spandrel computes no gradients."""
         if mode:
-            raise MethodError(f"{self.architecture} comes from spandrel, which runs networks and does not train them")
+            raise MethodError(
+                tr("{architecture} comes from spandrel, which runs networks and does not train them").format(
+                    architecture=self.architecture
+                )
+            )
         return super().train(mode)
 
     def forward(self, x: Tensor, sigma: Tensor) -> Tensor:
@@ -150,11 +159,19 @@ def _layout(descriptor: Any, weights: Mapping[str, Tensor]) -> Layout:
     name, takes, gives = descriptor.architecture.id, descriptor.input_channels, descriptor.output_channels
     does = _PURPOSES.get(descriptor.purpose)
     if descriptor.scale != 1:
-        does = f"enlarges pictures {descriptor.scale} times"
+        does = tr("enlarges pictures {scale} times").format(scale=descriptor.scale)
     if does:
-        raise SpandrelError(f"holds {name}, which {does}; only networks that restore a picture in its size are run")
+        raise SpandrelError(
+            tr("holds {name}, which {does}; only networks that restore a picture in its size are run").format(
+                name=name, does=does
+            )
+        )
     if takes != gives or takes not in (1, 3):
-        raise SpandrelError(f"takes {takes} and gives {gives} channels; needed are 1 and 1, or 3 and 3")
+        raise SpandrelError(
+            tr("takes {takes} and gives {gives} channels; needed are 1 and 1, or 3 and 3").format(
+                takes=takes, gives=gives
+            )
+        )
     network = SpandrelNetwork(takes, name)
     network.become(descriptor)
     grey = torch.full((1, takes, 2 * _REACH, _REACH), 0.5)
@@ -165,7 +182,7 @@ def _layout(descriptor: Any, weights: Mapping[str, Tensor]) -> Layout:
     except Exception:  # noqa: BLE001 - what spandrel cannot read off the weights it assumes
         works = False
     if not works:
-        raise SpandrelError(f"holds {name}, but gave no picture when it was tried")
+        raise SpandrelError(tr("holds {name}, but gave no picture when it was tried").format(name=name))
     return Layout(name, {"network": "spandrel", "channels": takes, "architecture": name}, weights)
 
 
@@ -180,13 +197,13 @@ def is_installed() -> bool:
 def _registry() -> Any:
     """Spandrel's architectures; SpandrelError where it cannot be imported."""
     if importlib.util.find_spec("spandrel") is None:
-        raise SpandrelError("the package spandrel is missing (pip install --no-deps spandrel einops)")
+        raise SpandrelError(tr("the package spandrel is missing (pip install --no-deps spandrel einops)"))
     try:
         with _torchvision():
             # Not by a statement, or a built program would take along whatever is installed where it is built.
             return importlib.import_module("spandrel").MAIN_REGISTRY
     except ImportError as error:
-        raise SpandrelError(f"the package spandrel cannot be imported ({error})") from None
+        raise SpandrelError(tr("the package spandrel cannot be imported ({error})").format(error=error)) from None
 
 
 @contextlib.contextmanager

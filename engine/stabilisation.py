@@ -15,6 +15,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 
 from engine import noise
 from engine.image import Image
+from engine.language import tr
 from engine.mosaic import Mosaic, pack
 from engine.noise import MIN_SIDE, NoiseError, NoiseReport
 
@@ -118,8 +119,10 @@ def noise_line(mosaic: Mosaic) -> tuple[float, float]:
     planes = pack(mosaic.pixels, mosaic.pattern)
     if min(planes.shape[:2]) < MIN_SIDE:
         raise NoiseError(
-            f"Noise can be measured on a mosaic from {2 * MIN_SIDE}x{2 * MIN_SIDE} pixels on, this has "
-            f"{mosaic.pixels.shape[1]}x{mosaic.pixels.shape[0]}; denoise the developed picture"
+            tr(
+                "Noise can be measured on a mosaic from {least}x{least} pixels on, this has "
+                "{width}x{height}; denoise the developed picture"
+            ).format(least=2 * MIN_SIDE, width=mosaic.pixels.shape[1], height=mosaic.pixels.shape[0])
         )
     blocks = _blocks(planes)
     inside = blocks[blocks.max(1) < _SATURATED]
@@ -201,12 +204,14 @@ def measure(image: Image) -> NoiseReport:
     seen = found.forward(planes[::stride, ::stride]).astype(np.float64)
     sigma = found.sigma if found.sigma >= _CLEAN else 0.0
     each = (found.sigma,) * PLANES
-    reason = (
-        f"Measured on the sensor's mosaic, where the noise is white: {found.sigma * 255:.1f} of 255 once it is made "
-        "alike in dark and bright places."
-    )
+    reason = tr(
+        "Measured on the sensor's mosaic, where the noise is white: {sigma:.1f} of 255 once it "
+        "is made alike in dark and bright places."
+    ).format(sigma=found.sigma * 255)
     if not sigma:
-        reason = f"Clean: {found.sigma * 255:.2f} of 255 was found on the sensor's mosaic, not worth removing."
+        reason = tr("Clean: {sigma:.2f} of 255 was found on the sensor's mosaic, not worth removing.").format(
+            sigma=found.sigma * 255
+        )
     return NoiseReport(
         sigma=sigma,
         joint=found.sigma,

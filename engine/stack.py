@@ -20,6 +20,7 @@ from engine.arrays import array_stack
 from engine.encode import AS_INPUT, Encoding, encoded, needs_bigtiff
 from engine.files import replacing
 from engine.image import Image
+from engine.language import tr
 from engine.metadata import append_exif, as_saved, read_directories
 from engine.pages import ArrayLayout, Axes, has_channels, tiff_layout
 from engine.reading import ImageError, foreign_errors
@@ -68,7 +69,7 @@ class StackWriter:
 
     def __enter__(self) -> StackWriter:
         """Open both files; ImageError if `like` is no stack, or its type of file cannot hold one."""
-        with foreign_errors(self.path, "cannot be saved"), contextlib.ExitStack() as opened:
+        with foreign_errors(self.path, tr("cannot be saved")), contextlib.ExitStack() as opened:
             # In this order: where `like` itself is replaced, it is closed by then, as Windows wants it.
             temporary = opened.enter_context(replacing(self.path, self._seal))
             source = opened.enter_context(self.like.open("rb"))
@@ -81,16 +82,22 @@ class StackWriter:
             elif suffix == ".npy" and not is_tiff(source):
                 self._pages = _ArrayPages(target, array_stack(source, self.like))
             else:
-                raise ImageError(f"{self.path.name} cannot hold the pages of {self.like.name}; save a .tif instead")
+                raise ImageError(
+                    tr("{name} cannot hold the pages of {original}; save a .tif instead").format(
+                        name=self.path.name, original=self.like.name
+                    )
+                )
             self._open = opened.pop_all()
         return self
 
     def add(self, image: Image) -> None:
         """Write the next page; ImageError if it is not the one that comes next or cannot be written."""
-        with foreign_errors(self.path, "cannot be saved"):
+        with foreign_errors(self.path, tr("cannot be saved")):
             if image.page != self._added or self._added >= self._pages.axes.pages:
                 raise ImageError(
-                    f"{self.path.name} cannot be saved: page {image.page} came where {self._added} was due"
+                    tr("{name} cannot be saved: page {page} came where {added} was due").format(
+                        name=self.path.name, page=image.page, added=self._added
+                    )
                 )
             self._pages.add(image, encoded(image, self.path, self.how), self.how)
             self._added += 1
@@ -102,10 +109,12 @@ class StackWriter:
         if kind is not None:
             self._open.__exit__(kind, error, trace)
             return
-        with foreign_errors(self.path, "cannot be saved"), self._open:
+        with foreign_errors(self.path, tr("cannot be saved")), self._open:
             if self._added != self._pages.axes.pages:
                 raise ImageError(
-                    f"{self.path.name} cannot be saved: {self._added} of {self._pages.axes.pages} pages came"
+                    tr("{name} cannot be saved: {added} of {pages} pages came").format(
+                        name=self.path.name, added=self._added, pages=self._pages.axes.pages
+                    )
                 )
             self._pages.complete()
 

@@ -15,6 +15,7 @@ import numpy as np
 import PIL.Image
 
 from engine import jpegxl, scratch
+from engine.language import tr
 from engine.metadata import boxes, check_png, tiff_metadata
 from engine.pages import TiffLayout, has_channels, planes_of, tiff_layout
 from engine.photos import CMYK_NOTE, cmyk_to_rgb, jpeg_frame, webp_size
@@ -71,7 +72,9 @@ def read_tiff(file: BinaryIO, path: Path, wanted: Wanted) -> Decoded:
         colormap = None if tiff.is_imagej else page.colormap
     if samples.ndim not in (2, 3) or samples.shape[:2] != (page.imagelength, page.imagewidth):
         raise ImageError(
-            f"{path.name} has an unknown arrangement of samples ({page.axes}); convert it to grey or RGB first"
+            tr("{name} has an unknown arrangement of samples ({axes}); convert it to grey or RGB first").format(
+                name=path.name, axes=page.axes
+            )
         )
     if samples.ndim == 3 and samples.shape[2] == 1:
         samples = samples[..., 0]
@@ -124,7 +127,11 @@ def tiff_page(file: BinaryIO, tiff: Any, layout: TiffLayout, number: int) -> tup
     tiff.filehandle.seek(layout.directories[index])
     page = tifffile.TiffPage(tiff, index)
     if layout.planes != planes_of(page):
-        raise ImageError(f"{tiff.filehandle.name} has pages with different numbers of channels; save them one by one")
+        raise ImageError(
+            tr("{name} has pages with different numbers of channels; save them one by one").format(
+                name=tiff.filehandle.name
+            )
+        )
     return page, plane
 
 
@@ -183,29 +190,41 @@ def check_tiff_page(page: Any, path: Path, file_size: int, huge: bool = False) -
         check_size(path, page.tilewidth, page.tilelength, file_size, huge, page.tiledepth)
     photometric = page.photometric
     if not (isinstance(photometric, int) and isinstance(page.compression, int)):
-        raise ImageError(f"{path.name} is damaged: it says its colours or its compression more than once")
+        raise ImageError(
+            tr("{name} is damaged: it says its colours or its compression more than once").format(name=path.name)
+        )
     if 50706 in page.tags or photometric in (32803, 34892) or (330 in page.tags and page.subfiletype & 1):
         raise raw_error(path)
     if photometric in (8, 9, 10, 32844, 32845) or (photometric == 6 and page.compression not in _RGB_FROM_CODEC):
         name = getattr(photometric, "name", photometric)
-        raise ImageError(f"{path.name} stores its colours as {name}; convert it to grey or RGB first")
+        raise ImageError(
+            tr("{name} stores its colours as {kind}; convert it to grey or RGB first").format(name=path.name, kind=name)
+        )
     if page.compression not in _PLAIN | _CODED:
         name = getattr(page.compression, "name", page.compression)
-        raise ImageError(f"{path.name} is compressed by {name}; save it with LZW, Deflate or no compression first")
+        raise ImageError(
+            tr("{name} is compressed by {kind}; save it with LZW, Deflate or no compression first").format(
+                name=path.name, kind=name
+            )
+        )
     colours = {2: 3, 5: 4, 6: 3}.get(photometric, 1)
     extras = page.extrasamples
     is_alpha = page.samplesperpixel == colours + 1 and len(extras) == 1
     if page.samplesperpixel != colours and not is_alpha and not has_channels(page):
         raise ImageError(
-            f"{path.name} has {page.samplesperpixel} channels; grey and RGB, with or without opacity, can be opened"
+            tr("{name} has {channels} channels; grey and RGB, with or without opacity, can be opened").format(
+                name=path.name, channels=page.samplesperpixel
+            )
         )
     if page.dtype is None or page.dtype.kind not in "buif":
         raise ImageError(
-            f"{path.name} holds samples of an unknown or complex type; convert it to 8, 16 or float 32 bits"
+            tr("{name} holds samples of an unknown or complex type; convert it to 8, 16 or float 32 bits").format(
+                name=path.name
+            )
         )
     for offset, count in zip(page.dataoffsets, page.databytecounts, strict=False):
         if offset < 1 or count < 1 or offset + count > file_size:
-            raise ImageError(f"{path.name} is damaged: part of the picture is missing")
+            raise ImageError(tr("{name} is damaged: part of the picture is missing").format(name=path.name))
 
 
 def _check_coded(page: Any, path: Path, file: BinaryIO) -> None:
@@ -218,7 +237,11 @@ def _check_coded(page: Any, path: Path, file: BinaryIO) -> None:
         if page.compression == 34933 and count:
             check_png(part)
         if width * height > 2 * side[0] * side[1] + 65536:
-            raise ImageError(f"{path.name} is damaged: a part of it claims {width} x {height} pixels")
+            raise ImageError(
+                tr("{name} is damaged: a part of it claims {width} x {height} pixels").format(
+                    name=path.name, width=width, height=height
+                )
+            )
 
 
 def _coded_size(part: BinaryIO) -> tuple[int, int]:

@@ -13,6 +13,7 @@ import torch
 from torch import Generator, Tensor, nn
 from torch.nn import functional as F
 
+from engine.language import tr
 from engine.method import Batch, Layout, MethodError, Stage, Task
 from engine.one_pass import OnePass, OnePassParams
 from engine.params import choice, param
@@ -25,19 +26,24 @@ class AprRdParams(OnePassParams):
     part: str = choice(
         "student",
         ("student", "teacher"),
-        "Network",
-        help="The student sees every pixel and is six times as fast. The teacher goes by the surroundings of a pixel "
-        "alone; where a model has no student, it is used anyway.",
+        tr("Network"),
+        words=(tr("Student"), tr("Teacher")),
+        help=tr(
+            "The student sees every pixel and is six times as fast. The teacher goes by the surroundings of a pixel "
+            "alone; where a model has no student, it is used anyway."
+        ),
         expert=True,
     )
     shift: int = param(
         1,
         1,
         5,
-        "Blind spot of the teacher (s)",
+        tr("Blind spot of the teacher (s)"),
         step=1,
-        help="The teacher leaves out 2s - 1 pixels across. 1 is sharpest, 5 ignores noise that spreads over several "
-        "pixels. Means nothing to the student.",
+        help=tr(
+            "The teacher leaves out 2s - 1 pixels across. 1 is sharpest, 5 ignores noise that spreads over several "
+            "pixels. Means nothing to the student."
+        ),
         expert=True,
     )
 
@@ -50,53 +56,58 @@ class AprRdTraining:
         0.67,
         0.05,
         0.95,
-        "Share of the teacher",
+        tr("Share of the teacher"),
         step=0.01,
-        help="Part of the training that is spent on the teacher; the student has the rest.",
+        help=tr("Part of the training that is spent on the teacher; the student has the rest."),
     )
     hole: int = param(
         5,
         1,
         8,
-        "Blind spot in training (s)",
+        tr("Blind spot in training (s)"),
         step=1,
-        help="The teacher learns with a spot of 2s - 1 pixels across. It must be wider than the noise is correlated: 5 "
-        "suits photographs, 1 white noise.",
+        help=tr(
+            "The teacher learns with a spot of 2s - 1 pixels across. It must be wider than the noise is correlated: 5 "
+            "suits photographs, 1 white noise."
+        ),
     )
     regulariser: float = param(
         4.0,
         0.0,
         20.0,
-        "Regulariser",
+        tr("Regulariser"),
         step=0.5,
-        help="Weight of the term that corrects for adjacent pixels being different ones.",
+        help=tr("Weight of the term that corrects for adjacent pixels being different ones."),
     )
     gradient: str = choice(
         "stopped",
         ("stopped", "flowing"),
-        "Gradient of the regulariser's f(y)",
-        help="Stopped as in the paper; the authors' program lets it flow, which takes twice the memory.",
+        tr("Gradient of the regulariser's f(y)"),
+        words=(tr("Stopped"), tr("Flowing")),
+        help=tr("Stopped as in the paper; the authors' program lets it flow, which takes twice the memory."),
         expert=True,
     )
     recharge: float = param(
         1.0,
         0.0,
         1.0,
-        "Recharging",
+        tr("Recharging"),
         step=0.05,
-        help="Share of the pixels that are noisy again in one of the student's targets. At 0 it learns what the "
-        "teacher sees and no more; at 1 it gets fine detail back, and some noise with it.",
+        help=tr(
+            "Share of the pixels that are noisy again in one of the student's targets. At 0 it learns what the "
+            "teacher sees and no more; at 1 it gets fine detail back, and some noise with it."
+        ),
     )
     first_shift: int = param(
         0,
         0,
         8,
-        "Smallest blind spot for the student (s)",
+        tr("Smallest blind spot for the student (s)"),
         step=1,
-        help="The student learns from the teacher with every blind spot from this to the next; at 0 there is none.",
+        help=tr("The student learns from the teacher with every blind spot from this to the next; at 0 there is none."),
         expert=True,
     )
-    last_shift: int = param(5, 0, 11, "Largest blind spot for the student (s)", step=1, expert=True)
+    last_shift: int = param(5, 0, 11, tr("Largest blind spot for the student (s)"), step=1, expert=True)
 
 
 _AROUND = 16
@@ -134,11 +145,11 @@ class AprRdNetwork(nn.Module):
     ) -> None:
         super().__init__()
         if hole not in ("square", "diamond"):
-            raise ValueError(f"A hole is square or diamond, not {hole!r}")
+            raise ValueError(tr("A hole is square or diamond, not {hole!r}").format(hole=hole))
         if student not in ("1.02", "1.00", "0.86", "0.13"):
-            raise ValueError(f"A student is 1.02, 1.00, 0.86 or 0.13, not {student!r}")
+            raise ValueError(tr("A student is 1.02, 1.00, 0.86 or 0.13, not {student!r}").format(student=student))
         if parts not in ("both", "teacher", "student"):
-            raise ValueError(f"The parts are both, teacher or student, not {parts!r}")
+            raise ValueError(tr("The parts are both, teacher or student, not {parts!r}").format(parts=parts))
         self.channels, self.value_range = channels, value_range
         self.teacher: _Teacher | None = None
         self.student: _Student | None = None
@@ -175,7 +186,7 @@ class AprRdNetwork(nn.Module):
         if name == "student" and self.student is not None:
             return self.student
         if self.teacher is None:
-            raise MethodError("This model holds only the student of APR-RD, not its teacher; choose the student")
+            raise MethodError(tr("This model holds only the student of APR-RD, not its teacher; choose the student"))
         return self.teacher
 
     def forward(self, x: Tensor, sigma: Tensor | None = None) -> Tensor:
@@ -188,7 +199,7 @@ class AprRdNetwork(nn.Module):
     def by_student(self, x: Tensor) -> Tensor:
         """What the student makes of (B, C, H, W) in [0, 1] up to noise; MethodError where there is none."""
         if self.student is None:
-            raise MethodError("This model holds only the teacher of APR-RD, not its student; choose the teacher")
+            raise MethodError(tr("This model holds only the teacher of APR-RD, not its student; choose the teacher"))
         return self.student(self._given(x)).to(x.dtype) / self.value_range
 
     def by_teacher(self, x: Tensor, shift: int) -> Tensor:
@@ -552,8 +563,10 @@ class AprRd(OnePass):
         """The teacher, then the student; MethodError where no blind spot is left for the student."""
         if training.last_shift < training.first_shift:
             raise MethodError(
-                f"The student's blind spots go from --first-shift {training.first_shift} to --last-shift "
-                f"{training.last_shift}; the last must not be the smaller one"
+                tr(
+                    "The student's blind spots go from --first-shift {first_shift} to --last-shift "
+                    "{last_shift}; the last must not be the smaller one"
+                ).format(first_shift=training.first_shift, last_shift=training.last_shift)
             )
         return (
             Stage("adjacent pixels replaced", training.teacher_share, teach, trains="teacher."),
@@ -619,7 +632,7 @@ def _settle(arch: Mapping[str, Any], convention: Any) -> Mapping[str, Any]:
 
 def _own(network: nn.Module) -> AprRdNetwork:
     if not isinstance(network, AprRdNetwork):
-        raise MethodError("APR-RD runs networks of its own only; choose another method for this model")
+        raise MethodError(tr("APR-RD runs networks of its own only; choose another method for this model"))
     return network
 
 
@@ -627,7 +640,9 @@ def _fitting(network: nn.Module, patches: Tensor) -> AprRdNetwork:
     own, sides = _own(network), patches.shape[2:]
     if any(side % own.multiple_of for side in sides):
         raise MethodError(
-            f"This network trains on patches whose side is a multiple of {own.multiple_of}, not {max(sides)}"
+            tr("This network trains on patches whose side is a multiple of {multiple}, not {side}").format(
+                multiple=own.multiple_of, side=max(sides)
+            )
         )
     return own
 

@@ -11,6 +11,7 @@ import torch
 from torch import Generator, Tensor, nn
 from torch.nn import functional as F
 
+from engine.language import tr
 from engine.method import Batch, Layout, Method, MethodError, Pass, Stage, Task
 from engine.params import choice, param
 
@@ -26,25 +27,28 @@ class DBSNParams:
         1.0,
         0.5,
         1.5,
-        "Trust in the pixel (gamma)",
+        tr("Trust in the pixel (gamma)"),
         step=0.05,
-        help="Weight of each noisy pixel against what its surroundings say: its precision times gamma. 1 is Bayes' "
-        "rule, less is smoother, more keeps more detail and more noise.",
+        help=tr(
+            "Weight of each noisy pixel against what its surroundings say: its precision times gamma. 1 is Bayes' "
+            "rule, less is smoother, more keeps more detail and more noise."
+        ),
     )
     result: str = choice(
         "fused",
         ("fused", "blind"),
-        "Result",
-        help="Fused weighs each noisy pixel against what its surroundings say; blind is what they say alone.",
+        tr("Result"),
+        words=(tr("Fused"), tr("Blind")),
+        help=tr("Fused weighs each noisy pixel against what its surroundings say; blind is what they say alone."),
     )
     noise_scale: float = param(
         1.0,
         0.25,
         4.0,
-        "Noise level factor",
+        tr("Noise level factor"),
         step=0.05,
         expert=True,
-        help="Multiplies the standard deviation that the network estimates. 2 does what a gamma of 1/4 does.",
+        help=tr("Multiplies the standard deviation that the network estimates. 2 does what a gamma of 1/4 does."),
     )
 
 
@@ -55,12 +59,15 @@ class DBSNTraining:
     likelihood: str = choice(
         "mixed",
         ("mixed", "constrained", "plain"),
-        "Likelihood",
+        tr("Likelihood"),
+        words=(tr("Mixed"), tr("Constrained"), tr("Plain")),
         expert=True,
-        help="What the noise levels are learned by. Constrained is the paper's bound: it keeps noise from being taken "
-        "for uncertainty of the prediction, and halves that uncertainty. Plain is the likelihood itself, as most of "
-        "the authors' code has it: it cannot tell the two apart from the start. Mixed begins with the bound and ends "
-        "with the likelihood.",
+        help=tr(
+            "What the noise levels are learned by. Constrained is the paper's bound: it keeps noise from being taken "
+            "for uncertainty of the prediction, and halves that uncertainty. Plain is the likelihood itself, as most "
+            "of the authors' code has it: it cannot tell the two apart from the start. Mixed begins with the bound "
+            "and ends with the likelihood."
+        ),
     )
 
 
@@ -93,9 +100,13 @@ class DBSN(nn.Module):
     ) -> None:
         super().__init__()
         if noise not in NOISES:
-            raise MethodError(f"A dbsn network is for noise {', '.join(NOISES)}, not {noise!r}")
+            raise MethodError(
+                tr("A dbsn network is for noise {known}, not {noise!r}").format(known=", ".join(NOISES), noise=noise)
+            )
         if noise == "mg" and channels != 3:
-            raise MethodError(f"A dbsn network for multivariate noise takes 3 channels, not {channels}")
+            raise MethodError(
+                tr("A dbsn network for multivariate noise takes 3 channels, not {channels}").format(channels=channels)
+            )
         self.channels, self.noise, self.width, self.blocks, self.estimates = channels, noise, width, blocks, estimates
         hidden = hidden or (16 if channels == 1 else 32)
         outputs = 6 if noise == "mg" else channels
@@ -163,7 +174,7 @@ class DBSN(nn.Module):
 
     def _demand_estimates(self) -> None:
         if not self.estimates:
-            raise MethodError("This network came without its noise estimators: only its blind result can be shown")
+            raise MethodError(tr("This network came without its noise estimators: only its blind result can be shown"))
 
 
 class _BlindSpot(nn.Module):
@@ -570,7 +581,9 @@ class DilatedBlindSpot(Method):
 
         def settle(convention: Any) -> Mapping[str, Any]:
             if convention.noise not in ("awgn", "hg"):
-                raise MethodError(f"This DBSN was trained for noise awgn or hg, not {convention.noise!r}")
+                raise MethodError(
+                    tr("This DBSN was trained for noise awgn or hg, not {noise!r}").format(noise=convention.noise)
+                )
             return {**arch, "noise": convention.noise}
 
         return (Layout("DBSN", arch, renamed, asks=("noise",), settle=settle),)

@@ -10,6 +10,7 @@ import torch
 from torch import Generator, Tensor, nn
 from torch.nn import functional as F
 
+from engine.language import tr
 from engine.method import Batch, Layout, MethodError, Stage
 from engine.one_pass import OnePass
 from engine.params import param
@@ -23,10 +24,12 @@ class Neighbor2NeighborTraining:
         2.0,
         0.0,
         20.0,
-        "Regulariser (gamma)",
+        tr("Regulariser (gamma)"),
         step=0.5,
-        help="Weight at the end of the training of the term that corrects for neighbours being different pixels. At 0 "
-        "results are too smooth, at 20 noise stays; the paper found 2 best.",
+        help=tr(
+            "Weight at the end of the training of the term that corrects for neighbours being different pixels. At 0 "
+            "results are too smooth, at 20 noise stays; the paper found 2 best."
+        ),
     )
 
 
@@ -148,7 +151,11 @@ def draw_neighbours(noisy: Tensor, generator: Generator) -> tuple[Tensor, Tensor
     """
     count, _, height, width = noisy.shape
     if height % 2 or width % 2:
-        raise MethodError(f"Cells of 2x2 pixels need even sides, and a picture is {width}x{height}")
+        raise MethodError(
+            tr("Cells of 2x2 pixels need even sides, and a picture is {width}x{height}").format(
+                width=width, height=height
+            )
+        )
     shape = (count, height // 2, width // 2)
     drawn = torch.randint(len(_PAIRS), shape, generator=generator, device=noisy.device)
     first, second = torch.tensor(_PAIRS, device=noisy.device)[drawn].unbind(-1)
@@ -173,8 +180,10 @@ def loss(
     multiple: int = network.multiple_of  # pyright: ignore[reportAssignmentType]
     if any(side % (2 * multiple) for side in noisy.shape[2:]):
         raise MethodError(
-            f"Neighbor2Neighbor trains on patches of half the side, and this network takes multiples of {multiple}: "
-            f"the side of a patch must be a multiple of {2 * multiple}, not {noisy.shape[3]}"
+            tr(
+                "Neighbor2Neighbor trains on patches of half the side, and this network takes multiples "
+                "of {multiple}: the side of a patch must be a multiple of {least}, not {side}"
+            ).format(multiple=multiple, least=2 * multiple, side=noisy.shape[3])
         )
     first, second = draw_neighbours(noisy, generator)
     difference = network(sub_sample(noisy, first), sigma).float() - sub_sample(noisy, second)

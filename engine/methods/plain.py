@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 
 from torch import Generator, Tensor, nn
 
+from engine.language import tr
 from engine.method import Batch, Stage
 from engine.one_pass import OnePass
 from engine.spandrel_networks import SpandrelNetwork
@@ -16,8 +17,8 @@ class Plain(OnePass):
     """One pass of a network that was trained elsewhere, for example a published DnCNN, or distilled to one pass."""
 
     id = "plain"
-    label = "Single network"
-    source = "any denoising network; see the checkpoint's card"
+    label = tr("Single network")
+    source = tr("any denoising network; see the checkpoint's card")
     architectures: ClassVar = {"spandrel": SpandrelNetwork}
     needs_pairs = True
 

@@ -12,6 +12,7 @@ from torch import Generator, Tensor, nn
 
 from engine import splits
 from engine.covariance import CORRELATED, KINDS, PER_CHANNEL, PILOT, SIGNAL_DEPENDENT, WHITE, measured
+from engine.language import tr
 from engine.method import Batch, Method, MethodError, Pass, Stage, Task
 from engine.noise import NoiseReport, pooled
 from engine.params import choice, noise_level, param
@@ -19,13 +20,15 @@ from engine.params import choice, noise_level, param
 POISSON, GAMMA = SPLITS = "poisson", "gamma"
 """Noise that is not Gaussian: the noisy value is split in place of being recorrupted."""
 
-_ABOUT_NOISE = (
+_NOISES = (tr("White"), tr("Per channel"), tr("Signal-dependent"), tr("Correlated"), tr("Poisson"), tr("Gamma"))
+
+_ABOUT_NOISE = tr(
     "White is one deviation for all; per channel, signal-dependent (stronger where brighter) and correlated (with "
     "neighbours and other channels, as in camera JPEGs) are measured in the picture; poisson is photon counts, gamma "
-    "speckle. "
+    "speckle."
 )
 
-_ABOUT_GAIN = "White being 1, poisson noise's variance divided by the brightness, gamma noise's by its square. "
+_ABOUT_GAIN = tr("White being 1, poisson noise's variance divided by the brightness, gamma noise's by its square.")
 
 
 @dataclass(frozen=True)
@@ -36,53 +39,63 @@ class R2RParams:
         4,
         1,
         1024,
-        "Passes (T)",
+        tr("Passes (T)"),
         step=1,
         stops=(1, 2, 4, 8, 16, 32, 64),
-        help="How many recorrupted copies are denoised and averaged. They are drawn in opposite pairs, so 4 give what "
-        "50 independent ones would.",
+        help=tr(
+            "How many recorrupted copies are denoised and averaged. They are drawn in opposite pairs, so 4 give what "
+            "50 independent ones would."
+        ),
     )
     alpha: float | None = param(
         None,
         0.05,
         20.0,
-        "Recorruption (alpha)",
+        tr("Recorruption (alpha)"),
         step=0.01,
         usual=0.5,
-        help="How much noise is added before each pass: alpha times sigma, as in Pang et al. 2021. (deepinv's alpha is "
-        "another: 0.5 here is 0.2 there.) Smaller keeps more detail in a pass, larger makes passes differ more. "
-        "Automatic is 0.5, and 1 for correlated noise.",
+        help=tr(
+            "How much noise is added before each pass: alpha times sigma, as in Pang et al. 2021. (deepinv's alpha is "
+            "another: 0.5 here is 0.2 there.) Smaller keeps more detail in a pass, larger makes passes differ more. "
+            "Automatic is 0.5, and 1 for correlated noise."
+        ),
     )
     sigma: float | None = noise_level(
-        "Too low leaves noise, too high blurs.",
+        tr("Too low leaves noise, too high blurs."),
     )
     noise_model: str = choice(
         WHITE,
         (*KINDS, *SPLITS),
-        "Noise is",
+        tr("Noise is"),
+        words=_NOISES,
         expert=True,
-        help=_ABOUT_NOISE + "Best is what the model was trained for. A model for white noise takes correlated noise "
-        "for a stronger white one, which suits it better.",
+        help=f"{_ABOUT_NOISE} "
+        + tr(
+            "Best is what the model was trained for. A model for white noise takes correlated noise "
+            "for a stronger white one, which suits it better."
+        ),
     )
     gain: float | None = param(
         None,
         1e-6,
         1.0,
-        "Gain",
+        tr("Gain"),
         step=1e-6,
         usual=0.01,
         expert=True,
-        help=_ABOUT_GAIN + "Automatic takes it from sigma and the picture's brightness.",
+        help=f"{_ABOUT_GAIN} " + tr("Automatic takes it from sigma and the picture's brightness."),
     )
     ratio: float = param(
         1.0,
         0.5,
         1.5,
-        "Sigma in training / true",
+        tr("Sigma in training / true"),
         step=0.01,
         expert=True,
-        help="Repairs a model that was trained with the wrong noise level: the level that was assumed then, divided by "
-        "the true one. Below 1 takes out the noise that it leaves, above 1 brings back the detail that it blurs.",
+        help=tr(
+            "Repairs a model that was trained with the wrong noise level: the level that was assumed then, divided by "
+            "the true one. Below 1 takes out the noise that it leaves, above 1 brings back the detail that it blurs."
+        ),
     )
 
 
@@ -93,32 +106,36 @@ class R2RTraining:
     noise_model: str = choice(
         WHITE,
         (*KINDS, *SPLITS),
-        "Noise is",
-        help=_ABOUT_NOISE + "All but white is for pictures with noise of their own.",
+        tr("Noise is"),
+        words=_NOISES,
+        help=f"{_ABOUT_NOISE} " + tr("All but white is for pictures with noise of their own."),
     )
     alpha: float | None = param(
         None,
         0.05,
         20.0,
-        "Recorruption (alpha)",
+        tr("Recorruption (alpha)"),
         step=0.01,
-        help="Automatic draws it from 0.3 to 1 for each patch, so that one network serves them all.",
+        help=tr("Automatic draws it from 0.3 to 1 for each patch, so that one network serves them all."),
     )
     gain: float | None = param(
         None,
         1e-6,
         1.0,
-        "Gain",
+        tr("Gain"),
         step=1e-6,
         expert=True,
-        help=_ABOUT_GAIN + "Automatic takes it from what was measured in each picture.",
+        help=f"{_ABOUT_GAIN} " + tr("Automatic takes it from what was measured in each picture."),
     )
     pool: str = choice(
         "picture",
         ("picture", "batch"),
-        "Noise is measured",
+        tr("Noise is measured"),
+        words=(tr("In each picture"), tr("Over a batch")),
         expert=True,
-        help="In each picture, or pooled over the pictures of a batch: steadier, for pictures of one camera setting.",
+        help=tr(
+            "In each picture, or pooled over the pictures of a batch: steadier, for pictures of one camera setting."
+        ),
     )
 
 
@@ -215,7 +232,9 @@ def _split_passes(network: nn.Module, task: Task, alpha: float) -> Iterator[Pass
     if gain is None:
         if task.report is None or not min(task.report.mean, default=0) > 0:
             raise MethodError(
-                f"The gain of {params.noise_model} noise cannot be measured in this picture; give the gain"
+                tr("The gain of {noise_model} noise cannot be measured in this picture; give the gain").format(
+                    noise_model=params.noise_model
+                )
             )
         gain = _gain(params.noise_model, task.sigma, task.report.mean, task.report.mean_square)
     split, variance = _split(params.noise_model, noisy, gain)
@@ -293,7 +312,11 @@ def _gains(training: Any, reports: Sequence[Any], noisy: Tensor) -> float | Tens
     if training.gain is not None:
         return training.gain
     if not reports:
-        raise MethodError(f"The gain of {training.noise_model} noise was not measured in these pictures; give the gain")
+        raise MethodError(
+            tr("The gain of {noise_model} noise was not measured in these pictures; give the gain").format(
+                noise_model=training.noise_model
+            )
+        )
     gains = [_gain(training.noise_model, r.sigma, r.mean, r.mean_square) for r in reports]
     return noisy.new_tensor(gains).clamp_min(1e-6).view(-1, 1, 1, 1)
 
