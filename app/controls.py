@@ -25,6 +25,7 @@ from PySide6.QtWidgets import (
 
 from app import theme
 from app.areas_controls import AreasControls
+from app.combo import Combo
 from app.jobs import NOTHING_FOUND, SEEMS_CLEAN, MethodInfo
 from app.param_control import ChoiceControl, Control, ParamControl, wrap
 from app.raw_controls import RawControls
@@ -43,9 +44,6 @@ _NOISE_WORDS = tr(
     "noise where the method is told one level.\n\nSigma is the noise's standard deviation on a scale of 0 to 255; a "
     "clipped pixel is black or white, where noise is cut off."
 )
-
-_WIDEST = 700
-"""Pixels that the open list of models takes at most."""
 
 
 class ReferenceRow(QFrame):
@@ -346,9 +344,6 @@ class Controls(QWidget):
             for text, data, tip in items:
                 combo.addItem(text, data)
                 combo.setItemData(combo.count() - 1, tip, Qt.ItemDataRole.ToolTipRole)
-            if combo is self.model:
-                # As wide as its longest line: it may reach out of the panel.
-                combo.view().setMinimumWidth(min(_WIDEST, combo.view().sizeHintForColumn(0) + 24))
         combo.setCurrentIndex(combo.findData(chosen))
         combo.setEnabled(bool(items))
 
@@ -613,13 +608,10 @@ def _method_item(method: MethodInfo) -> tuple[str, str, str]:
 
 
 def _combo(name: str, tip: str) -> QComboBox:
-    combo = QComboBox()
+    combo = Combo()
     combo.setAccessibleName(name)
     combo.setToolTip(wrapped(tip))
-    combo.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
-    combo.setMinimumContentsLength(12)
     combo.setPlaceholderText(tr("Loading…"))
-    combo.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
     combo.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
     # The list's own delegate leaves room for ticks and takes no colour from an entry.
     combo.setItemDelegate(QStyledItemDelegate(combo))

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from PySide6.QtCore import Qt, QUrl, Signal
-from PySide6.QtGui import QDesktopServices
+from PySide6.QtCore import Qt
 from PySide6.QtWidgets import (
     QCheckBox,
     QComboBox,
@@ -17,8 +16,6 @@ from PySide6.QtWidgets import (
     QDialogButtonBox,
     QFileDialog,
     QFormLayout,
-    QFrame,
-    QHBoxLayout,
     QLabel,
     QLineEdit,
     QMessageBox,
@@ -26,7 +23,6 @@ from PySide6.QtWidgets import (
     QSpinBox,
     QTableWidget,
     QTableWidgetItem,
-    QToolButton,
     QVBoxLayout,
     QWidget,
 )
@@ -39,84 +35,6 @@ from engine.language import LANGUAGES, tr
 if TYPE_CHECKING:
     from engine.checkpoint import Entry as CheckpointEntry
     from engine.foreign import Question
-
-
-class MessageLine(QFrame):
-    """One sentence that stays until it is dismissed, with details or something to do about it; it stops nobody."""
-
-    dismissed = Signal()
-
-    def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
-        self.setObjectName("message")
-        self.setAccessibleName(tr("Message"))
-        self.text = QLabel()
-        self.text.setWordWrap(True)
-        self.text.setTextInteractionFlags(
-            Qt.TextInteractionFlag.TextSelectableByMouse | Qt.TextInteractionFlag.TextSelectableByKeyboard
-        )
-        self.more = QToolButton()
-        self.more.setText(tr("Details…"))
-        self.folder = QToolButton()
-        self.folder.setText(tr("Open folder"))
-        self.folder.clicked.connect(self._open_folder)
-        self.action = QToolButton()
-        self.action.clicked.connect(self._act)
-        self.close_button = QToolButton()
-        self.close_button.setText(tr("Dismiss"))
-        layout = QHBoxLayout(self)
-        layout.setContentsMargins(10, 4, 6, 4)
-        layout.addWidget(self.text, 1)
-        layout.addWidget(self.more)
-        layout.addWidget(self.folder)
-        layout.addWidget(self.action)
-        layout.addWidget(self.close_button)
-        self._title, self._details, self._folder = "", "", None
-        self._run: Callable[[], object] | None = None
-        self.more.clicked.connect(self.show_details)
-        self.close_button.clicked.connect(self._dismiss)
-        self.hide()
-
-    @property
-    def details(self) -> str:
-        """What the button would show."""
-        return self._details
-
-    def say(
-        self,
-        sentence: str,
-        details: str = "",
-        title: str = "",
-        folder: Path | None = None,
-        action: tuple[str, Callable[[], object]] | None = None,
-    ) -> None:
-        """Show a sentence in place of the last; a folder can be opened from it, or one thing done."""
-        self._title, self._details, self._folder = title or tr("Details"), details, folder
-        text, self._run = action or ("", None)
-        self.text.setText(sentence)
-        self.folder.setVisible(folder is not None)
-        self.more.setVisible(bool(details))
-        self.action.setText(text)
-        self.action.setVisible(action is not None)
-        self.show()
-
-    def show_details(self) -> None:
-        """Open the details beside the window, without blocking it."""
-        dialog = TextDialog(self._title, self._details, self)
-        dialog.show()
-
-    def _open_folder(self) -> None:
-        if self._folder is not None:
-            QDesktopServices.openUrl(QUrl.fromLocalFile(str(self._folder)))
-
-    def _act(self) -> None:
-        self.hide()
-        if self._run is not None:
-            self._run()
-
-    def _dismiss(self) -> None:
-        self.hide()
-        self.dismissed.emit()
 
 
 class TextDialog(QDialog):
@@ -283,6 +201,7 @@ class ShortcutsDialog(QDialog):
         self.table.verticalHeader().hide()
         self.table.setEditTriggers(QTableWidget.EditTrigger.NoEditTriggers)
         self.table.setSelectionMode(QTableWidget.SelectionMode.NoSelection)
+        self.table.setTabKeyNavigation(False)  # or Tab would go through all cells and never leave
         self.table.setAccessibleName(tr("Keyboard shortcuts"))
         for row, texts in enumerate(rows):
             for column, text in enumerate(texts):

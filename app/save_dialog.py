@@ -25,6 +25,7 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
+from app import theme
 from app.dialogs import confirmed
 from app.jobs import Target
 from engine.encode import AS_INPUT, HEIC_NOTE, TYPES, Encoding, FileType, check_target, file_type, left_out
@@ -78,12 +79,12 @@ class SaveDialog(QDialog):
     ) -> None:
         super().__init__(parent)
         self.setWindowTitle(tr("Save the denoised picture"))
-        self.setMinimumWidth(560)
         self._image = image
         self.over_original = False
 
         self.path = QLineEdit(str(target))
         self.path.setAccessibleName(tr("File"))
+        self.path.setMinimumWidth(theme.length(380))
         browse = QPushButton(tr("Browse…"))
         self.pages = QComboBox()
         self.pages.addItem(tr("All {pages} pages").format(pages=image.pages), True)

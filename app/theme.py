@@ -10,6 +10,9 @@ os.environ.setdefault("QT_API", "pyside6")
 from PySide6.QtGui import QColor, QFont, QFontMetricsF, QPalette
 from PySide6.QtWidgets import QApplication, QFrame, QWidget
 
+_USUAL_LINE = 15.0
+"""Height in pixels of a line of text where nobody has changed the size of the font."""
+
 TIGHT, NEAR, EDGE, APART = 4, 8, 12, 16
 """Spacing in pixels: inside a control, between controls, around a panel, between groups."""
 
@@ -140,6 +143,11 @@ def rule() -> QFrame:
     return rule
 
 
+def length(pixels: int) -> int:
+    """As wide in the font of the program as so many pixels are in one of usual size."""
+    return round(pixels * QFontMetricsF(QApplication.font()).height() / _USUAL_LINE)
+
+
 def scaled(font: QFont, share: float) -> QFont:
     """The same font in another size; what paints by hand takes its sizes from here."""
     other = QFont(font)
@@ -190,7 +198,7 @@ QPushButton, QPushButton:disabled, QPushButton:checked {{
     min-height: {inner}px; padding: 3px {EDGE}px; border: 1px solid transparent; border-radius: 4px;
 }}
 QToolButton {{ min-height: {inner - 2}px; padding: 2px {NEAR}px; border: 1px solid transparent; }}
-QPushButton:checked, QToolButton:checked {{ background-color: {c.selected}; border: 1px solid {c.focus}; }}
+QPushButton:checked, QToolButton:checked {{ background-color: {c.selected}; border: 1px solid {c.edge}; }}
 QPushButton:disabled, QToolButton:disabled {{ background-color: transparent; border: 1px solid {c.line}; }}
 QToolButton#beside {{ min-height: {inner - 2}px; }}
 QToolButton#beside[popupMode="2"] {{ padding: 2px 15px 2px 5px; }}
@@ -212,7 +220,9 @@ QAbstractSpinBox::up-arrow:disabled, QAbstractSpinBox::up-arrow:off {{
     image: url("{images}/arrow_up_disabled.png");
 }}
 QPushButton:focus, QToolButton:focus, QComboBox:focus, QAbstractSpinBox:focus, QLineEdit:focus,
-QTextEdit:focus, QPlainTextEdit:focus {{ border: 1px solid {c.focus}; }}
+QPushButton:checked:focus, QToolButton:checked:focus, QTextEdit:focus, QPlainTextEdit:focus {{
+    border: 1px solid {c.focus};
+}}
 QCheckBox, QRadioButton {{ border: 1px solid transparent; border-radius: 3px; padding: 3px 2px; }}
 QCheckBox:focus, QRadioButton:focus, QSlider:focus, QTabBar:focus, QListView:focus, QTableView:focus,
 QTreeView:focus {{ border: 1px solid {c.focus}; }}
@@ -259,15 +269,17 @@ QToolBar {{
 QToolBar::separator:horizontal {{ image: none; background-color: {c.line}; width: 1px; margin: 6px 6px; }}
 QToolBar QToolButton {{ background-color: transparent; padding: 2px 6px; }}
 QToolBar QToolButton:hover {{ background-color: {c.raised}; }}
-QToolBar QToolButton:checked {{ background-color: {c.selected}; border: 1px solid {c.focus}; }}
+QToolBar QToolButton:checked {{ background-color: {c.selected}; border: 1px solid {c.edge}; }}
 QToolBar QToolButton:disabled {{ border: 1px solid transparent; }}
+QToolBar QToolButton:focus, QToolBar QToolButton:checked:focus {{ border: 1px solid {c.focus}; }}
 QToolBar QLabel {{ background: transparent; padding: 0 {NEAR}px; }}
 QStatusBar {{ background: {c.panel}; border: 0; border-top: 1px solid {c.line}; }}
 QStatusBar QLabel {{ padding: 0 6px; }}
 QToolTip {{ background-color: {c.raised}; color: {c.text}; border: 1px solid {c.edge}; padding: 4px; }}
 QProgressBar {{ border: 1px solid {c.edge}; border-radius: 4px; background-color: {c.panel}; }}
 QProgressBar::chunk {{ background-color: {c.accent}; border-radius: 3px; }}
-QScrollArea {{ border: 0; padding: 0; }}
+QScrollArea, QGraphicsView {{ border: 1px solid transparent; border-radius: 0; padding: 0; }}
+QScrollArea:focus, QGraphicsView:focus {{ border: 1px solid {c.focus}; }}
 QScrollArea QLabel {{ padding: 0; }}
 QScrollBar:vertical {{ width: 12px; margin: 0; border: 0; }}
 QScrollBar:horizontal {{ height: 12px; margin: 0; border: 0; }}

@@ -16,12 +16,10 @@ from PySide6.QtWidgets import (
     QDialog,
     QDockWidget,
     QFileDialog,
-    QFrame,
     QLabel,
     QMainWindow,
     QMessageBox,
     QProgressBar,
-    QScrollArea,
     QToolButton,
     QVBoxLayout,
     QWidget,
@@ -34,11 +32,11 @@ from app.batch.queue import Queue
 from app.batch.report import counted
 from app.batch.setup_page import FOLDER, LIST, SELECTION
 from app.batch.window import BatchWindow, ask_before_stopping, interrupted_sentence
+from app.column import Column
 from app.compare.view import CompareView
 from app.controls import Controls, quality
 from app.dialogs import (
     ConventionDialog,
-    MessageLine,
     Preferences,
     ShortcutsDialog,
     TextDialog,
@@ -48,6 +46,7 @@ from app.dialogs import (
 )
 from app.image_list import FilmStrip
 from app.jobs import Oversize
+from app.message import ERROR, WARNING, MessageLine
 from app.pages import PageBar
 from app.presets import Preset
 from app.presets_dialog import PresetsDialog, SavePresetDialog
@@ -171,19 +170,12 @@ class MainWindow(QMainWindow):
         dock.setObjectName("panel")
         dock.setFeatures(QDockWidget.DockWidgetFeature.NoDockWidgetFeatures)
         dock.setTitleBarWidget(QWidget())
-        scroll = QScrollArea()
-        scroll.setWidgetResizable(True)
-        scroll.setFrameShape(QFrame.Shape.NoFrame)
-        scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        scroll.setFocusPolicy(Qt.FocusPolicy.NoFocus)
-        scroll.setWidget(self.controls)
         box = QWidget()
         column = QVBoxLayout(box)
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(0)
-        column.addWidget(scroll, 1)
+        column.addWidget(Column(self.controls), 1)
         column.addWidget(self.controls.buttons)
-        box.setMinimumWidth(340)
         dock.setWidget(box)
         self.addDockWidget(Qt.DockWidgetArea.RightDockWidgetArea, dock)
         return dock
@@ -412,7 +404,7 @@ class MainWindow(QMainWindow):
             if not image.isNull():
                 self.workspace.add_image(Image(_pixels_of(image)), tr("pasted {next}").format(next=next(self._pasted)))
         else:
-            self.message.say(nothing)
+            self.message.say(nothing, kind=WARNING)
 
     def dragEnterEvent(self, event) -> None:
         """Accept files, folders and pictures, anywhere on the window."""
@@ -616,7 +608,7 @@ class MainWindow(QMainWindow):
         sentence = interrupted_sentence(saved)
         if sentence and self.workspace.settings.offered_batch != saved.folder.name:
             self.workspace.change_settings(offered_batch=saved.folder.name)
-            self.message.say(sentence, action=(tr("Go on"), lambda: self._go_on(saved)))
+            self.message.say(sentence, action=(tr("Go on"), lambda: self._go_on(saved)), kind=WARNING)
 
     def _go_on(self, saved: SavedBatch) -> None:
         self.batch.resume(saved)
@@ -692,7 +684,7 @@ class MainWindow(QMainWindow):
             sentence = tr("The training {name} was interrupted at step {step:,}.").format(
                 name=latest.name, step=latest.step
             )
-            self.message.say(sentence, action=(tr("Resume it"), lambda: self._resume(latest)))
+            self.message.say(sentence, action=(tr("Resume it"), lambda: self._resume(latest)), kind=WARNING)
 
     def _resume(self, training: TrainingRun) -> None:
         training.resume()
@@ -724,12 +716,13 @@ class MainWindow(QMainWindow):
             self.message.say(
                 tr("The training {name} failed: {message}").format(name=training.name, message=training.message),
                 action=show,
+                kind=ERROR,
             )
         elif training.state == "interrupted":
             sentence = tr("The training {name} was interrupted at step {step:,}.").format(
                 name=training.name, step=training.step
             )
-            self.message.say(sentence, action=(tr("Resume it"), lambda: self._resume(training)))
+            self.message.say(sentence, action=(tr("Resume it"), lambda: self._resume(training)), kind=WARNING)
 
     def _show_training(self) -> None:
         training = self._training
@@ -872,10 +865,10 @@ class MainWindow(QMainWindow):
         else:
             sentence = tr("{count} of {total} could not be opened.").format(count=count, total=failures.total)
         details = "\n".join(reason if name in reason else f"{name}: {reason}" for name, reason in failures.failures)
-        self.message.say(sentence, details, tr("Not opened"))
+        self.message.say(sentence, details, tr("Not opened"), kind=ERROR)
 
     def _show_failure(self, sentence: str, details: str) -> None:
-        self.message.say(sentence, details)
+        self.message.say(sentence, details, kind=ERROR)
 
     def _show_saved(self, path: Path) -> None:
         self.message.say(tr("Saved as {path}").format(path=path), folder=path.parent)

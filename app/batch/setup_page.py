@@ -22,7 +22,6 @@ from PySide6.QtWidgets import (
     QPushButton,
     QRadioButton,
     QScrollArea,
-    QSizePolicy,
     QSpinBox,
     QVBoxLayout,
     QWidget,
@@ -45,6 +44,7 @@ from app.batch.plan import (
     free_bytes,
 )
 from app.batch.saved import BatchJob, Watch
+from app.combo import Combo
 from app.save_dialog import COMPRESSIONS
 from app.values import Values
 from app.workspace import Entry, Workspace
@@ -113,7 +113,7 @@ class SetupPage(QWidget):
 
     def _build(self) -> None:
         inside = QWidget()
-        inside.setMaximumWidth(900)
+        inside.setMaximumWidth(theme.length(900))
         form = QGridLayout(inside)
         form.setContentsMargins(16, 8, 16, 8)
         form.setHorizontalSpacing(12)
@@ -265,12 +265,11 @@ class SetupPage(QWidget):
         self.huge.setToolTip(
             words.wrapped(tr("Those of more than 1000 megapixels, which take long and much of the disk"))
         )
-        row = QHBoxLayout()
-        row.setSpacing(20)
+        row = QVBoxLayout()
+        row.setSpacing(0)
         row.addWidget(self.gps)
         row.addWidget(self.sidecar)
         row.addWidget(self.huge)
-        row.addStretch(1)
         self._form.addLayout(row, self._form.rowCount(), 1)
         self.disk = _muted()
         self.disk.setAccessibleName(tr("Room on the disk"))
@@ -766,11 +765,7 @@ def _size(size: int) -> str:
 
 
 def _combo() -> QComboBox:
-    combo = QComboBox()
-    combo.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
-    combo.setMinimumContentsLength(14)
-    combo.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
-    return combo
+    return Combo()
 
 
 def _muted() -> QLabel:

@@ -25,7 +25,7 @@ from app.batch.queue_page import QueuePage, RowsModel
 from app.batch.saved import SavedBatch
 from app.batch.setup_page import FOLDER, SetupPage
 from app.batch.summary_page import SummaryPage
-from app.dialogs import MessageLine
+from app.message import ERROR, WARNING, MessageLine
 from app.steps import Steps
 from app.workspace import Entry
 from engine import paths
@@ -145,14 +145,14 @@ class BatchWindow(QWidget):
         try:
             self.queue.start(self.setup.job())
         except BatchError as error:
-            self.message.say(f"{error}.")
+            self.message.say(f"{error}.", kind=ERROR)
 
     def resume(self, saved: SavedBatch) -> None:
         """Go on with a batch that was interrupted."""
         try:
             self.queue.resume(saved)
         except BatchError as error:
-            self.message.say(f"{error}.")
+            self.message.say(f"{error}.", kind=ERROR)
 
     def cancel(self) -> None:
         """Stop it, after asking where something is left to do."""
@@ -174,7 +174,7 @@ class BatchWindow(QWidget):
         saved = batches.interrupted()
         if saved is not None and saved != self._refused and (sentence := interrupted_sentence(saved)):
             self._offered = saved
-            self.message.say(sentence, action=(tr("Go on"), lambda: self.resume(saved)))
+            self.message.say(sentence, action=(tr("Go on"), lambda: self.resume(saved)), kind=WARNING)
 
     def _refuse(self) -> None:
         self._refused = self._offered

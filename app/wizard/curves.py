@@ -376,7 +376,6 @@ class _View(pg.GraphicsView):
         self.setAccessibleName(name)
         self.setMinimumSize(self.sizeHint())
         self.setContextMenuPolicy(Qt.ContextMenuPolicy.NoContextMenu)
-        self.setStyleSheet("QGraphicsView { border: 0; padding: 0; }")
 
     def sizeHint(self) -> QSize:
         return QSize(200, 140)

@@ -35,7 +35,7 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
-from app import screen
+from app import screen, theme
 from app.background import Background
 from app.wizard.crop import SIDE, CropView, pixmap_of
 from app.wizard.findings import FindingRow
@@ -283,7 +283,7 @@ class FolderPage(Page):
         chosen.addWidget(self.detail, 0, Qt.AlignmentFlag.AlignTop)
         chosen.addWidget(self.caption, 1)
         self._panel = QWidget()
-        self._panel.setFixedWidth(344)
+        self._panel.setFixedWidth(theme.length(344))
         right = QVBoxLayout(self._panel)
         right.setContentsMargins(0, 0, 0, 0)
         right.setSpacing(6)

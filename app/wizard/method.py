@@ -23,8 +23,6 @@ from PySide6.QtWidgets import (
     QLineEdit,
     QPushButton,
     QRadioButton,
-    QScrollArea,
-    QSizePolicy,
     QSpinBox,
     QToolButton,
     QVBoxLayout,
@@ -33,6 +31,8 @@ from PySide6.QtWidgets import (
 
 from app import theme, words
 from app.background import Background
+from app.column import Column
+from app.combo import Combo
 from app.jobs import MethodInfo
 from app.param_control import ChoiceControl, Control, ParamControl
 from app.wizard.folder import measured
@@ -275,7 +275,7 @@ class MethodPage(Page):
         self.notice.hide()
 
         inside = QWidget()
-        inside.setMaximumWidth(860)
+        inside.setMaximumWidth(theme.length(860))
         form = QGridLayout(inside)
         form.setContentsMargins(4, 4, 12, 4)
         form.setVerticalSpacing(8)
@@ -300,13 +300,8 @@ class MethodPage(Page):
         form.addWidget(self.fold, 8, 0, 1, 2)
         form.addWidget(self.advanced, 9, 0, 1, 2)
         form.setRowStretch(10, 1)
-        scroll = QScrollArea()
-        scroll.setWidget(inside)
-        scroll.setWidgetResizable(True)
-        scroll.setStyleSheet("QScrollArea { border: 0; }")
-        scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         layout = QVBoxLayout(self)
-        layout.addWidget(scroll, 1)
+        layout.addWidget(Column(inside), 1)
         layout.addWidget(self.notice)
 
         for widget in inside.findChildren(QWidget):
@@ -915,11 +910,8 @@ def _row(grid: QGridLayout, row: int, text: str, widget: QWidget, column: int = 
 
 
 def _combo(tip: str) -> QComboBox:
-    combo = QComboBox()
+    combo = Combo()
     combo.setToolTip(f"<p>{tip}.</p>")
-    combo.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
-    combo.setMinimumContentsLength(12)
-    combo.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
     combo.setPlaceholderText(tr("Loading…"))
     return combo
 

@@ -15,7 +15,7 @@ from PySide6.QtWidgets import (
 )
 
 from app import theme
-from app.dialogs import MessageLine
+from app.message import ERROR, MessageLine
 from app.steps import Steps
 from app.wizard.folder import FolderPage
 from app.wizard.method import MethodPage
@@ -145,13 +145,14 @@ class Wizard(QWidget):
         """Start this training, or the one that the plan asks for."""
         if self.workspace.training is not None and self.workspace.training.is_live:
             self.message.say(
-                tr("The training {name} is running; stop it first, or wait.").format(name=self.workspace.training.name)
+                tr("The training {name} is running; stop it first, or wait.").format(name=self.workspace.training.name),
+                kind=ERROR,
             )
             return
         try:
             self._begin(job or self.plan.job())
         except (TrainError, OSError) as error:
-            self.message.say(str(error))
+            self.message.say(str(error), kind=ERROR)
 
     def _begin(self, job: TrainJob) -> None:
         training = TrainingRun.start(job, job.name or Path(job.data).name, self.workspace)
