@@ -27,7 +27,7 @@ from engine.decode import peek
 from engine.develop import Develop
 from engine.encode import AS_INPUT, Encoding, save_image
 from engine.image import Image, ImageError, find_images, input_hash, load_image
-from engine.metrics import Estimate, check_reference, psnr, ssim
+from engine.metrics import Estimate, check_reference, decibels, psnr, shift_of, squared_error, ssim
 from engine.noise import NoiseError, NoiseReport
 from engine.pairs import find_reference, is_reference
 from engine.provenance import Provenance, write_sidecar
@@ -51,6 +51,9 @@ _READ_IN_PIECES = {".tif", ".tiff", ".npy", ".fits", ".fit", ".fts", ".pfm"}
 
 _MEANS = 3
 """Arrays as large as the picture that denoising it by four passes makes."""
+
+_ARRAYS = 7
+"""The most that are held of a denoised picture: the running mean, those kept at T = 1, 2, 4, 8, 16, and the spread."""
 
 _CELL = 256
 """Side of the pieces in which a result is brought to the screen."""
@@ -129,11 +132,16 @@ class Oversize:
 
 @dataclass(frozen=True, eq=False)
 class Reference:
-    """A clean twin: its picture, and what the noisy picture reaches against it."""
+    """A clean twin: its picture, and what the noisy picture reaches against it.
+
+    Attributes:
+        noisy_shift_free_db: the same once the difference in brightness is taken out.
+    """
 
     image: Image
     name: str
     noisy_psnr_db: float
+    noisy_shift_free_db: float
 
 
 @dataclass(frozen=True)
@@ -170,6 +178,9 @@ class Numbers:
         estimate: without a reference.
         is_whole: whether the numbers hold for the whole picture.
         keeps_mean: whether the result has the mean intensity of the noisy picture.
+        passes: that the result and its numbers are of; where some parts have fewer, of those that have the most.
+        shift: what was added to each channel of the result before it was compared with the reference; None where
+            nothing was, see `Look.shift_free`. Until all is denoised, what those parts lack that are.
     """
 
     psnr_db: float | None = None
@@ -177,6 +188,8 @@ class Numbers:
     estimate: Estimate | None = None
     is_whole: bool = False
     keeps_mean: bool = False
+    passes: int = 0
+    shift: tuple[float, ...] | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -236,6 +249,8 @@ class Look:
         passes: T; None for what the checkpoint or the method suggests.
         display: what of it is shown, and how.
         viewport: the visible part of the picture.
+        shift_free: whether the difference in brightness from the reference, the mean of each channel over the whole
+            picture, is taken out before PSNR and SSIM.
         may_run: whether passes are made, or only what is there is shown.
         serial: grows with every change but that of the viewport.
     """
@@ -245,6 +260,7 @@ class Look:
     display: Display = Display()
     viewport: Rect | None = None
     reference: Reference | None = None
+    shift_free: bool = False
     report: NoiseReport | None = None
     may_run: bool = True
     serial: int = 0
@@ -368,7 +384,9 @@ def _oversize(path: Path, error: TooLarge) -> Oversize:
     # As float32; noisy and denoised for the screen, with a third for the smaller sizes.
     opened = 4 * samples + 2 * samples * 4 // 3 + (stored if is_read_in_pieces else 0)
     decoded = 0 if is_read_in_pieces else stored
-    return Oversize(error.width, error.height, opened, 4 * _MEANS * samples, decoded, scratch.free_bytes())
+    # With the spread of the passes, one number for each pixel.
+    denoised = 4 * (_MEANS * samples + error.width * error.height)
+    return Oversize(error.width, error.height, opened, denoised, decoded, scratch.free_bytes())
 
 
 def show(image: Image, levels: tuple[float, float] | None = None) -> Iterator[Any]:
@@ -404,7 +422,9 @@ def read_reference(path: Path, image: Image) -> Iterator[Any]:
     # As large as the picture, if it is its twin: for that it was asked.
     reference = load_image(path, page, image.pixels.size > scratch.IN_MEMORY, develop=image.develop)
     check_reference(image.pixels.shape, reference.pixels.shape, path.name)
-    return Reference(reference, path.name, psnr(image.pixels, reference.pixels, reference.peak))
+    noisy, clean, peak = image.pixels, reference.pixels, reference.peak
+    shift_free_db = psnr(noisy, clean, peak, shift=shift_of(noisy, clean))
+    return Reference(reference, path.name, psnr(noisy, clean, peak), shift_free_db)
 
 
 def write(finished: Finished, target: Target) -> Iterator[Any]:
@@ -486,10 +506,11 @@ class Live:
         self._passes = dict.fromkeys(range(len(self.cells)), 0)
         self._stale: set[int] = set()
         self._took: dict[tuple[Rect, int], float] = {}
-        self._errors: dict[int, float] = {}
-        self._ssim: float | None = None
+        # Of each cell the sum of squared errors, and what each channel of it lacks of the reference's sum.
+        self._errors: dict[int, tuple[float, np.ndarray]] = {}
+        self._compared: _Compared | None = None
         self._look: tuple[Any, ...] = ()
-        self._display = Display()
+        self._display, self._shift_free = Display(), False
         if denoising.sigma == 0:
             self._passes = dict.fromkeys(self._passes, 1)
         self.show_all()
@@ -502,7 +523,7 @@ class Live:
     def twin(self) -> Live:
         """The same for another screen, which shows nothing of it yet; both share what is known of the passes."""
         other = copy.copy(self)
-        other._errors, other._ssim, other._look = {}, None, ()
+        other._errors, other._compared, other._look = {}, None, ()
         other.show_all()
         return other
 
@@ -519,15 +540,24 @@ class Live:
         """Bring everything to the screen again: another picture was there."""
         self._stale = {cell for cell, passes in self._passes.items() if passes}
 
-    def look_at(self, passes: int, blend: Blend, reference: Reference | None, display: Display) -> None:
-        """Take over T, the blend, the reference and how all that is shown."""
+    def look_at(
+        self,
+        passes: int,
+        blend: Blend,
+        reference: Reference | None,
+        display: Display,
+        shift_free: bool = False,
+    ) -> None:
+        """Take over T, the blend, the reference, how all that is shown, and how it is compared."""
+        if shift_free != self._shift_free:
+            self._shift_free, self._compared = shift_free, None
         if display != self._display:
             self._display = display
             self.show_all()
         look = (passes, blend, id(reference))
         if look == self._look:
             return
-        self._look, self._reference, self._ssim = look, reference, None
+        self._look, self._reference, self._compared = look, reference, None
         self._errors.clear()
         self.show_all()
 
@@ -537,7 +567,7 @@ class Live:
         for cell in self._cells_in(tile):
             self._passes[cell] = passes
             self._stale.add(cell)
-        self._ssim = None
+        self._compared = None
         wanted, blend, _ = self._look
         if self.denoising.has(wanted) and (blend.guard or self.denoising.conserves_mean):
             # What is usual in the picture, by which the guard goes, is known only now, and so is its mean intensity.
@@ -582,8 +612,9 @@ class Live:
             for cell in cells:
                 rect = self.cells[cell]
                 inside = pixels[rect.moved(-area.left, -area.top).slices]
-                noise_db = psnr(inside, twin.pixels[rect.slices], twin.peak)
-                self._errors[cell] = inside.size * twin.peak**2 * 10 ** (-noise_db / 10)
+                clean = twin.pixels[rect.slices]
+                lacking = (clean - inside).sum((0, 1), dtype=np.float64)
+                self._errors[cell] = squared_error(inside, clean, twin.peak), lacking
         self._stale.difference_update(cells)
         return area.left, area.top, self._render(area, pixels)
 
@@ -596,37 +627,74 @@ class Live:
     def numbers(self, report: NoiseReport | None) -> Numbers:
         """How good it is, as far as that is known."""
         passes, blend, _ = self._look
-        db = None
-        if self._reference is not None and self._errors:
-            samples = sum(self.cells[cell].width * self.cells[cell].height for cell in self._errors)
-            mse = sum(self._errors.values()) / (samples * self.denoising.image.channels)
-            db = 10 * math.log10(self._reference.image.peak**2 / mse) if mse else math.inf
+        db, shift = self._psnr()
+        found = self._compared
+        if found is not None and self._shift_free:
+            db = found.psnr_db
         whole = self.denoising.has(passes) and not self._stale
         # While no tile has T passes yet, what is shown has fewer, and the estimate is of that.
         made = min(passes, max(self._passes.values()))
         is_known = made or not self.denoising.sigma
         estimate = self.denoising.estimate(made, blend, report) if is_known else None
         keeps_mean = whole and blend.conserves_mean and self.denoising.conserves_mean
-        return Numbers(db, self._ssim, estimate, whole, keeps_mean)
+        ssim_ = None if found is None else found.ssim
+        told = None if shift is None else tuple(shift.tolist())
+        return Numbers(db, ssim_, estimate, whole, keeps_mean, made if self.denoising.sigma else 0, told)
+
+    def _psnr(self) -> tuple[float | None, np.ndarray | None]:
+        """Of the cells that are on the screen, and the shift that was taken out.
+
+        With a shift as if nothing were clipped after it: all cells would have to be compared anew with each that comes.
+        `measure` does so in the end.
+        """
+        if self._reference is None or not self._errors:
+            return None, None
+        pixels = sum(self.cells[cell].width * self.cells[cell].height for cell in self._errors)
+        error = math.fsum(squares for squares, _ in self._errors.values())
+        shift = None
+        if self._shift_free:
+            lacking = np.sum([lacking for _, lacking in self._errors.values()], axis=0)
+            error = max(0.0, error - float(np.square(lacking).sum()) / pixels)
+            shift = (lacking / pixels).astype(np.float32)
+        return decibels(error / (pixels * self.denoising.image.channels), self._reference.image.peak), shift
 
     def measure(self) -> Iterator[None]:
-        """Find the SSIM of the whole result, in bands with a chance to stop after each."""
-        if self._reference is None or self._ssim is not None:
+        """Compare the whole result with the reference, in bands with a chance to stop after each.
+
+        That is SSIM, and PSNR where a shift is taken out, which is known only now.
+        """
+        if self._reference is None or self._compared is not None:
             return
         passes, blend, _ = self._look
         image, twin = self.denoising.image, self._reference.image
-        if min(image.height, image.width) < 11:
+        _, shift = self._psnr()
+        has_ssim = min(image.height, image.width) >= 11
+        if not has_ssim and shift is None:
             return
-        total = rows = 0
-        for top in range(5, image.height - 5, _BAND):
-            bottom = min(top + _BAND, image.height - 5)
-            area = Rect(0, top - 5, image.width, bottom + 5)
-            pixels = self.denoising.blended(passes, blend, area)
+        similarity = error = 0.0
+        for top in range(0, image.height, _BAND):
+            bottom = min(top + _BAND, image.height)
             # SSIM leaves out 5 rows at each edge: the bands' inner rows are those of the whole picture.
-            total += ssim(pixels, twin.pixels[area.slices], twin.peak) * (bottom - top)
-            rows += bottom - top
+            area = Rect(0, max(0, top - 5), image.width, min(bottom + 5, image.height))
+            pixels, clean = self.denoising.blended(passes, blend, area), twin.pixels[area.slices]
+            if has_ssim and area.height > 10:
+                similarity += ssim(pixels, clean, twin.peak, shift=shift) * (area.height - 10)
+            if shift is not None:
+                rows = slice(top - area.top, bottom - area.top)
+                error += squared_error(pixels[rows], clean[rows], twin.peak, shift=shift)
             yield
-        self._ssim = total / rows
+        self._compared = _Compared(
+            decibels(error / image.pixels.size, twin.peak) if shift is not None else None,
+            similarity / (image.height - 10) if has_ssim else None,
+        )
+
+
+@dataclass(frozen=True)
+class _Compared:
+    """A whole result and the reference; the PSNR only where a shift was taken out."""
+
+    psnr_db: float | None
+    ssim: float | None
 
 
 class Computing:
@@ -746,10 +814,9 @@ class Computing:
 
     def _make_room(self, size: int) -> None:
         """Drop the denoisings not seen for longest until one of a picture of `size` bytes fits in."""
-        # The running mean and those kept at T = 1, 2, 4, 8, 16.
-        room = self.budget - 6 * size
+        room = self.budget - _ARRAYS * size
         for key in list(self._lives):
-            if sum(6 * live.denoising.image.pixels.nbytes for live in self._lives.values()) <= room:
+            if sum(_ARRAYS * live.denoising.image.pixels.nbytes for live in self._lives.values()) <= room:
                 return
             if key not in self._held:
                 del self._lives[key]
@@ -844,7 +911,7 @@ def _advance(live: Live, model: Model, request: Request, look: Callable[[], Look
     while True:
         now = look()
         passes = settled_passes(model, request, now.passes)
-        live.look_at(passes, now.blend, now.reference, now.display)
+        live.look_at(passes, now.blend, now.reference, now.display, now.shift_free)
         is_finished = not now.may_run or live.denoising.has(passes)
         regions: list[tuple[int, int, np.ndarray]] = []
         if live.is_stale(now.viewport):

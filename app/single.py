@@ -18,7 +18,7 @@ from engine.device import pick_device
 from engine.foreign import Convention
 from engine.image import Image
 from engine.method import MethodError, methods
-from engine.metrics import Estimate, check_reference, psnr, ssim
+from engine.metrics import Estimate, check_reference, psnr, shift_of, ssim
 from engine.mosaic_denoising import begin
 from engine.noise import NoiseError, NoiseReport
 from engine.proposal import propose, settled_sigma
@@ -220,9 +220,10 @@ def compared(noisy: Image, pixels: np.ndarray, reference: Image, shift_free: boo
     """PSNR and SSIM of a result against the clean twin, as keys of a record; ReferenceMismatch if it cannot be one."""
     name = reference.path.name if reference.path else "picture"
     check_reference(noisy.pixels.shape, reference.pixels.shape, name)
-    peak = reference.peak
+    clean, peak = reference.pixels, reference.peak
+    shift, noisy_shift = (shift_of(p, clean) if shift_free else None for p in (pixels, noisy.pixels))
     return {
-        "psnr_db": psnr(pixels, reference.pixels, peak, shift_free=shift_free),
-        "noisy_psnr_db": psnr(noisy.pixels, reference.pixels, peak, shift_free=shift_free),
-        "ssim": round(ssim(pixels, reference.pixels, peak), 5) if min(pixels.shape[:2]) >= 11 else None,
+        "psnr_db": psnr(pixels, clean, peak, shift=shift),
+        "noisy_psnr_db": psnr(noisy.pixels, clean, peak, shift=noisy_shift),
+        "ssim": round(ssim(pixels, clean, peak, shift=shift), 5) if min(pixels.shape[:2]) >= 11 else None,
     }

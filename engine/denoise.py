@@ -294,10 +294,6 @@ class Denoising:
         """Whether the mean of T passes is at hand everywhere (in `area`)."""
         return self.sigma == 0 or all(tile.has(passes) for tile in self._tiles if area is None or tile.rect.meets(area))
 
-    def made(self, area: Rect) -> int:
-        """The fewest passes that a tile in `area` has."""
-        return min(tile.done for tile in self._tiles if tile.rect.meets(area))
-
     def keep(self, passes: int) -> None:
         """Keep the mean of T passes, too, when more are made."""
         self._asked.add(passes)

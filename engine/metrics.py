@@ -16,33 +16,46 @@ class ReferenceMismatch(ValueError):
     """A reference does not fit its picture; the message is meant for the user."""
 
 
-def psnr(denoised: np.ndarray, reference: np.ndarray, peak: float = 1.0, *, shift_free: bool = False) -> float:
+def psnr(denoised: np.ndarray, reference: np.ndarray, peak: float = 1.0, *, shift: np.ndarray | None = None) -> float:
     """PSNR in dB on unrounded values clipped to [0, peak]; inf for equal pictures.
 
     Args:
         denoised, reference: (H, W, C).
         peak: the data range, in the pictures' units.
-        shift_free: take out the mean difference of each channel first (PolyU's references shift in brightness).
+        shift: (C,) is added to the denoised picture first, see `shift_of`.
     """
-    total, count = 0.0, 0
-    shift = np.float32(0)
-    if shift_free:
-        shift = (np.asarray(reference) - denoised).mean((0, 1), dtype=np.float64).astype(np.float32)
-    # In bands: a whole float copy of a 100 megapixel picture would be a gigabyte.
-    for top in range(0, denoised.shape[0], 256):
-        band = np.clip(denoised[top : top + 256] + shift, 0, peak)
-        difference = band - np.clip(reference[top : top + 256], 0, peak)
-        total += float(np.square(difference, dtype=np.float64).sum())
-        count += difference.size
-    mse = total / count
+    return decibels(squared_error(denoised, reference, peak, shift=shift) / denoised.size, peak)
+
+
+def decibels(mse: float, peak: float = 1.0) -> float:
+    """PSNR in dB of a mean squared error; inf for none."""
     return math.inf if mse == 0 else 10 * math.log10(peak**2 / mse)
 
 
-def ssim(denoised: np.ndarray, reference: np.ndarray, peak: float = 1.0) -> float:
+def squared_error(
+    denoised: np.ndarray, reference: np.ndarray, peak: float = 1.0, *, shift: np.ndarray | None = None
+) -> float:
+    """Sum over pixels and channels of what `psnr` takes the mean of; args as there."""
+    total = 0.0
+    # In bands: a whole float copy of a 100 megapixel picture would be a gigabyte.
+    for top in range(0, denoised.shape[0], 256):
+        band = denoised[top : top + 256]
+        band = np.clip(band if shift is None else band + shift, 0, peak)
+        difference = band - np.clip(reference[top : top + 256], 0, peak)
+        total += float(np.square(difference, dtype=np.float64).sum())
+    return total
+
+
+def shift_of(denoised: np.ndarray, reference: np.ndarray) -> np.ndarray:
+    """What each channel lacks on average of the reference's brightness, (C,) float32; PolyU's references shift so."""
+    return (np.asarray(reference) - denoised).mean((0, 1), dtype=np.float64).astype(np.float32)
+
+
+def ssim(denoised: np.ndarray, reference: np.ndarray, peak: float = 1.0, *, shift: np.ndarray | None = None) -> float:
     """Structural similarity, mean over pixels and channels.
 
     Gaussian window of 11x11 with sigma 1.5, K1 = 0.01, K2 = 0.03, borders of 5 pixels left out (Wang, Bovik, Sheikh,
-    Simoncelli: Image quality assessment, TIP 2004).
+    Simoncelli: Image quality assessment, TIP 2004). Args as for `psnr`.
     """
     if min(denoised.shape[:2]) < 11:
         raise ValueError("SSIM needs a picture of at least 11x11 pixels")
@@ -56,7 +69,8 @@ def ssim(denoised: np.ndarray, reference: np.ndarray, peak: float = 1.0) -> floa
     for top in range(5, height - 5, 512):
         rows = slice(top - 5, min(top + 517, height))
         for channel in range(denoised.shape[2]):
-            x = np.clip(denoised[rows, :, channel], 0, peak).astype(np.float64)
+            x = denoised[rows, :, channel] if shift is None else denoised[rows, :, channel] + shift[channel]
+            x = np.clip(x, 0, peak).astype(np.float64)
             y = np.clip(reference[rows, :, channel], 0, peak).astype(np.float64)
             mx, my = blur(x), blur(y)
             vx, vy, cov = blur(x * x) - mx * mx, blur(y * y) - my * my, blur(x * y) - mx * my

@@ -142,10 +142,6 @@ class MosaicDenoising:
         """Whether the mean of T passes is at hand everywhere (in `area`)."""
         return self._planes.has(passes, None if area is None else _cells(self._around(area)))
 
-    def made(self, area: Rect) -> int:
-        """The fewest passes that a tile in `area` has."""
-        return self._planes.made(_cells(self._around(area)))
-
     def keep(self, passes: int) -> None:
         """Keep the mean of T passes, too, when more are made."""
         self._planes.keep(passes)

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from engine.metrics import ReferenceMismatch, Sums, check_reference, estimate_psnr, psnr, ssim
+from engine.metrics import ReferenceMismatch, Sums, check_reference, estimate_psnr, psnr, shift_of, ssim
 
 
 def test_psnr_of_a_known_difference():
@@ -25,8 +25,10 @@ def test_shift_free_psnr_ignores_brightness_of_each_channel():
     reference = rng.uniform(0.2, 0.6, (64, 64, 3)).astype(np.float32)
     noisy = reference + 0.01 * rng.standard_normal(reference.shape).astype(np.float32)
     shifted = noisy + np.array([0.05, 0, -0.05], np.float32)
-    assert psnr(shifted, reference, shift_free=True) == pytest.approx(psnr(noisy, reference), abs=0.01)
+    shift = shift_of(shifted, reference)
+    assert psnr(shifted, reference, shift=shift) == pytest.approx(psnr(noisy, reference), abs=0.01)
     assert psnr(shifted, reference) < 30
+    assert ssim(shifted, reference, shift=shift) > ssim(shifted, reference) + 0.001
 
 
 def test_ssim_equals_its_direct_computation():
