@@ -472,6 +472,7 @@ def test_resizing_keeps_a_circle_round(view, mode):
     view.set_colors("black", "black", "black")
     view.set_after(disc)
     view.set_before(disc)
+    view.set_grid_picture(0, disc)
     view.set_mode(mode)
     view.set_wipe_position(-1)
     for width, height in ((801, 500), (500, 801), (401, 400), (1203, 377)):

@@ -16,6 +16,7 @@ from PySide6.QtGui import (
     QPaintEvent,
     QPolygonF,
     QResizeEvent,
+    QTransform,
     QWheelEvent,
 )
 from PySide6.QtWidgets import QWidget
@@ -273,12 +274,13 @@ class Canvas(QWidget):
         region = region.adjusted(-margin, -margin, margin, margin)
         for index, pane in enumerate(self.panes()):
             if any(layer.picture is picture for layer in self.layers(index)):
-                self.update(self.on_screen(region, pane).toAlignedRect() & pane)
+                self.update(self.transform(index).mapRect(region).toAlignedRect() & pane)
 
-    def on_screen(self, region: QRectF, pane: QRect) -> QRectF:
-        """Where a part of the picture is in a pane, in logical pixels of the view."""
-        corner, scale = QPointF(pane.topLeft()), self._place.scale
-        return QRectF(self._place.from_picture(region.topLeft()) + corner, region.size() * scale)
+    def transform(self, pane: int) -> QTransform:
+        """From picture pixels to where they are in a pane, in logical pixels of the view."""
+        corner, scale = QPointF(self.panes()[pane].topLeft()), self._place.scale
+        start = corner - self._place.visible().topLeft() * scale
+        return QTransform(scale, 0, 0, scale, start.x(), start.y())
 
     def pane_at(self, position: QPointF) -> int:
         """Index of the pane under a place of the view; the first where there is none."""

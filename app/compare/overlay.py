@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
 from PySide6.QtCore import QPointF, QRectF, Qt
-from PySide6.QtGui import QColor, QFont, QPainter, QPen
+from PySide6.QtGui import QColor, QFont, QPainter, QPainterPath, QPen
 
 from app.compare.wipe import Wipe
 
@@ -62,8 +63,10 @@ def draw_wipe_captions(painter: QPainter, pane: QRectF, wipe: Wipe, before: str,
         (before, -1, (TOP_LEFT, BOTTOM_LEFT, TOP_RIGHT, BOTTOM_RIGHT)),
         (after, 1, (TOP_RIGHT, BOTTOM_LEFT, TOP_LEFT, BOTTOM_RIGHT)),
     ):
-        height = metrics.height() + 6 + 2 * CAPTION_MARGIN
-        wanted = min(pane.width(), metrics.horizontalAdvance(text) + 2 * (CAPTION_MARGIN + _CAPTION_PAD) + 2)
+        lines = text.split("\n")
+        height = metrics.height() * len(lines) + 6 + 2 * CAPTION_MARGIN
+        widest = max(metrics.horizontalAdvance(line) for line in lines)
+        wanted = min(pane.width(), widest + 2 * (CAPTION_MARGIN + _CAPTION_PAD) + 2)
         rooms = [_room_in_half(pane, wipe, sign, corner, height) for corner in corners]
         chosen = next((index for index, room in enumerate(rooms) if room >= wanted), rooms.index(max(rooms)))
         area = QRectF(pane)
@@ -87,25 +90,91 @@ def _room_in_half(pane: QRectF, wipe: Wipe, sign: int, corner: Qt.AlignmentFlag,
     return min(*rooms, pane.width())
 
 
+def draw_mark(painter: QPainter, pane: QRectF, accent: QColor) -> None:
+    """Frame the pane that has the mark: a line that no other pane has, light in dark on any picture."""
+    painter.setBrush(Qt.BrushStyle.NoBrush)
+    for color, inset, width in ((accent, 2.0, 4), (QColor(255, 255, 255), 5.0, 2), (QColor(0, 0, 0, 190), 6.5, 1)):
+        pen = QPen(color, width)
+        pen.setJoinStyle(Qt.PenJoinStyle.MiterJoin)
+        painter.setPen(pen)
+        painter.drawRect(pane.adjusted(inset, inset, -inset, -inset))
+
+
 def draw_empty(
     painter: QPainter, area: QRectF, text: str, tints: Tints, *, is_target: bool = False, font: QFont
 ) -> None:
-    """Say what is missing in the middle of an area; in a dashed frame if pictures can be dropped there."""
+    """Say what is missing in the middle of an area; below a picture, in a dashed frame, if any can be dropped there."""
     muted = QColor(tints.text)
-    muted.setAlphaF(0.75)
+    muted.setAlphaF(0.8)
     painter.save()
     if is_target:
         font = QFont(font)
         font.setPointSizeF(max(1.0, font.pointSizeF()) * 1.4)
         painter.setFont(font)
-        size = painter.fontMetrics().size(0, text)
-        frame = QRectF(0, 0, size.width() + 120, size.height() + 90).intersected(area.adjusted(8, 8, -8, -8))
-        frame.moveCenter(area.center())
-        painter.setBrush(Qt.BrushStyle.NoBrush)
-        outline = QColor(muted)
-        outline.setAlphaF(0.4)
-        painter.setPen(QPen(outline, 2, Qt.PenStyle.DashLine))
-        painter.drawRoundedRect(frame, 10, 10)
+        area = _draw_target(painter, area, text, muted, tints)
     painter.setPen(muted)
     painter.drawText(area, Qt.AlignmentFlag.AlignCenter | Qt.TextFlag.TextWordWrap, text)
     painter.restore()
+
+
+def _draw_target(painter: QPainter, area: QRectF, text: str, muted: QColor, tints: Tints) -> QRectF:
+    """Draw the dashed frame and the picture in it; returns where its text goes."""
+    room = area.adjusted(24, 24, -24, -24)
+    wrap = Qt.AlignmentFlag.AlignCenter | Qt.TextFlag.TextWordWrap
+    said = QRectF(painter.fontMetrics().boundingRect(room.toRect(), int(wrap), text))
+    picture = QRectF(0, 0, 192, 128) if text else QRectF()
+    gap = 24.0
+    if said.height() + gap + picture.height() + 48 > area.height() or picture.width() > room.width():
+        picture, gap = QRectF(), 0.0
+    inner = QRectF(0, 0, max(said.width(), picture.width()), said.height() + gap + picture.height())
+    inner.moveCenter(area.center())
+    frame = inner.adjusted(-60, -44, 60, 44).intersected(area.adjusted(8, 8, -8, -8))
+    outline = QColor(muted)
+    outline.setAlphaF(0.5)
+    painter.setBrush(Qt.BrushStyle.NoBrush)
+    painter.setPen(QPen(outline, 2, Qt.PenStyle.DashLine))
+    painter.drawRoundedRect(frame, 10, 10)
+    if not picture.isEmpty():
+        picture.moveTop(inner.top())
+        picture.moveLeft(inner.center().x() - picture.width() / 2)
+        _draw_illustration(painter, picture, tints)
+    return QRectF(room.left(), inner.bottom() - said.height(), room.width(), said.height())
+
+
+def _draw_illustration(painter: QPainter, box: QRectF, tints: Tints) -> None:
+    """Draw a picture of hills, noisy on its left and smooth on its right."""
+    text, ground = tints.text, tints.background
+
+    def between(share: float) -> QColor:
+        parts = zip(ground.getRgb()[:3], text.getRgb()[:3], strict=True)
+        return QColor(*(round(a + share * (b - a)) for a, b in parts))
+
+    painter.save()
+    rounded = QPainterPath()
+    rounded.addRoundedRect(box, 8, 8)
+    painter.setClipPath(rounded)
+    painter.fillRect(box, between(0.16))
+    painter.setPen(Qt.PenStyle.NoPen)
+    painter.setBrush(between(0.62))
+    painter.drawEllipse(_inside(box, 0.7, 0.27), 15, 15)
+    for share, points in (
+        (0.34, ((0.0, 0.72), (0.3, 0.36), (0.62, 0.8), (0.8, 0.58), (1.0, 0.76))),
+        (0.5, ((0.0, 0.9), (0.22, 0.72), (0.46, 0.9), (0.74, 0.68), (1.0, 0.86))),
+    ):
+        hills = [_inside(box, x, y) for x, y in points]
+        painter.setBrush(between(share))
+        painter.drawPolygon([*hills, box.bottomRight(), box.bottomLeft()])
+    grains = np.random.default_rng(3).random((900, 3))
+    for x, y, share in grains:
+        painter.fillRect(QRectF(box.left() + x * box.width() / 2, box.top() + y * box.height(), 2, 2), between(share))
+    painter.setClipping(False)
+    painter.setPen(QPen(between(0.85), 2))
+    painter.drawLine(_inside(box, 0.5, 0), _inside(box, 0.5, 1))
+    painter.setBrush(Qt.BrushStyle.NoBrush)
+    painter.drawPath(rounded)
+    painter.restore()
+
+
+def _inside(box: QRectF, x: float, y: float) -> QPointF:
+    """A place in a box by its share of width and height."""
+    return QPointF(box.left() + x * box.width(), box.top() + y * box.height())

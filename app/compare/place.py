@@ -59,10 +59,6 @@ class Place:
         """The place in the picture under a place in a pane, in logical pixels from the pane's corner."""
         return self.visible().topLeft() + position / self.scale
 
-    def from_picture(self, point: QPointF) -> QPointF:
-        """Where in a pane a place of the picture is, in logical pixels from the pane's corner."""
-        return (point - self.visible().topLeft()) * self.scale
-
     def middle(self) -> QPointF:
         """The middle of the picture."""
         width, height = self.size or (0, 0)

@@ -89,10 +89,12 @@ class Wipe:
         return before, after
 
     def is_at(self, position: QPointF, pane: QRectF) -> bool:
-        """Whether a place is on the line, its grip or a knob, near enough to be meant."""
-        stroke = self.stroke(pane)
-        near = abs(self.distance(position, pane)) <= _GRAB_DISTANCE
-        return near or QLineF(position, stroke.center()).length() <= _GRIP_RADIUS + 2
+        """Whether a place is on the line or its grip, near enough to be meant."""
+        return abs(self.distance(position, pane)) <= _GRAB_DISTANCE or self.grips_at(position, pane)
+
+    def grips_at(self, position: QPointF, pane: QRectF) -> bool:
+        """Whether a place is on the grip in the line's middle."""
+        return QLineF(position, self.stroke(pane).center()).length() <= _GRIP_RADIUS + 2
 
     def turns_at(self, position: QPointF, pane: QRectF) -> bool:
         """Whether a place is on one of the knobs at the line's ends, by which it is turned."""
