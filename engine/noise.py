@@ -14,6 +14,7 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
 from engine.image import Image
+from engine.language import tr
 
 MIN_SIDE = 24
 """Smallest side in pixels from which anything can be told."""
@@ -172,6 +173,23 @@ class QuietNoise:
     spread: float
 
 
+@dataclass(frozen=True, eq=False)
+class Patches:
+    """The 24x24 patches of a picture in which no sample is clipped.
+
+    Attributes:
+        means: (n, C).
+        variances: (n, C) about a fitted plane, by `freedom` independent samples each.
+        freedom: of white noise; of noise that correlates it is so many times less as the squared correlations sum to.
+        clipped: (C, 2) share of all samples of the picture at black and at white.
+    """
+
+    means: np.ndarray
+    variances: np.ndarray
+    freedom: int
+    clipped: np.ndarray
+
+
 def measure_noise(image: Image) -> NoiseReport:
     """The noise of a picture, in units of its levels; raises as `estimate_noise`."""
     black, white = image.levels
@@ -193,12 +211,8 @@ def estimate_noise(pixels: np.ndarray, max_pixels: int = 4_000_000) -> NoiseRepo
     Raises:
         NoiseError: a side is under 24 pixels.
     """
-    height, width, channels = pixels.shape
-    if min(height, width) < MIN_SIDE:
-        raise NoiseError(
-            f"Noise can be measured from {MIN_SIDE}x{MIN_SIDE} pixels on, this picture has {width}x{height}; "
-            "set sigma by hand"
-        )
+    _require_size(pixels)
+    channels = pixels.shape[2]
     windows = _windows(np.asarray(pixels, np.float32), max_pixels)
     is_grey = channels > 1 and _is_grey(windows)
     report = _report([w[..., :1] for w in windows] if is_grey else windows)
@@ -349,6 +363,32 @@ def flattest(pixels: np.ndarray) -> FlatNoise:
     return _flattest([pixels], clip_levels([pixels]))
 
 
+def patches(pixels: np.ndarray, max_pixels: int = 4_000_000) -> Patches:
+    """What the patches of (H, W, C), 0 black and 1 white, vary by; of a large picture those of evenly spread windows.
+
+    Raises:
+        NoiseError: a side is under 24 pixels.
+    """
+    _require_size(pixels)
+    windows = _windows(pixels, max_pixels)
+    black, white = levels = clip_levels(windows)
+    means, variances, is_free, _ = _patch_variances(windows, levels)
+    samples = sum(w.shape[0] * w.shape[1] for w in windows)
+    shares = [
+        sum(np.count_nonzero(at, axis=(0, 1)) for at in ends) / samples
+        for ends in ([w <= black for w in windows], [w >= white for w in windows])
+    ]
+    return Patches(means[is_free], variances[is_free], _FLAT * _FLAT - 3, np.stack(shares, axis=1))
+
+
+def lowest_mean_bias(count: int, kept: int, freedom: float) -> float:
+    """How far below the truth the RMS of the `kept` lowest of `count` deviations lies, as a factor."""
+    normal = NormalDist()
+    ranks = range(1, kept + 1) if kept <= 64 else np.linspace(1, kept, 64)
+    expected = sum(normal.inv_cdf((r - 0.375) / (count + 0.25)) for r in ranks) / len(ranks)
+    return max(0.5, 1 + expected / math.sqrt(2 * freedom))
+
+
 def quiet(pixels: np.ndarray) -> QuietNoise:
     """Noise of (H, W, C) in the quietest 6 % of 8x8 blocks.
 
@@ -391,12 +431,13 @@ def _report(windows: list[np.ndarray]) -> NoiseReport:
     is_clean = sigma < _CLEAN_WHITE if is_white else _is_clean(still)
     if is_clean:
         found = min(sigma, still.typical) * 255
-        reason = f"Clean: about {found:.1f} of 255 was found in the quietest places, which is not worth removing."
+        reason = tr("Clean: about {found:.1f} of 255 was found in the quietest places, which is not worth removing.")
         if found > 2.05:
-            reason = (
-                f"Taken for clean: the quietest places vary by {found:.1f} of 255, which cannot be told from texture; "
+            reason = tr(
+                "Taken for clean: the quietest places vary by {found:.1f} of 255, which cannot be told from texture; "
                 "set sigma by hand if it is noise."
             )
+        reason = reason.format(found=found)
         sigma = 0.0
     return NoiseReport(
         sigma=sigma,
@@ -460,19 +501,35 @@ def _recommend(
 ) -> tuple[float, float, str]:
     """The standard deviation to use, its relative standard error and the sentence that says why."""
     if is_white and joint is not None:
-        return joint, math.hypot(0.005, still.spread), "Chen's estimate on all channels: the noise is white."
+        return joint, math.hypot(0.005, still.spread), tr("Chen's estimate on all channels: the noise is white.")
     if is_white:
         # Measured on BSD68 and Set12: 0.1 to 0.3 of 255 at low noise, under 1 % at high noise.
         uncertainty = math.hypot(0.008, still.spread, 0.2 / 255 / still.sigma)
-        return still.sigma, uncertainty, "High frequencies of the quietest blocks: the noise is white."
+        return still.sigma, uncertainty, tr("High frequencies of the quietest blocks: the noise is white.")
     bound = float(np.interp(still.share, _SHARES, _TEXTURE_FREE)) * still.typical
     if still.colour is None and still.share >= _SHARES[1]:
         # No colour tells texture from noise here: the quietest blocks of all bound it more tightly.
         bound = min(bound, 1.3 * still.total)
     sigma = min(flat.sigma, bound)
-    cause = "the channels' noise is not independent" if white_spectrum else "neighbouring samples correlate"
+    if white_spectrum:
+        reason = tr(
+            "The flattest patches: the channels' noise is not independent, where Chen's estimate would be far too low."
+        )
+    else:
+        reason = tr("The flattest patches: neighbouring samples correlate, where Chen's estimate would be far too low.")
     # PolyU, 70 photos: 0.7 of the truth on average, spread 0.3.
-    return sigma, 0.35, f"The flattest patches: {cause}, where Chen's estimate would be far too low."
+    return sigma, 0.35, reason
+
+
+def _require_size(pixels: np.ndarray) -> None:
+    height, width = pixels.shape[:2]
+    if min(height, width) < MIN_SIDE:
+        raise NoiseError(
+            tr(
+                "Noise can be measured from {side}x{side} pixels on, this picture has {width}x{height}; set sigma by "
+                "hand"
+            ).format(side=MIN_SIDE, width=width, height=height)
+        )
 
 
 def _is_grey(windows: list[np.ndarray]) -> bool:
@@ -727,22 +784,10 @@ def _flattest(windows: list[np.ndarray], levels: tuple[float, float]) -> FlatNoi
     channels = windows[0].shape[2]
     plane = _plane(_FLAT)
     freedom = _FLAT * _FLAT - len(plane)
-    stride = _FLAT_STRIDE if sum(w.shape[0] * w.shape[1] for w in windows) < 1_000_000 else _FLAT
-    means, variances, free, places = [], [], [], []
-    for index, window in enumerate(windows):
-        for chunk, is_free, rows, columns in _patches(window, _FLAT, stride, levels):
-            average = chunk.mean(axis=2)
-            centred = chunk - average[..., None]
-            fitted = centred @ plane.T
-            energy = np.einsum("ncp,ncp->nc", centred, centred) - np.einsum("ncp,ncp->nc", fitted, fitted)
-            means.append(average)
-            variances.append(np.maximum(energy, 0) / freedom)
-            free.append(is_free)
-            places.extend((index, int(y), int(x)) for y in rows for x in columns)
-    is_free = np.concatenate(free)
+    means, variances, is_free, places = _patch_variances(windows, levels)
     chosen = np.flatnonzero(is_free) if np.count_nonzero(is_free) >= _GROUPS else np.arange(len(is_free))
-    mean = np.concatenate(means)[chosen].astype(np.float64)
-    variance = np.concatenate(variances)[chosen].astype(np.float64)
+    mean = means[chosen].astype(np.float64)
+    variance = variances[chosen].astype(np.float64)
 
     order = chosen[np.argsort(mean.mean(axis=1), kind="stable")]
     lookup = np.empty(len(is_free), int)
@@ -759,7 +804,7 @@ def _flattest(windows: list[np.ndarray], levels: tuple[float, float]) -> FlatNoi
     np.fill_diagonal(correlation, 1.0)
     lag = float((horizontal + vertical) / (2 * inner)) if inner > 0 else 0.0
     sums = 1 + 4 * sum(lag ** (k * k) for k in range(1, 5)) if 0 < lag < 1 else 1.0
-    debias = np.array([_selection_bias(len(g), len(k), freedom / sums) for g, k in zip(groups, kept, strict=True)])
+    debias = np.array([lowest_mean_bias(len(g), len(k), freedom / sums) for g, k in zip(groups, kept, strict=True)])
 
     level = np.array([mean[k].mean(axis=0) for k in kept])
     value = np.array([variance[k].mean(axis=0) for k in kept]) / debias[:, None] ** 2
@@ -779,6 +824,27 @@ def _flattest(windows: list[np.ndarray], levels: tuple[float, float]) -> FlatNoi
     )
 
 
+def _patch_variances(
+    windows: list[np.ndarray], levels: tuple[float, float]
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, list[tuple[int, int, int]]]:
+    """Mean and variance about the fitted plane (n, C) of 24x24 patches, which hold no clipped sample, and places."""
+    plane = _plane(_FLAT)
+    freedom = _FLAT * _FLAT - len(plane)
+    stride = _FLAT_STRIDE if sum(w.shape[0] * w.shape[1] for w in windows) < 1_000_000 else _FLAT
+    means, variances, free, places = [], [], [], []
+    for index, window in enumerate(windows):
+        for chunk, is_free, rows, columns in _patches(window, _FLAT, stride, levels):
+            average = chunk.mean(axis=2)
+            centred = chunk - average[..., None]
+            fitted = centred @ plane.T
+            energy = np.einsum("ncp,ncp->nc", centred, centred) - np.einsum("ncp,ncp->nc", fitted, fitted)
+            means.append(average)
+            variances.append(np.maximum(energy, 0) / freedom)
+            free.append(is_free)
+            places.extend((index, int(y), int(x)) for y in rows for x in columns)
+    return np.concatenate(means), np.concatenate(variances), np.concatenate(free), places
+
+
 def _plane(side: int) -> np.ndarray:
     """Orthonormal (3, side*side): constant and the two slopes."""
     y, x = (np.mgrid[0:side, 0:side] - (side - 1) / 2).reshape(2, -1)
@@ -788,14 +854,6 @@ def _plane(side: int) -> np.ndarray:
 
 def _lowest(values: np.ndarray, share: float) -> np.ndarray:
     return np.argsort(values, kind="stable")[: max(1, round(share * len(values)))]
-
-
-def _selection_bias(count: int, kept: int, freedom: float) -> float:
-    """How far below the truth the RMS of the `kept` lowest of `count` deviations lies, as a factor."""
-    normal = NormalDist()
-    ranks = range(1, kept + 1) if kept <= 64 else np.linspace(1, kept, 64)
-    expected = sum(normal.inv_cdf((r - 0.375) / (count + 0.25)) for r in ranks) / len(ranks)
-    return max(0.5, 1 + expected / math.sqrt(2 * freedom))
 
 
 def _moments(
