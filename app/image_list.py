@@ -13,6 +13,8 @@ from engine.language import tr
 
 _THUMBNAIL = QSize(116, 78)
 _ITEM = QSize(128, 108)
+_LINE = 18
+"""Of that, the height of the name in the usual font."""
 
 ENTRY = Qt.ItemDataRole.UserRole
 
@@ -96,7 +98,7 @@ class _Delegate(QStyledItemDelegate):
     """Draws a thumbnail, its name and the badge of its state."""
 
     def sizeHint(self, option, index) -> QSize:
-        return _ITEM
+        return _item()
 
     def paint(self, painter: QPainter, option, index) -> None:
         entry: Entry = index.data(ENTRY)
@@ -138,6 +140,11 @@ class _Delegate(QStyledItemDelegate):
         painter.restore()
 
 
+def _item() -> QSize:
+    """Room for a thumbnail and a line of text below."""
+    return _ITEM + QSize(0, theme.length(_LINE) - _LINE)
+
+
 def _draw_badge(painter: QPainter, state: str, place: QRect) -> None:
     """A disc in the state's colour, with a sign that tells it without colour."""
     colors = theme.colors()
@@ -148,7 +155,7 @@ def _draw_badge(painter: QPainter, state: str, place: QRect) -> None:
     painter.setBrush(QColor(fill))
     painter.drawEllipse(place.adjusted(1, 1, -1, -1))
     x, y = place.left(), place.top()
-    painter.setPen(QPen(QColor(255, 255, 255), 2, Qt.PenStyle.SolidLine, Qt.PenCapStyle.RoundCap))
+    painter.setPen(QPen(QColor(theme.ink(fill)), 2, Qt.PenStyle.SolidLine, Qt.PenCapStyle.RoundCap))
     if state == "done":
         painter.drawLine(x + 5, y + 9, x + 8, y + 12)
         painter.drawLine(x + 8, y + 12, x + 13, y + 6)
@@ -182,7 +189,7 @@ class FilmStrip(QListView):
         self.setVerticalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAsNeeded)
         self.setMouseTracking(True)
-        self.setFixedHeight(_ITEM.height() + 20)
+        self.setFixedHeight(_item().height() + 20)
         self.selectionModel().currentChanged.connect(self._show)
         workspace.current_changed.connect(self._follow)
         # After it came to rest: scrolling past a thousand pictures must not ask for each.

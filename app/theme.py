@@ -190,7 +190,7 @@ def _replacements(c: Colors) -> dict[str, str]:
 def _additions(c: Colors, font: QFont, images: str) -> str:
     # One height for everything that is pressed or typed into.
     height = max(28, round(QFontMetricsF(font).height()) + 12)
-    inner = height - 8
+    inner, mark = height - 8, max(14, round(0.5 * height))
     unit, size = ("pt", font.pointSizeF()) if font.pointSizeF() > 0 else ("px", float(font.pixelSize()))
     number, title, small = (f"{size * share:.1f}{unit}" for share in (1.5, 1.25, 0.9))
     return f"""
@@ -223,6 +223,7 @@ QPushButton:focus, QToolButton:focus, QComboBox:focus, QAbstractSpinBox:focus, Q
 QPushButton:checked:focus, QToolButton:checked:focus, QTextEdit:focus, QPlainTextEdit:focus {{
     border: 1px solid {c.focus};
 }}
+QCheckBox::indicator, QRadioButton::indicator, QGroupBox::indicator {{ width: {mark}px; height: {mark}px; }}
 QCheckBox, QRadioButton {{ border: 1px solid transparent; border-radius: 3px; padding: 3px 2px; }}
 QCheckBox:focus, QRadioButton:focus, QSlider:focus, QTabBar:focus, QListView:focus, QTableView:focus,
 QTreeView:focus {{ border: 1px solid {c.focus}; }}

@@ -8,7 +8,7 @@ from PySide6.QtCore import QEvent, QSize, Qt
 from PySide6.QtGui import QAction, QKeySequence, QResizeEvent
 from PySide6.QtWidgets import QLabel, QToolBar, QToolButton, QWidget
 
-from app import icons
+from app import icons, theme
 
 _WORDS = Qt.ToolButtonStyle.ToolButtonTextBesideIcon
 _ICONS = Qt.ToolButtonStyle.ToolButtonIconOnly
@@ -21,9 +21,9 @@ class ToolBar(QToolBar):
         super().__init__(title, parent)
         self._groups: list[list[QToolButton]] = []
         self.setMovable(False)
-        self.setIconSize(QSize(icons.SIZE, icons.SIZE))
+        side = theme.length(icons.SIZE)
+        self.setIconSize(QSize(side, side))
         self.setToolButtonStyle(_WORDS)
-        # The bar must not keep the window from becoming narrower than all its words.
         self.setContextMenuPolicy(Qt.ContextMenuPolicy.PreventContextMenu)
 
     def add_group(self, actions: Sequence[tuple[QAction, str, str]]) -> None:
@@ -35,6 +35,7 @@ class ToolBar(QToolBar):
             sentence = action.text().split("\t")[0].replace("&", "").removesuffix("…")
             action.setToolTip(f"{sentence} ({keys})" if keys else sentence)
             action.setIconText(word)
+            action.setIconVisibleInMenu(False)
             self.addAction(action)
             button = self.widgetForAction(action)
             assert isinstance(button, QToolButton)

@@ -39,8 +39,8 @@ TEXT, GRAPHIC = 4.5, 3.0
 """What WCAG 2.2 AA asks of text, and of large text and of what is no text."""
 
 INTERACTIVE = (
-    QAbstractButton, QAbstractSpinBox, QAbstractSlider, QComboBox, QLineEdit, QPlainTextEdit, QAbstractItemView, QTabBar,
-    CompareView,
+    QAbstractButton, QAbstractSpinBox, QAbstractSlider, QComboBox, QLineEdit, QPlainTextEdit, QAbstractItemView,
+    QTabBar, CompareView,
 )  # fmt: skip
 
 

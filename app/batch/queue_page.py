@@ -174,14 +174,14 @@ def table_of(model: RowsModel | Without, name: str) -> QTableView:
     table.verticalHeader().hide()
     # Asking each of ten thousand rows for its height would take seconds.
     table.verticalHeader().setSectionResizeMode(QHeaderView.ResizeMode.Fixed)
-    table.verticalHeader().setDefaultSectionSize(_ROW_HEIGHT)
+    table.verticalHeader().setDefaultSectionSize(theme.length(_ROW_HEIGHT))
     header = table.horizontalHeader()
     header.setDefaultAlignment(Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter)
     header.setHighlightSections(False)
     header.setSectionResizeMode(QHeaderView.ResizeMode.Interactive)
     header.setStretchLastSection(True)
     for column, width in ((PICTURE, 260), (STATE, 90), (PROGRESS, 130)):
-        table.setColumnWidth(column, width)
+        table.setColumnWidth(column, theme.length(width))
     return table
 
 

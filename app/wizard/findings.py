@@ -16,7 +16,8 @@ def draw_sign(painter: QPainter, kind: str, place: QRect) -> None:
     colors = theme.colors()
     box = QRectF(place).adjusted(2, 2, -2, -2)
     painter.setPen(Qt.PenStyle.NoPen)
-    painter.setBrush(QColor({"stop": colors.failed, "warn": colors.warning}.get(kind, colors.running)))
+    ground = {"stop": colors.failed, "warn": colors.warning}.get(kind, colors.running)
+    painter.setBrush(QColor(ground))
     if kind == "stop":
         painter.drawRoundedRect(box, 3, 3)
     elif kind == "warn":
@@ -27,7 +28,7 @@ def draw_sign(painter: QPainter, kind: str, place: QRect) -> None:
     font.setPixelSize(max(9, round(box.height() * 0.66)))
     font.setBold(True)
     painter.setFont(font)
-    painter.setPen(QColor(255, 255, 255))
+    painter.setPen(QColor(theme.ink(ground)))
     down = 2 if kind == "warn" else 0
     painter.drawText(box.adjusted(0, down, 0, down), Qt.AlignmentFlag.AlignCenter, "i" if kind == "note" else "!")
 

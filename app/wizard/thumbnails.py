@@ -212,15 +212,13 @@ def _draw_tick(painter: QPainter, is_on: bool, place: QRect) -> None:
 def _draw_word(painter: QPainter, text: str, bottom_left: QPoint, color: str) -> QPoint:
     """Draw a badge of a word; return where the next one goes, above it."""
     painter.save()
-    font = painter.font()
-    font.setPixelSize(10)
-    painter.setFont(font)
+    painter.setFont(theme.scaled(painter.font(), 0.85))
     size = painter.fontMetrics().size(0, text) + QSize(8, 2)
     badge = QRect(bottom_left.x(), bottom_left.y() - size.height() + 1, size.width(), size.height())
     painter.setPen(Qt.PenStyle.NoPen)
     painter.setBrush(QColor(color))
     painter.drawRoundedRect(badge, 3, 3)
-    painter.setPen(QColor(255, 255, 255))
+    painter.setPen(QColor(theme.ink(color)))
     painter.drawText(badge, Qt.AlignmentFlag.AlignCenter, text)
     painter.restore()
     return badge.topLeft() - QPoint(0, 3)
