@@ -207,9 +207,9 @@ def number(value: float, unit: float, digits: int = 0) -> str:
     Args:
         value: the number.
         unit: the largest sample of the file, 1 for floats.
-        digits: behind the point, more than those of a single sample.
+        digits: behind the point, more than those of a single sample; floats have four that count.
     """
-    format_spec = f".{4 + digits}g" if unit == 1 else f".{(1 if unit < 1000 else 0) + digits}f"
+    format_spec = ".4g" if unit == 1 else f".{(1 if unit < 1000 else 0) + digits}f"
     return format(value, format_spec).replace("-", "−")
 
 

@@ -9,6 +9,7 @@ from PySide6.QtWidgets import (
     QDockWidget,
     QFrame,
     QScrollArea,
+    QSizePolicy,
     QStackedWidget,
     QToolButton,
     QVBoxLayout,
@@ -78,13 +79,16 @@ class InspectorDock(QDockWidget):
             button.setAccessibleName(tr("Page {name}").format(name=TITLES[page]))
             button.setCheckable(True)
             button.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
+            button.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
             self.buttons[page] = button
             self._group.addButton(button, index)
             self._stack.addWidget(_scrolled(widget, TITLES[page]))
         box = QWidget()
         column = QVBoxLayout(box)
         column.setContentsMargins(8, 8, 0, 0)
-        column.addWidget(Flow(*self.buttons.values(), stretch=True))
+        choice = Flow(*self.buttons.values(), stretch=True)
+        choice.setContentsMargins(0, 0, 8, 0)
+        column.addWidget(choice)
         column.addWidget(self._stack, 1)
         box.setMinimumWidth(280)
         self.setWidget(box)

@@ -20,18 +20,22 @@ class Flow(QWidget):
 
     def minimumSizeHint(self) -> QSize:
         """As wide as its widest widget."""
-        return QSize(self._widest(), self._grid.minimumSize().height())
+        return QSize(self._least(), self._grid.minimumSize().height())
 
     def sizeHint(self) -> QSize:
         """The same: it takes what width it gets."""
-        return QSize(self._widest(), self._grid.sizeHint().height())
+        return QSize(self._least(), self._grid.sizeHint().height())
 
     def resizeEvent(self, event: QResizeEvent) -> None:
         """Use the new width."""
         spacing = self._grid.horizontalSpacing()
         shown = sum(not widget.isHidden() for widget in self._widgets)
-        self._arrange(max(1, min(shown, (self.width() + spacing) // (self._widest() + spacing))))
+        room = self.contentsRect().width()
+        self._arrange(max(1, min(shown, (room + spacing) // (self._widest() + spacing))))
         super().resizeEvent(event)
+
+    def _least(self) -> int:
+        return self._widest() + self.width() - self.contentsRect().width()
 
     def _widest(self) -> int:
         shown = [widget for widget in self._widgets if not widget.isHidden()]

@@ -69,10 +69,10 @@ class HistogramPage(QWidget):
         column.addWidget(self.area)
         column.addWidget(Flow(self.channel, self.logarithmic))
         column.addWidget(self.chart)
-        column.addWidget(self.points)
         column.addWidget(heading)
         column.addWidget(self.place)
         column.addWidget(self.values)
+        column.addWidget(self.points)
         column.addStretch(1)
         self.channel.currentIndexChanged.connect(self._draw)
         self.logarithmic.toggled.connect(self._draw)
@@ -154,7 +154,10 @@ class HistogramPage(QWidget):
         if found.has_levels:
             points = [level * found.unit for level in self._levels or found.levels]
             low, high = min(low, points[0]), max(high, points[1])
-        self.chart.show_range((low, high), (math.log10(least), math.log10(top)) if is_log else (0.0, top))
+        bottom, top = (math.log10(least), math.log10(top)) if is_log else (0.0, top)
+        # The names of the two lines have room above the curves.
+        top += 0.25 * (top - bottom) if found.has_levels else 0.0
+        self.chart.show_range((low, high), (bottom, top))
         self.chart.name_axes(tr("value"), tr("% of samples"))
         self.chart.say(_in_words(found, channel))
 
@@ -309,7 +312,7 @@ def _in_words(found: Histograms, channel: int | None) -> str:
             number(_quantile(histogram, share, of) * found.unit, found.unit) for of in (0.05, 0.5, 0.95)
         )
         said.append(
-            tr("{name}: half of the values below {middle}, nine in ten from {low} to {high}").format(
+            tr("{name}: median {middle}, 90 % from {low} to {high}").format(
                 name=NAMES[role], middle=middle, low=low, high=high
             )
         )

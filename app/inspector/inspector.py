@@ -8,6 +8,7 @@ from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from PySide6.QtCore import QObject, QTimer, Signal
 
 from app.background import Background
@@ -84,6 +85,8 @@ class Inspector(QObject):
     """`Measured` of the visible part, for the page of the passes."""
 
     residual_ready = Signal(object, bool)
+    """`Residual` of the region, or without one of the visible part."""
+
     curve_ready = Signal(object, bool)
 
     def __init__(self, workspace: Workspace, parent: QObject | None = None) -> None:
@@ -276,18 +279,23 @@ class Inspector(QObject):
         """What answers a page's question as it is now; None where there is nothing to ask."""
         image = shown.image
         region = None if self.region is None else measuring.inside(self.region, image)
-        shift_free = self.shift_free
+        shift_free, known = self.shift_free, self.workspace.numbers.shift
+        shift = None if known is None else np.array(known, np.float32)
+        if page == RESIDUAL and shown.denoising is not None:
+            visible = region or (self.viewport and measuring.inside(self.viewport, image)) or shown.whole
+            return lambda: measuring.judge(shown, visible)
         if page == HISTOGRAM:
-            area, known = region or shown.whole, self._known(shown, region or shown.whole)
-            return lambda: _counted(shown, area, known)
+            area = region or shown.whole
+            counted = self._known(shown, area)
+            return lambda: _counted(shown, area, counted)
         if page == PROFILE and self.line is not None:
             line, width = self.line, self.width
             return lambda: measuring.trace(shown, line, width)
         if page == REGION and region is not None:
-            return lambda: measuring.measure(shown, region, shift_free)
+            return lambda: measuring.measure(shown, region, shift_free, shift)
         if page == PASSES and self.viewport is not None:
             visible = measuring.inside(self.viewport, image)
-            return None if visible is None else lambda: measuring.measure(shown, visible, shift_free)
+            return None if visible is None else lambda: measuring.measure(shown, visible, shift_free, shift)
         return None
 
     def _known(self, shown: Shown, area: Rect) -> Histograms | None:

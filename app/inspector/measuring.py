@@ -12,7 +12,8 @@ import numpy as np
 
 from app.shown import Shown
 from engine.image import Image
-from engine.metrics import Estimate, psnr, ssim
+from engine.metrics import Estimate, decibels, squared_error, ssim
+from engine.residual import Residual, analyse_area
 from engine.statistics import Histogram, Line, Read, Statistics, histogram, profile, statistics
 from engine.tiles import Rect, grid
 
@@ -33,6 +34,8 @@ _STEP = 1 << 17
 
 _THINNED = 1 << 19
 """Pixels that the percentiles are taken from."""
+
+_PLASTIC = 1.324717957244746
 
 _EDGE = 5
 """SSIM leaves out so many pixels at each border."""
@@ -163,10 +166,11 @@ def blocks(area: Rect, most: int) -> tuple[list[Rect], bool]:
         return [Rect(area.left, top, area.right, min(top + rows, area.bottom)) for top in bands], False
     pieces = grid(area, _BLOCK)
     count = max(1, most // _BLOCK**2)
-    # Multiples of the golden ratio fall evenly into the unit interval, however many are taken, and into rows and
-    # columns alike, which equal steps do not where they fit into a row.
-    golden = (math.sqrt(5) - 1) / 2
-    order = sorted(range(len(pieces)), key=lambda index: index * golden % 1)
+    # These steps fall evenly into the unit interval along rows, columns and diagonals, however many blocks are taken;
+    # equal steps through all blocks would take columns where they fit into a row. Roberts: The unreasonable
+    # effectiveness of quasirandom sequences, 2018.
+    columns = -(-area.width // _BLOCK)
+    order = sorted(range(len(pieces)), key=lambda i: (i // columns * _PLASTIC**-1 + i % columns * _PLASTIC**-2) % 1)
     return [pieces[index] for index in sorted(order[:count])], True
 
 
@@ -233,8 +237,17 @@ def trace(shown: Shown, line: Line, width: int) -> Generator[None, None, Profile
     return Profiles(line, width, unit, *found)
 
 
-def measure(shown: Shown, area: Rect, shift_free: bool = False) -> Generator[None, None, Measured]:
-    """Statistics and numbers of an area that lies in the picture."""
+def measure(
+    shown: Shown, area: Rect, shift_free: bool = False, shift: np.ndarray | None = None
+) -> Generator[None, None, Measured]:
+    """Statistics and numbers of an area that lies in the picture.
+
+    Args:
+        shown: the picture.
+        area: of it.
+        shift_free: whether the difference in brightness from the reference is taken out.
+        shift: (C,) that difference in the whole picture; None where it is not known, then that of the area is.
+    """
     image = shown.image
     pieces, is_sampled = blocks(area, MOST)
     befores, afters, references = [], [], []
@@ -262,18 +275,32 @@ def measure(shown: Shown, area: Rect, shift_free: bool = False) -> Generator[Non
     twin = shown.reference
     if twin is None or reference is None:
         return measured
-    noisy_shift = _shift(before, reference) if shift_free else np.zeros(image.channels, np.float32)
-    noisy_db = yield from _psnr([shown.noisy(piece) for piece in pieces], pieces, twin, noisy_shift)
+    added = (shift if shift is not None else _shift(before, reference)) if shift_free else None
+    noisy_db = yield from _psnr([shown.noisy(piece) for piece in pieces], pieces, twin, added)
     db = similarity = None
     if after is not None and result is not None:
-        shift = _shift(after, reference) if shift_free else np.zeros(image.channels, np.float32)
-        db = yield from _psnr(result, pieces, twin, shift)
+        added = (shift if shift is not None else _shift(after, reference)) if shift_free else None
+        db = yield from _psnr(result, pieces, twin, added)
         if not is_sampled:
             result, pieces = [np.concatenate(result)], [area]
-        similarity = yield from _ssim(result, pieces, twin, shift)
+        similarity = yield from _ssim(result, pieces, twin, added)
     return Measured(
         area, is_sampled, measured.unit, before, after, reference, estimate, db, similarity, noisy_db, shift_free
     )
+
+
+def judge(shown: Shown, area: Rect) -> Generator[None, None, Residual | None]:
+    """What was removed from an area that lies in the picture; None where there is no result for any of it.
+
+    It is one step, for what stands out in one place is told by all others.
+    """
+    yield
+
+    def read(part: Rect) -> tuple[np.ndarray, np.ndarray] | None:
+        result = shown.result(part)
+        return None if result is None else (shown.noisy(part), result)
+
+    return analyse_area(area, read, report=shown.report, levels=shown.image.levels)
 
 
 def _shift(here: Statistics, there: Statistics) -> np.ndarray:
@@ -284,15 +311,14 @@ def _psnr(parts: list[np.ndarray], pieces: list[Rect], twin: Image, shift: np.nd
     """Of all parts together, each of which lies at its piece."""
     error, samples = 0.0, 0
     for pixels, piece in zip(parts, pieces, strict=True):
-        db = psnr(pixels + shift, twin.pixels[piece.slices], twin.peak)
-        error += pixels.size * twin.peak**2 * 10 ** (-db / 10)
+        error += squared_error(pixels, twin.pixels[piece.slices], twin.peak, shift=shift)
         samples += pixels.size
         yield
-    return 10 * math.log10(twin.peak**2 * samples / error) if error else math.inf
+    return decibels(error / samples, twin.peak)
 
 
 def _ssim(
-    parts: list[np.ndarray], pieces: list[Rect], twin: Image, shift: np.ndarray
+    parts: list[np.ndarray], pieces: list[Rect], twin: Image, shift: np.ndarray | None
 ) -> Generator[None, None, float | None]:
     """The mean over all parts that are large enough for it; None where none is."""
     total, pixels = 0.0, 0
@@ -306,7 +332,7 @@ def _ssim(
             band = slice(top - _EDGE, bottom + _EDGE)
             clean = twin.pixels[piece.slices][band]
             inner = (bottom - top) * (piece.width - 2 * _EDGE)
-            total += ssim(part[band] + shift, clean, twin.peak) * inner
+            total += ssim(part[band], clean, twin.peak, shift=shift) * inner
             pixels += inner
             yield
     return total / pixels if pixels else None

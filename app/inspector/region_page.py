@@ -10,7 +10,7 @@ from PySide6.QtWidgets import QLabel, QPushButton, QVBoxLayout, QWidget
 from app.inspector.chart import AFTER, BEFORE, NAMES, REFERENCE, channel_names, decibels, joined, make_readable, number
 from app.inspector.flow import Flow
 from app.inspector.measuring import Measured
-from app.inspector.table import Table
+from app.inspector.table import Row, Table
 from app.words import band, wrapped
 from engine.language import tr
 from engine.metrics import Estimate
@@ -81,7 +81,7 @@ class RegionPage(QWidget):
         sampled = tr("a part of it, evenly spread, is measured") if measured.is_sampled else ""
         self.state.setText(joined((size, sampled)))
         rows, why = number_rows(measured)
-        self.numbers.fill([tr("in the region")], rows)
+        self.numbers.fill([""], rows)
         self.why.setText(why)
         self.why.setVisible(bool(why))
         columns = [
@@ -92,9 +92,10 @@ class RegionPage(QWidget):
         self.table.fill([name for name, _ in columns], _rows([found for _, found in columns], measured.unit))
 
 
-def number_rows(measured: Measured) -> tuple[list[tuple[str, list[str]]], str]:
+def number_rows(measured: Measured) -> tuple[list[Row], str]:
     """The numbers by their names, and what is to be said of them: a number with and one without a reference differ."""
-    rows, notes = [], []
+    rows: list[Row] = []
+    notes = []
     if measured.reference is not None:
         rows = [
             (tr("PSNR against the reference"), [decibels(measured.psnr_db)]),
@@ -118,20 +119,17 @@ def estimated(estimate: Estimate) -> str:
     return f"{estimate.psnr_db:.2f}{band(estimate.band_db)} dB"
 
 
-def _rows(columns: Sequence[Statistics], unit: float) -> list[tuple[str, list[str]]]:
+def _rows(columns: Sequence[Statistics], unit: float) -> list[Row]:
     names = channel_names(len(columns[0].mean))
-
-    def row(text: str, channel: int, told: list[str]) -> tuple[str, list[str]]:
-        return (f"{text}, {names[channel].lower()}" if len(names) > 1 else text), told
-
-    rows = []
-    for channel in range(len(names)):
-        values = [
+    rows: list[Row] = []
+    for channel, name in enumerate(names):
+        if len(names) > 1:
+            rows.append((name, []))
+        rows += [
             (tr("Mean"), [number(found.mean[channel] * unit, unit, 1) for found in columns]),
             (tr("Deviation"), [number(found.deviation[channel] * unit, unit, 1) for found in columns]),
             (tr("SNR"), [decibels(found.snr_db[channel]) for found in columns]),
-            (tr("Least"), [number(found.low[channel] * unit, unit) for found in columns]),
-            (tr("Largest"), [number(found.high[channel] * unit, unit) for found in columns]),
+            (tr("Minimum"), [number(found.low[channel] * unit, unit) for found in columns]),
+            (tr("Maximum"), [number(found.high[channel] * unit, unit) for found in columns]),
         ]
-        rows += [row(text, channel, told) for text, told in values]
     return rows

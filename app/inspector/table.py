@@ -1,78 +1,67 @@
-"""A small table of numbers that is as high as its rows."""
+"""A small table of numbers that is read as one text, and finds room in a narrow column."""
 
 from __future__ import annotations
 
+import html
 from collections.abc import Sequence
 
-from PySide6.QtCore import QEvent, QSize, Qt
-from PySide6.QtWidgets import QAbstractItemView, QFrame, QHeaderView, QTableWidget, QTableWidgetItem, QWidget
+from PySide6.QtCore import QEvent, Qt
+from PySide6.QtWidgets import QLabel, QWidget
+
+from app import theme
+
+Row = tuple[str, Sequence[str]]
 
 
-class Table(QTableWidget):
-    """Texts in rows and columns, all of which have names; the arrow keys go through them, Tab leaves it."""
+class Table(QLabel):
+    """Texts in rows and columns that have names; it can be selected and copied, and reached by keyboard."""
 
     def __init__(self, name: str, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.setAccessibleName(name)
-        self.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
-        self.setTabKeyNavigation(False)
-        self.setWordWrap(False)
-        self.setFrameShape(QFrame.Shape.NoFrame)
-        self.setVerticalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        self.setHorizontalScrollMode(QAbstractItemView.ScrollMode.ScrollPerPixel)
-        for header in (self.horizontalHeader(), self.verticalHeader()):
-            header.setSectionsClickable(False)
-            header.setHighlightSections(False)
-        self.horizontalHeader().setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
-        self.verticalHeader().setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
-        self.horizontalHeader().setStretchLastSection(True)
-        self.horizontalHeader().setMinimumSectionSize(24)
+        self.setTextFormat(Qt.TextFormat.RichText)
+        self.setWordWrap(True)
+        self.setMinimumWidth(40)
+        self.setTextInteractionFlags(
+            Qt.TextInteractionFlag.TextSelectableByMouse | Qt.TextInteractionFlag.TextSelectableByKeyboard
+        )
+        self._columns: tuple[str, ...] = ()
+        self.rows: tuple[Row, ...] = ()
+        """What it shows; a row without texts is a heading of those below."""
 
-    def fill(self, columns: Sequence[str], rows: Sequence[tuple[str, Sequence[str]]]) -> None:
-        """Show these texts; what has the same shape as before keeps its place."""
-        shape = (len(rows), len(columns))
-        is_new = shape != (self.rowCount(), self.columnCount())
-        if is_new:
-            self.setRowCount(shape[0])
-            self.setColumnCount(shape[1])
-        self.setHorizontalHeaderLabels(list(columns))
-        self.setVerticalHeaderLabels([name for name, _ in rows])
-        for row, (name, texts) in enumerate(rows):
-            for column, text in enumerate(texts):
-                item = self.item(row, column)
-                if item is None:
-                    item = QTableWidgetItem()
-                    item.setTextAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
-                    self.setItem(row, column, item)
-                if item.text() != text:
-                    item.setText(text)
-                    item.setData(
-                        Qt.ItemDataRole.AccessibleTextRole, f"{name}, {columns[column]}: {text}" if text else ""
-                    )
-        if is_new:
-            self.updateGeometry()
-
-    def texts(self) -> list[list[str]]:
-        """What it shows, row by row."""
-        return [
-            [(item.text() if (item := self.item(row, column)) else "") for column in range(self.columnCount())]
-            for row in range(self.rowCount())
-        ]
-
-    def sizeHint(self) -> QSize:
-        """All rows, and the bar below them where they are wider than there is room for."""
-        height = self.horizontalHeader().sizeHint().height() + self.verticalHeader().length() + 2
-        wide = self.verticalHeader().sizeHint().width() + self.horizontalHeader().length()
-        if wide > self.width():
-            height += self.horizontalScrollBar().sizeHint().height()
-        return QSize(240, height)
-
-    def minimumSizeHint(self) -> QSize:
-        """As high as all rows."""
-        return QSize(120, self.sizeHint().height())
+    def fill(self, columns: Sequence[str], rows: Sequence[Row]) -> None:
+        """Show these texts."""
+        if (tuple(columns), tuple(rows)) == (self._columns, self.rows):
+            return
+        self._columns, self.rows = tuple(columns), tuple(rows)
+        self._write()
 
     def changeEvent(self, event: QEvent) -> None:
-        """Another font makes other rows."""
+        """Follow the theme."""
         super().changeEvent(event)
-        if event.type() in (QEvent.Type.FontChange, QEvent.Type.StyleChange):
-            self.updateGeometry()
+        if event.type() == QEvent.Type.PaletteChange and self.rows:
+            self._write()
+
+    def _write(self) -> None:
+        muted = theme.colors().muted
+        lines = ["".join(_cell(name, "right", muted) for name in ("", *self._columns))] if any(self._columns) else []
+        said = []
+        for name, texts in self.rows:
+            if not texts:
+                lines.append(f'<td colspan="{1 + len(self._columns)}"><b>{html.escape(name)}</b></td>')
+                said.append(name)
+                continue
+            lines.append(_cell(name, "left", muted) + "".join(_cell(text, "right") for text in texts))
+            named = (" ".join(pair).strip() for pair in zip(self._columns, texts, strict=True))
+            said.append(f"{name}: {', '.join(named)}")
+        rows = "".join(f"<tr>{line}</tr>" for line in lines)
+        self.setText(f'<table width="100%" cellspacing="0" cellpadding="2">{rows}</table>')
+        self.setAccessibleDescription(". ".join(said))
+
+
+def _cell(text: str, side: str, color: str = "") -> str:
+    style = f' style="color: {color}"' if color else ""
+    text = html.escape(text)
+    if side == "right":
+        text = text.replace(" ", "&nbsp;")  # a number is never broken
+    return f'<td align="{side}"{style}>{text}</td>'
