@@ -53,7 +53,7 @@ FAULTS += (NoiseError, ReferenceMismatch, params.ParamError, OSError)
 """What a user can cause: shown as one sentence; anything else is a defect and shows its traceback."""
 
 COMMANDS = ("denoise", "noise", "methods", "models", "import", "export", "train", "runs", "distil", "evaluate")
-COMMANDS += ("study", "benchmark")
+COMMANDS += ("study", "benchmark", "bench")
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -152,6 +152,14 @@ def _parser() -> argparse.ArgumentParser:
     shared(benchmark)
     strengths(benchmark)
     of_methods(benchmark)
+
+    bench = command("bench", _bench, "Measure how the window answers while the engine works.")
+    bench.add_argument("what", choices=("window",), help="what is measured")
+    about = "sizes of the pictures (24 100)"
+    bench.add_argument("--megapixels", nargs="+", type=float, default=(24.0, 100.0), metavar="N", help=about)
+    bench.add_argument("--seconds", type=float, default=60.0, metavar="N", help="with each load, at least (60)")
+    bench.add_argument("-o", dest="out", type=Path, metavar="OUT", help="a JSON file for all numbers")
+    bench.add_argument("--markdown", action="store_true", help="print the tables, not only what blocked")
 
     train = command("train", _train, "Train a network on noisy pictures, without clean ones.")
     train.add_argument("--data", metavar="DIR", help="folder of pictures; of pairs that are named so, the noisy ones")
@@ -622,6 +630,19 @@ def _study(options: argparse.Namespace) -> int:
     except (StudyError, TrainError) as error:
         return complain(error, 2)
     print(f"The report is {options.out / 'report.md'}")
+    return 0
+
+
+def _bench(options: argparse.Namespace) -> int:
+    # Loads Qt, in this process without opening a window.
+    from app import window_bench
+
+    if not all(window_bench.SMALLEST <= size <= window_bench.LARGEST for size in options.megapixels):
+        raise UsageError(f"--megapixels must be from {window_bench.SMALLEST} to {window_bench.LARGEST}")
+    found = window_bench.run(options.megapixels, options.seconds, lambda line: print(line, file=sys.stderr, flush=True))
+    if options.out is not None:
+        window_bench.write(found, options.out)
+    print(window_bench.markdown(found) if options.markdown else window_bench.verdict(found), end="")
     return 0
 
 
