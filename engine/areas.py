@@ -123,7 +123,8 @@ class Areas:
             for part, covered in place.cover(area):
                 inside = cover[part.moved(-area.left, -area.top).slices]
                 np.maximum(inside, covered, out=inside)
-            out += cover * (np.float32(place.strength) - out)
+            out *= 1 - cover
+            out += cover * np.float32(place.strength)
         return out
 
 
