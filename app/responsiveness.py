@@ -8,16 +8,17 @@ for something else, as for a lock, the interpreter's among them, or for the disk
 from __future__ import annotations
 
 import contextlib
+import faulthandler
 import gc
 import os
-import sys
+import re
+import tempfile
 import threading
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 from PySide6.QtCore import Qt, QTimer
@@ -166,29 +167,42 @@ def recorded() -> Iterator[Recorder]:
 
 def _watch(recorder: Recorder, main: int, over: threading.Event) -> None:
     """Look at what the main thread is doing, where a beat is late."""
-    while not over.wait(_LOOK_S):
-        one = recorder.open
-        if one is None or time.perf_counter() - one.began < BEAT_MS / 1000 + _SUSPECT_S:
-            continue
-        frames = sys._current_frames()
-        names = {thread.ident: thread.name for thread in threading.enumerate()}
-        one.doing[_place(frames.pop(main, None)) or _IN_QT] += 1
-        frames.pop(threading.get_ident(), None)
-        for ident, frame in frames.items():
-            if place := _place(frame):
-                one.others[f"{names.get(ident, '?')}: {place}"] += 1
+    with tempfile.TemporaryFile() as file:
+        while not over.wait(_LOOK_S):
+            one = recorder.open
+            if one is None or time.perf_counter() - one.began < BEAT_MS / 1000 + _SUSPECT_S:
+                continue
+            # Not sys._current_frames: a frame that is held keeps its painter from ending with its function.
+            file.seek(0)
+            file.truncate()
+            faulthandler.dump_traceback(file)
+            file.seek(0)
+            places = _places(file.read().decode(errors="replace"))
+            one.doing[places.pop(main, "") or _IN_QT] += 1
+            places.pop(threading.get_ident(), None)
+            names = {thread.ident: thread.name for thread in threading.enumerate()}
+            one.others.update(f"{names.get(ident, '?')}: {place}" for ident, place in places.items() if place)
 
 
-def _place(frame: FrameType | None) -> str:
-    """The innermost function of the program on a stack, as file and name; "" where there is none."""
-    while frame is not None:
-        path = Path(frame.f_code.co_filename)
-        if path in _INSTRUMENTS:
-            return ""
-        if path.is_relative_to(_ROOT / "app") or path.is_relative_to(_ROOT / "engine"):
-            return f"{path.relative_to(_ROOT).as_posix()} {frame.f_code.co_qualname}"
-        frame = frame.f_back
-    return ""
+def _places(stacks: str) -> dict[int, str]:
+    """The innermost function of the program of each thread, as file and name; "" where there is none."""
+    found: dict[int, str] = {}
+    for stack in re.split(r"\n\s*\n", stacks):
+        head = re.match(r"\s*(?:Current thread|Thread) (0x[0-9a-f]+)", stack)
+        if head:
+            frames = re.findall(r'File "(.+)", line \d+ in (.+)', stack)
+            found[int(head[1], 16)] = next((place for place in map(_place, frames) if place is not None), "")
+    return found
+
+
+def _place(frame: tuple[str, str]) -> str | None:
+    """A function by file and name where it is one of the program, "" where it is one of those that measure."""
+    path = Path(frame[0])
+    if path in _INSTRUMENTS:
+        return ""
+    if path.is_relative_to(_ROOT / "app") or path.is_relative_to(_ROOT / "engine"):
+        return f"{path.relative_to(_ROOT).as_posix()} {frame[1]}"
+    return None
 
 
 # ---- Numbers ----

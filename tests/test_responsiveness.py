@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from app import cli
-from app.responsiveness import Delay, Recorder, blocks, distribution, quantile, summary
+from app.responsiveness import Delay, Recorder, _places, blocks, distribution, quantile, summary
 from app.window_bench import markdown, verdict, write_picture
 from engine.image import load_image
 
@@ -92,6 +92,16 @@ def test_blocks_are_gathered_by_function_the_worst_first():
     assert [(row["where"], row["count"], row["max_ms"]) for row in rows] == [("b", 1, 300.0), ("a", 2, 200.0)]
     assert rows[1]["during"] == ["load: pan", "load: zoom"]
     assert rows[1]["own_max_ms"] == 100.0
+
+
+def test_functions_of_the_program_are_found_in_the_stacks_of_all_threads():
+    app = ROOT / "app"
+    stacks = (
+        f'Thread 0x000000000000000a (most recent call first):\n  File "/usr/lib/time.py", line 3 in sleep\n'
+        f'  File "{app / "window.py"}", line 10 in save\n  File "{app / "jobs.py"}", line 4 in run\n\n'
+        f'Current thread 0x000000000000000b (most recent call first):\n  File "/usr/lib/x.py", line 3 in f\n'
+    )
+    assert _places(stacks) == {10: "app/window.py save", 11: ""}
 
 
 def test_garbage_that_took_most_of_a_delay_is_named_as_its_cause():
