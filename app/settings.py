@@ -44,7 +44,7 @@ class Settings:
         recent: files and folders, the last first.
         folder: where the last dialog was.
         view: how the comparison is shown.
-        filmstrip, panel: whether they are shown.
+        filmstrip, panel, inspector: whether they are shown.
         advanced: whether the panel shows the parameters for experts.
         offered: folder of the interrupted training that was last offered to be resumed.
         offered_batch: the same of the interrupted batch.
@@ -75,6 +75,7 @@ class Settings:
     view: str = "side"
     filmstrip: bool = True
     panel: bool = True
+    inspector: bool = False
     advanced: bool = False
     offered: str = ""
     offered_batch: str = ""

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import itertools
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 from PySide6.QtCore import QByteArray, QEvent, QMimeData, QObject, Qt
-from PySide6.QtGui import QAction, QActionGroup, QIcon, QImage, QKeyEvent, QKeySequence
+from PySide6.QtGui import QIcon, QImage, QKeyEvent
 from PySide6.QtWidgets import (
     QApplication,
     QDialog,
@@ -27,14 +26,14 @@ from PySide6.QtWidgets import (
 
 import engine
 from app import presets, theme, words
+from app.actions import MODES, Actions
 from app.batch import saved as batches
 from app.batch.queue import Queue
 from app.batch.report import counted
 from app.batch.setup_page import FOLDER, LIST, SELECTION
 from app.batch.window import BatchWindow, ask_before_stopping, interrupted_sentence
 from app.column import Column
-from app.compare.view import CompareView
-from app.controls import Controls, quality
+from app.controls import Controls
 from app.dialogs import (
     ConventionDialog,
     Preferences,
@@ -47,11 +46,10 @@ from app.dialogs import (
 from app.image_list import FilmStrip
 from app.jobs import Oversize
 from app.message import ERROR, WARNING, MessageLine
-from app.pages import PageBar
 from app.presets import Preset
 from app.presets_dialog import PresetsDialog, SavePresetDialog
 from app.save_dialog import SaveDialog, last_choice, remembered
-from app.toolbar import ToolBar
+from app.viewer import Viewer
 from app.wizard.training_run import TrainingRun
 from app.wizard.trainings import ask_before_closing
 from app.workspace import Entry, NotOpened, Workspace
@@ -68,9 +66,6 @@ if TYPE_CHECKING:
 _HOLD_S = 0.3
 """A key held longer than this shows the original only while it is held."""
 
-_MODES = {"side": tr("Side by side"), "wipe": tr("Wipe"), "stack": tr("Top and bottom"), "after": tr("Result only")}
-_MODE_ICONS = {"side": "side", "wipe": "wipe", "stack": "stack", "after": "result"}
-
 
 class MainWindow(QMainWindow):
     """Shows a workspace and turns what the user does into its calls."""
@@ -78,8 +73,7 @@ class MainWindow(QMainWindow):
     def __init__(self, workspace: Workspace) -> None:
         super().__init__()
         self.workspace = workspace
-        self.actions_by_name: dict[str, QAction] = {}
-        self._keys: list[tuple[str, str]] = []
+        self._hidden = ["panels", "filmstrip"]
         self._held: tuple[float, bool] | None = None
         self._note = ""
         self._pasted = itertools.count(1)
@@ -93,34 +87,40 @@ class MainWindow(QMainWindow):
         self.setAcceptDrops(True)
         self.setMinimumSize(720, 480)
 
-        self.view = CompareView()
+        self.controls = Controls(workspace)
+        self.viewer = Viewer(workspace, self.controls.areas)
+        self.view = self.viewer.view
         self.strip = FilmStrip(workspace)
-        self.pages = PageBar(workspace)
         self.message = MessageLine()
         centre = QWidget()
         column = QVBoxLayout(centre)
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(0)
-        column.addWidget(self.view, 1)
-        column.addWidget(self.pages)
+        column.addWidget(self.viewer, 1)
         column.addWidget(self.message)
         column.addWidget(self.strip)
         self.setCentralWidget(centre)
 
-        self.controls = Controls(workspace)
         self.panel = self._dock_panel()
-        self._add_actions()
-        self._add_toolbar()
+        self.addDockWidget(Qt.DockWidgetArea.LeftDockWidgetArea, self.viewer.dock)
+        self.menus = Actions(self)
+        self.actions_by_name = self.menus.by_name
         self._add_status()
+        self._fill_menus()
         self.strip.setContextMenuPolicy(Qt.ContextMenuPolicy.ActionsContextMenu)
         for name in ("save_selection", "copy_values", "paste_values", "close"):
             self.strip.addAction(self.actions_by_name[name])
 
-        self.view.viewport_changed.connect(workspace.set_viewport)
-        self.view.mode_changed.connect(self._mode_changed)
+        self.view.mode_changed.connect(self._show_mode)
         self.view.zoom_changed.connect(self._show_zoom)
         self.view.cursor_moved.connect(self._show_cursor)
+        self.view.tool_changed.connect(self._show_tool)
         self.view.installEventFilter(self)
+        self.viewer.told.connect(self.message.say)
+        self.view.loupe_changed.connect(self.actions_by_name["loupe"].setChecked)
+        self.viewer.marks_changed.connect(self.actions_by_name["marks"].setChecked)
+        self.viewer.dock.visibilityChanged.connect(self._show_inspector)
+        workspace.display_changed.connect(self._show_layer)
         self.controls.save_asked.connect(self.save)
         self.controls.reference_asked.connect(self.choose_reference)
         self.controls.card_asked.connect(self.show_card)
@@ -130,12 +130,7 @@ class MainWindow(QMainWindow):
         workspace.picture_ready.connect(self._picture_ready)
         # Later: a question must not be asked inside the event that it answers.
         workspace.too_large.connect(self._ask_huge, Qt.ConnectionType.QueuedConnection)
-        workspace.region_ready.connect(self._show_region)
-        workspace.result_cleared.connect(lambda: self.view.set_after(None))
-        workspace.estimate_changed.connect(self._show_captions)
-        workspace.noise_ready.connect(self._show_captions)
-        workspace.params_changed.connect(self._show_captions)
-        workspace.reference_changed.connect(self._show_captions)
+        workspace.reference_changed.connect(self._show_state)
         workspace.progress.connect(self._show_progress)
         workspace.state_changed.connect(self._show_state)
         workspace.params_changed.connect(self._show_state)
@@ -156,7 +151,6 @@ class MainWindow(QMainWindow):
         self._restore()
         self._show_state()
         self._show_progress()
-        self._show_captions()
         self._show_training()
         self._find_training()
         self._show_batch()
@@ -180,136 +174,15 @@ class MainWindow(QMainWindow):
         self.addDockWidget(Qt.DockWidgetArea.RightDockWidgetArea, dock)
         return dock
 
-    def _action(
-        self,
-        name: str,
-        text: str,
-        run: Callable[[], object],
-        *keys: QKeySequence.StandardKey | str,
-        checkable: bool = False,
-    ) -> QAction:
-        action = QAction(text, self)
-        # A standard key may be one of ours too; given twice it would be ambiguous and do nothing.
-        sequences = list({sequence.toString(): sequence for key in keys for sequence in _sequences(key)}.values())
-        action.setShortcuts(sequences)
-        action.setCheckable(checkable)
-        action.triggered.connect(lambda *_: run())
-        self.addAction(action)
-        self.actions_by_name[name] = action
-        if sequences:
-            shown = ", ".join(s.toString(QKeySequence.SequenceFormat.NativeText) for s in sequences)
-            self._keys.append((text.replace("&", "").removesuffix("…"), shown))
-        return action
-
-    def _add_actions(self) -> None:
-        key = QKeySequence.StandardKey
-        view, workspace, add = self.view, self.workspace, self._action
-        bar = self.menuBar()
-
-        menu = bar.addMenu(tr("&File"))
-        menu.addAction(add("open", tr("&Open…"), self.open, key.Open))
-        menu.addAction(add("open_folder", tr("Open &folder…"), self.open_folder, "Ctrl+Shift+O"))
-        self.recent_menu = menu.addMenu(tr("Open &recent"))
-        self.recent_menu.aboutToShow.connect(self._fill_recent)
-        menu.addAction(add("reference", tr("Choose &reference…"), self.choose_reference, "Ctrl+R"))
-        menu.addAction(add("close", tr("&Remove from the list"), self.remove_selected, key.Close))
-        menu.addSeparator()
-        menu.addAction(add("save", tr("&Save the result…"), self.save, "Ctrl+E", "Ctrl+Shift+E", key.Save))
-        menu.addAction(add("save_all", tr("Denoise and save &all…"), self.save_all, "Ctrl+Alt+E"))
-        selection = add(
-            "save_selection", tr("Denoise and save the se&lection…"), self.save_selection, "Ctrl+Alt+Shift+E"
-        )
-        menu.addAction(selection)
-        menu.addAction(add("batch", tr("&Denoise a folder…"), self.denoise_folder, "Ctrl+B"))
-        menu.addSeparator()
-        menu.addAction(add("import", tr("&Import model…"), self.import_model))
-        menu.addAction(add("export", tr("E&xport model…"), self.export_model))
-        menu.addAction(add("card", tr("About the &model"), self.show_card))
-        menu.addSeparator()
-        menu.addAction(add("quit", tr("&Quit"), self.close, "Ctrl+Q", key.Quit))
-
-        menu = bar.addMenu(tr("&Edit"))
-        # Not the standard keys: where Ctrl+Y is one of them, it is a view mode here.
-        menu.addAction(add("undo", tr("&Undo"), workspace.undo, "Ctrl+Z"))
-        menu.addAction(add("redo", tr("&Redo"), workspace.redo, "Ctrl+Shift+Z"))
-        workspace.history.undoTextChanged.connect(self._show_steps)
-        workspace.history.redoTextChanged.connect(self._show_steps)
-        workspace.history.indexChanged.connect(self._show_steps)
+    def _fill_menus(self) -> None:
+        """Connect the menus that are made anew each time they open, and the texts of undo and redo."""
+        self.menus.recent_menu.aboutToShow.connect(self._fill_recent)
+        self.menus.presets_menu.aboutToShow.connect(self._fill_presets)
+        self.controls.presets.setMenu(self.menus.presets_menu)
+        history = self.workspace.history
+        for signal in (history.undoTextChanged, history.redoTextChanged, history.indexChanged):
+            signal.connect(self._show_steps)
         self._show_steps()
-        menu.addSeparator()
-        menu.addAction(add("copy", tr("&Copy the result"), workspace.copy_result, key.Copy))
-        menu.addAction(add("paste", tr("&Paste a picture"), self.paste, key.Paste))
-        menu.addSeparator()
-        menu.addAction(add("copy_values", tr("Copy &settings"), workspace.copy_values, "Ctrl+Shift+C"))
-        menu.addAction(add("paste_values", tr("P&aste settings"), self.paste_values, "Ctrl+Shift+V"))
-        self.presets_menu = menu.addMenu(tr("Pr&esets"))
-        self.presets_menu.aboutToShow.connect(self._fill_presets)
-        add("save_preset", tr("Save as &preset…"), self.save_preset)
-        add("manage_presets", tr("&Manage presets…"), self.manage_presets)
-        self.controls.presets.setMenu(self.presets_menu)
-        menu.addSeparator()
-        menu.addAction(add("preferences", tr("Pre&ferences…"), self.preferences, "Ctrl+,", key.Preferences))
-
-        menu = bar.addMenu(tr("&Picture"))
-        menu.addAction(add("denoise", tr("&Denoise"), workspace.denoise, "Ctrl+Return"))
-        menu.addAction(add("cancel", tr("&Cancel"), workspace.cancel, "Esc"))
-        menu.addSeparator()
-        # Also the arrow keys and Space while the picture has the focus: elsewhere they belong to sliders and buttons.
-        menu.addAction(add("next", tr("&Next picture"), lambda: workspace.step(1), "Ctrl+Right"))
-        menu.addAction(add("previous", tr("&Previous picture"), lambda: workspace.step(-1), "Ctrl+Left"))
-        menu.addAction(add("next_page", tr("Next pa&ge"), lambda: self._turn(1), "PgDown"))
-        menu.addAction(add("previous_page", tr("Pre&vious page"), lambda: self._turn(-1), "PgUp"))
-        self._keys.append((tr("Next picture, while the picture has the focus"), tr("Right, Down, Space")))
-        self._keys.append((tr("Previous picture, while the picture has the focus"), tr("Left, Up, Backspace")))
-
-        menu = bar.addMenu(tr("&Train"))
-        menu.addAction(add("train", tr("&Train on my folder…"), self.train, "Ctrl+T"))
-        menu.addAction(add("trainings", tr("&Earlier trainings…"), self.show_trainings))
-
-        menu = bar.addMenu(tr("&View"))
-        self.modes = QActionGroup(self)
-        for mode, keys in (("side", "Y"), ("wipe", "Shift+Y"), ("stack", "Alt+Y"), ("after", "Ctrl+Y")):
-            action = add(f"mode_{mode}", _MODES[mode], lambda mode=mode: view.set_mode(mode), keys, checkable=True)
-            self.modes.addAction(action)
-            menu.addAction(action)
-        flip = add("flip", tr("Show the &original"), view.flip)
-        flip.setText("Show the &original\t\\")
-        menu.addAction(flip)
-        self._keys.append((tr("Show the original: tap to flip, hold to look"), "\\"))
-        menu.addSeparator()
-        menu.addAction(add("fit", tr("&Fit"), view.fit, "Ctrl+0", "0"))
-        menu.addAction(add("full", "&100 %", lambda: view.zoom_to(1.0), "Ctrl+1", "1"))
-        menu.addAction(add("toggle", tr("&Toggle fit and 100 %"), view.toggle_fit, "Z"))
-        menu.addAction(add("zoom_in", tr("Zoom &in"), view.zoom_in, key.ZoomIn, "Ctrl+=", "+"))
-        menu.addAction(add("zoom_out", tr("Zoom o&ut"), view.zoom_out, key.ZoomOut, "-"))
-        self._keys.append((tr("Zoom about the cursor"), tr("Wheel")))
-        self._keys.append((tr("Toggle fit and 100 % at the cursor"), tr("Double click")))
-        self._keys.append((tr("Move the wipe line"), "Shift+Arrows"))
-        menu.addSeparator()
-        menu.addAction(add("panels", tr("Show &panel"), self._toggle_panels, "F9", checkable=True))
-        self._keys.append((tr("Hide panel and filmstrip, while the picture has the focus"), "Tab"))
-        menu.addAction(add("filmstrip", tr("Show film&strip"), self._toggle_strip, "F6", checkable=True))
-        menu.addAction(add("full_screen", tr("F&ull screen"), self._toggle_full_screen, "F11", checkable=True))
-        self._keys.append((tr("Reset one value"), tr("Double click on its label or slider")))
-
-        menu = bar.addMenu(tr("&Help"))
-        menu.addAction(add("shortcuts", tr("&Keyboard shortcuts"), self.show_shortcuts, "F1"))
-        menu.addAction(add("about", tr("&About Pellucid"), self.about))
-
-    def _add_toolbar(self) -> None:
-        bar = ToolBar(tr("View"), self)
-        bar.setObjectName("toolbar")
-        actions = self.actions_by_name
-        # A bar of words stays short: the menu has the whole sentence.
-        files = ("open", tr("Open")), ("save", tr("Save")), ("batch", tr("Batch")), ("train", tr("Train"))
-        bar.add_group([(actions[name], name, word) for name, word in files])
-        bar.add_group([(actions[f"mode_{mode}"], _MODE_ICONS[mode], word) for mode, word in _MODES.items()])
-        bar.add_group([(actions["fit"], "fit", tr("Fit")), (actions["full"], "full", "100 %")])
-        self.zoom = QLabel()
-        self.zoom.setObjectName("muted")
-        self.zoom.setAccessibleName(tr("Zoom"))
-        bar.add_label(self.zoom)
-        self.addToolBar(bar)
         self.setContextMenuPolicy(Qt.ContextMenuPolicy.NoContextMenu)
 
     def _add_status(self) -> None:
@@ -344,8 +217,9 @@ class MainWindow(QMainWindow):
             self.restoreGeometry(QByteArray.fromHex(settings.geometry.encode()))
         if settings.state:
             self.restoreState(QByteArray.fromHex(settings.state.encode()))
-        self.view.set_mode(settings.view)
-        self._mode_changed(self.view.mode)
+        self.viewer.set_mode(settings.view)
+        self._show_mode(self.view.mode)
+        self._show_layer()
         self.strip.setVisible(settings.filmstrip)
         self.panel.setVisible(settings.panel)
         self.actions_by_name["filmstrip"].setChecked(settings.filmstrip)
@@ -377,12 +251,12 @@ class MainWindow(QMainWindow):
         self.workspace.open(given)
 
     def _fill_recent(self) -> None:
-        self.recent_menu.clear()
+        self.menus.recent_menu.clear()
         for name in self.workspace.settings.recent:
-            action = self.recent_menu.addAction(name.replace("&", "&&"))
+            action = self.menus.recent_menu.addAction(name.replace("&", "&&"))
             action.triggered.connect(lambda *_, name=name: self.workspace.open([name]))
-        if self.recent_menu.isEmpty():
-            self.recent_menu.addAction(tr("Nothing yet")).setEnabled(False)
+        if self.menus.recent_menu.isEmpty():
+            self.menus.recent_menu.addAction(tr("Nothing yet")).setEnabled(False)
 
     def choose_reference(self) -> None:
         """Ask for the clean twin."""
@@ -419,7 +293,8 @@ class MainWindow(QMainWindow):
         event.acceptProposedAction()
         self._take(event.mimeData(), tr("What was dropped is no picture."))
 
-    def _turn(self, by: int) -> None:
+    def turn(self, by: int) -> None:
+        """Turn that many pages of a stack on."""
         if self.workspace.current is not None:
             self.workspace.set_page(self.workspace.current.page + by)
 
@@ -447,7 +322,7 @@ class MainWindow(QMainWindow):
             actions[name].setText(text[:2] + text[2:].replace("&", "&&").rstrip())
 
     def _fill_presets(self) -> None:
-        menu, actions = self.presets_menu, self.actions_by_name
+        menu, actions = self.menus.presets_menu, self.actions_by_name
         menu.clear()
         for preset in presets.load_all():
             action = menu.addAction(preset.name.replace("&", "&&"))
@@ -563,7 +438,7 @@ class MainWindow(QMainWindow):
 
     def shortcut_rows(self) -> list[tuple[str, str]]:
         """Every action with a key, and the keys that are no action."""
-        return list(self._keys)
+        return list(self.menus.rows)
 
     def show_shortcuts(self) -> None:
         """List all keys."""
@@ -749,15 +624,10 @@ class MainWindow(QMainWindow):
         if self._note and self.message.text.text() == self._note:
             self.message.hide()  # it was about the picture before
         self._note = ""
-        self.view.show_original(False)
-        self.view.set_after(None)
-        self.view.set_before(None)
-        self._show_captions()
 
     def _picture_ready(self) -> None:
         opened = self.workspace.opened
         if opened is not None:
-            self.view.set_before(opened.picture.shown)
             note = " ".join(f"{note}." for note in opened.picture.image.metadata.notes)
             if note and note != self._note:  # not again at every page
                 self._note = note
@@ -791,15 +661,6 @@ class MainWindow(QMainWindow):
             self.workspace.open_huge(entry)
         else:
             self.workspace.decline_huge(entry)
-
-    def _show_region(self, pixels: np.ndarray, x: int, y: int) -> None:
-        self.view.update_after(pixels, x, y)
-
-    def _show_captions(self) -> None:
-        main, _ = quality(self.workspace)
-        if self.workspace.opened is not None and self.workspace.is_left_alone:
-            main = tr("left as it is")
-        self.view.set_labels(tr("Before"), tr("After") if main == "–" else tr("After · {main}").format(main=main))
 
     def _show_progress(self) -> None:
         activity = self.workspace.activity
@@ -877,7 +738,7 @@ class MainWindow(QMainWindow):
         self.message.say(tr("{name} is installed and chosen.").format(name=name), folder=paths.models())
 
     def _show_zoom(self, zoom: float) -> None:
-        self.zoom.setText(f"{zoom:.0%}" if zoom >= 0.1 else f"{zoom:.1%}")
+        self.menus.zoom.setText(f"{zoom:.0%}" if zoom >= 0.1 else f"{zoom:.1%}")
 
     def _show_cursor(self, place: tuple[int, int] | None) -> None:
         opened = self.workspace.opened
@@ -892,8 +753,24 @@ class MainWindow(QMainWindow):
         values = " ".join(f"{value * unit:.4g}" for value in image.pixels[y, x])
         self.place.setText(f"{x}, {y}: {values}")
 
-    def _mode_changed(self, mode: str) -> None:
-        self.actions_by_name[f"mode_{mode}"].setChecked(True)
+    def _show_mode(self, mode: str) -> None:
+        if mode in MODES:
+            self.actions_by_name[f"mode_{mode}"].setChecked(True)
+        elif (checked := self.menus.modes.checkedAction()) is not None:
+            # What is shown now is none of them: a group keeps one checked unless it is told.
+            self.menus.modes.setExclusive(False)
+            checked.setChecked(False)
+            self.menus.modes.setExclusive(True)
+
+    def _show_layer(self) -> None:
+        self.actions_by_name[f"layer_{self.workspace.display.layer}"].setChecked(True)
+
+    def _show_tool(self, tool: str) -> None:
+        for name in ("region", "line", "rectangle", "brush"):
+            self.actions_by_name[f"tool_{name}"].setChecked(name == tool)
+
+    def _show_inspector(self) -> None:
+        self.actions_by_name["inspector"].setChecked(not self.viewer.dock.isHidden())
 
     def _settings_changed(self) -> None:
         wanted = self.workspace.settings.theme
@@ -907,21 +784,43 @@ class MainWindow(QMainWindow):
 
     # ---- Keys and panels ----
 
-    def _toggle_strip(self) -> None:
+    def toggle_strip(self) -> None:
+        """Show the filmstrip, or hide it."""
         self.strip.setVisible(not self.strip.isVisible())
         self.actions_by_name["filmstrip"].setChecked(self.strip.isVisible())
 
-    def _toggle_panels(self) -> None:
+    def toggle_inspector(self) -> None:
+        """Show the inspector, or hide it."""
+        self.viewer.dock.setVisible(self.viewer.dock.isHidden())
+
+    def show_page(self, page: str) -> None:
+        """Show a page of the inspector."""
+        self.viewer.dock.show_page(page)
+        self.viewer.dock.show()
+
+    def cancel(self) -> None:
+        """Put the tool away, or stop what is running."""
+        if self.view.tool != "pan":
+            self.view.set_tool("pan")
+        else:
+            self.workspace.cancel()
+
+    def toggle_panels(self) -> None:
+        """Show the panel, or hide it."""
         self.panel.setVisible(not self.panel.isVisible())
         self.actions_by_name["panels"].setChecked(self.panel.isVisible())
 
     def _hide_or_show_all(self) -> None:
-        show = not (self.panel.isVisible() or self.strip.isVisible())
-        for widget, name in ((self.panel, "panels"), (self.strip, "filmstrip")):
-            widget.setVisible(show)
+        parts = {"panels": self.panel, "filmstrip": self.strip, "inspector": self.viewer.dock}
+        if any(widget.isVisible() for widget in parts.values()):
+            self._hidden = [name for name, widget in parts.items() if widget.isVisible()]
+        show = not any(widget.isVisible() for widget in parts.values())
+        for name in self._hidden:
+            parts[name].setVisible(show)
             self.actions_by_name[name].setChecked(show)
 
-    def _toggle_full_screen(self) -> None:
+    def toggle_full_screen(self) -> None:
+        """Fill the screen, or no longer."""
         self.setWindowState(self.windowState() ^ Qt.WindowState.WindowFullScreen)
         self.actions_by_name["full_screen"].setChecked(self.isFullScreen())
 
@@ -988,13 +887,15 @@ class MainWindow(QMainWindow):
         self.workspace.change_settings(
             geometry=self.saveGeometry().toHex().toStdString(),
             state=self.saveState().toHex().toStdString(),
-            view=self.view.mode,
+            view=self.viewer.mode,
             filmstrip=not self.strip.isHidden(),
             panel=not self.panel.isHidden(),
+            inspector=not self.viewer.dock.isHidden(),
         )
         # A tile that is being computed is waited for, out of sight.
         self.hide()
         self.queue.close()
+        self.viewer.close_all()
         self.workspace.close()
         super().closeEvent(event)
 
@@ -1015,13 +916,6 @@ def _bring_up(window: QWidget) -> None:
     window.show()
     window.raise_()
     window.activateWindow()
-
-
-def _sequences(key: QKeySequence.StandardKey | str) -> list[QKeySequence]:
-    if isinstance(key, str):
-        return [QKeySequence(key)]
-    # Without the keys of media keyboards, which are called Open, Copy and the like.
-    return [keys for keys in QKeySequence.keyBindings(key) if "+" in keys.toString()]
 
 
 def _pixels_of(image: QImage) -> np.ndarray:

@@ -222,6 +222,7 @@ class Workspace(QObject):
         self.numbers = Numbers()
         self.running: Running | None = None
         self.display = Display()
+        self.shift_free = False
         self.activity = Activity()
         self.failures = NotOpened()
         self.training: TrainingRun | None = None
@@ -1033,6 +1034,13 @@ class Workspace(QObject):
         """Show what was removed, and the spread, so many times larger; 1 to 64."""
         self._change_display(gain=min(MOST_GAIN, max(1.0, gain)))
 
+    def set_shift_free(self, on: bool) -> None:
+        """Take the difference in brightness from the reference out of PSNR and SSIM, or leave it in."""
+        if on != self.shift_free:
+            self.shift_free = on
+            self._change_look(shift_free=on)
+            self._refresh()
+
     def set_levels(self, levels: tuple[float, float] | None) -> None:
         """Show these values of the current picture as black and white, None for those of its type."""
         entry, opened = self.current, self.opened
@@ -1301,7 +1309,12 @@ class Workspace(QObject):
 
     def _fresh_look(self) -> Look:
         """For another picture of the same size in the same view, which then reports nothing new."""
-        return Look(display=self.display, viewport=self._look.viewport, serial=self._look.serial + 1)
+        return Look(
+            display=self.display,
+            viewport=self._look.viewport,
+            shift_free=self.shift_free,
+            serial=self._look.serial + 1,
+        )
 
     def _change_look(self, **changes: Any) -> None:
         if any(getattr(self._look, name) != value for name, value in changes.items()):

@@ -81,7 +81,7 @@ def test_a_layer_that_does_not_exist_is_refused(opened):  # noqa: F811
 def test_black_and_white_points_change_what_is_seen_and_nothing_that_is_saved(opened, qtbot, calls):  # noqa: F811
     screen = Screen(opened)
     screen.begin()
-    image, noisy, result = parts(opened)
+    _, noisy, result = parts(opened)
     kept = noisy.copy(), result.copy()
     with qtbot.waitSignal(opened.before_changed, timeout=PATIENCE_MS):
         opened.set_levels((0.2, 0.6))
