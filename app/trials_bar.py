@@ -255,6 +255,8 @@ class _View(Protocol):
 
     def set_grid_caption(self, index: int, title: str, detail: str) -> None: ...
 
+    def set_grid_mark(self, index: int) -> None: ...
+
 
 class Connection(QObject):
     """Shows trials in a view and keeps the one that is clicked there.
@@ -265,7 +267,7 @@ class Connection(QObject):
     def __init__(self, trials: Trials, view: _View, parent: QObject | None = None) -> None:
         super().__init__(parent)
         self._trials, self._view = trials, view
-        self._mode, self._count = "", 0
+        self._mode, self._count, self._marked = "", 0, -1
         self._captions: list[tuple[str, str]] = []
         trials.changed.connect(self._show)
         trials.cleared.connect(self._clear)
@@ -285,6 +287,10 @@ class Connection(QObject):
                 view.set_mode("grid")
             elif not found and view.mode == "grid":
                 view.set_mode(self._mode)
+        # The view has a mark of its own, which moves with its keys; it follows where another result is marked here.
+        if found and self._marked != self._trials.marked:
+            view.set_grid_mark(self._trials.marked)
+        self._marked = self._trials.marked if found else -1
         for place, trial in enumerate(found):
             caption = f"{place + 1}  {trial.title}", detail(trial)
             if caption != self._captions[place]:

@@ -501,15 +501,14 @@ def test_saving_meanwhile_leaves_the_panes_right(trials, qtbot, tmp_path):
 
 def test_four_large_results_stay_within_the_memory_for_results(trials, qtbot):
     workspace = trials.workspace
-    size = workspace.opened.picture.image.pixels.nbytes
-    found = [with_params(workspace.values, alpha=alpha) for alpha in (0.3, 0.4, 0.5, 0.6)]
-    workspace.give_values("test", found[0])
-    workspace._computing.budget = 4 * size
-    try_values(trials, *found)
+    workspace.change_settings(memory_mb=1)
+    values = workspace.values
+    try_values(trials, *(with_params(values, alpha=alpha) for alpha in (0.3, 0.4, 0.5, 0.6)))
     wait(trials, qtbot)
     lives = list(workspace._computing._lives.values())
     assert len(lives) == 4
-    assert sum(live.denoising._used for live in lives) <= 4 * size
+    assert sum(live.denoising.budget for live in lives) <= 1 << 20
+    assert all(live.denoising._used <= live.denoising.budget for live in lives)
     for place, trial in enumerate(trials.trials):
         check_screen(trials, place, trial.values)
     trials.keep(2)
@@ -553,6 +552,10 @@ class View(QObject):
     def set_grid(self, count: int) -> None:
         self.count = count
 
+    def set_grid_mark(self, index: int) -> None:
+        assert index < self.count
+        self.mark = index
+
     def set_grid_picture(self, index: int, pixels: object) -> None:
         assert index < self.count
         self.cleared.append(index)
@@ -572,6 +575,9 @@ def test_the_view_shows_a_grid_until_one_is_clicked(trials, qtbot):
     assert (view.mode, view.count) == ("grid", 4)
     wait(trials, qtbot)
     assert view.updated == {0, 1, 2, 3}
+    assert view.mark == 0
+    trials.mark(2)
+    assert view.mark == 2
     assert view.captions[1][0] == "2  Single network"
     assert view.captions[1][1].startswith("estimated ")
     view.grid_chosen.emit(1)
