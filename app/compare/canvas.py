@@ -142,16 +142,16 @@ class Canvas(QWidget):
 
     def zoom_in(self) -> None:
         """Zoom in by one notch of the wheel, about the middle."""
-        self._zoom_about(_WHEEL_STEP, None)
+        self.zoom_about(_WHEEL_STEP, None)
 
     def zoom_out(self) -> None:
         """Zoom out by one notch of the wheel, about the middle."""
-        self._zoom_about(1 / _WHEEL_STEP, None)
+        self.zoom_about(1 / _WHEEL_STEP, None)
 
     def toggle_fit(self) -> None:
         """From fit to 100 % at the cursor, from anything else to fit."""
         if self._is_fitted:
-            self._zoom_about(1 / self.zoom, self._hover)
+            self.zoom_about(1 / self.zoom, self._hover)
         else:
             self.fit()
 
@@ -170,7 +170,7 @@ class Canvas(QWidget):
         if event.type() == QEvent.Type.DevicePixelRatioChange:
             self.replace_view()
         if isinstance(event, QNativeGestureEvent) and event.gestureType() == Qt.NativeGestureType.ZoomNativeGesture:
-            self._zoom_about(max(0.1, 1 + event.value()), event.position())
+            self.zoom_about(max(0.1, 1 + event.value()), event.position())
             return True
         return super().event(event)
 
@@ -183,7 +183,7 @@ class Canvas(QWidget):
         """Zoom about the cursor."""
         notches = event.angleDelta().y() / 120
         if notches:
-            self._zoom_about(_WHEEL_STEP**notches, event.position())
+            self.zoom_about(_WHEEL_STEP**notches, event.position())
             self.track(event.position())
         event.accept()
 
@@ -238,13 +238,17 @@ class Canvas(QWidget):
     def paintEvent(self, event: QPaintEvent) -> None:
         """Draw the pictures of each pane, and what lies over them."""
         painter = QPainter(self)
-        painter.fillRect(event.rect(), self.background)
-        for index, pane in enumerate(self.panes()):
-            for layer in self.layers(index):
-                self._draw_layer(painter, QRectF(pane), layer, QRectF(event.rect()))
-        painter.setFont(self.font())
-        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
-        self.draw_over(painter)
+        try:
+            painter.fillRect(event.rect(), self.background)
+            for index, pane in enumerate(self.panes()):
+                for layer in self.layers(index):
+                    self._draw_layer(painter, QRectF(pane), layer, QRectF(event.rect()))
+            painter.setFont(self.font())
+            painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+            self.draw_over(painter)
+        finally:
+            # Qt ends the process if an error leaves a painter at work.
+            painter.end()
 
     def replace_view(self) -> None:
         """Keep the place after the panes, their size or the screen's pixel ratio changed."""
@@ -334,7 +338,7 @@ class Canvas(QWidget):
             layer.picture.draw(painter, round(self.zoom, 9), origin, visible, is_draft=self._is_draft)
         painter.restore()
 
-    def _zoom_about(self, factor: float, position: QPointF | None) -> None:
+    def zoom_about(self, factor: float, position: QPointF | None) -> None:
         """Zoom by a factor so that the place under `position` stays there; None is the middle."""
         if self.has_picture():
             zoom, centre = self._place.zoomed(factor, None if position is None else self.to_picture(position))

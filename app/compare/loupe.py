@@ -22,8 +22,8 @@ def loupe_zoom(zoom: float) -> float:
 
 def loupe_area(view: QRect, position: QPointF, count: int, *, is_beside: bool) -> QRect:
     """Where the lens is: `count` squares beside each other, over a place or beside it, inside the view."""
-    side = min(_MOST_SIDE, (view.width() - 16) // count, view.height() - 16, round(0.4 * min(view.toTuple()[2:])))
-    side = max(_LEAST_SIDE, side)
+    width, height = view.width(), view.height()
+    side = max(_LEAST_SIDE, min(_MOST_SIDE, (width - 16) // count, height - 16, round(0.4 * min(width, height))))
     area = QRectF(0, 0, count * side, side)
     area.moveCenter(position)
     if is_beside:

@@ -32,17 +32,17 @@ class Tints:
 
 def draw_caption(
     painter: QPainter, area: QRectF, text: str, align: Qt.AlignmentFlag, mark: QColor | None = None
-) -> QRectF:
+) -> None:
     """Draw lines of text on a dark plate in a corner of an area, each cut with an ellipsis where that is too narrow.
 
-    `mark` is the colour of a frame around the plate. Returns where the plate is; empty where there was no room.
+    `mark` is the colour of a frame around the plate.
     """
     metrics = painter.fontMetrics()
     room = int(area.width()) - 2 * (CAPTION_MARGIN + _CAPTION_PAD)
     lines = [metrics.elidedText(line, Qt.TextElideMode.ElideRight, room) for line in text.split("\n") if line]
     height = metrics.height() * len(lines) + 6
     if not any(lines) or room < metrics.averageCharWidth() * 4 or area.height() < height + 2 * CAPTION_MARGIN:
-        return QRectF()
+        return
     width = max(metrics.horizontalAdvance(line) for line in lines) + 2 * _CAPTION_PAD
     inner = area.adjusted(CAPTION_MARGIN, CAPTION_MARGIN, -CAPTION_MARGIN, -CAPTION_MARGIN)
     left = inner.right() - width if align & Qt.AlignmentFlag.AlignRight else inner.left()
@@ -52,8 +52,8 @@ def draw_caption(
     painter.setBrush(_CAPTION_BACKGROUND)
     painter.drawRoundedRect(plate, 4, 4)
     painter.setPen(_CAPTION_TEXT)
-    painter.drawText(plate, Qt.AlignmentFlag.AlignCenter, "\n".join(lines))
-    return plate
+    text_area = plate.adjusted(_CAPTION_PAD, 0, 0, 0)
+    painter.drawText(text_area, Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter, "\n".join(lines))
 
 
 def draw_wipe_captions(painter: QPainter, pane: QRectF, wipe: Wipe, before: str, after: str) -> None:

@@ -205,7 +205,7 @@ class CompareView(Canvas):
         return self._mode
 
     def set_mode(self, mode: str) -> None:
-        """Show "side" by side, "stack" (top and bottom), a movable "wipe" line, only "after", or a "grid" of results."""
+        """Show "side" by side, "stack" (top and bottom), under a "wipe" line, "after" alone or a "grid" of results."""
         if mode not in MODES:
             raise ValueError(f"A comparison is shown as one of {', '.join(MODES)}, not as {mode!r}")
         if mode == self._mode:
