@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 import gettext
 import io
 import json
 import os
 import subprocess
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
@@ -30,6 +32,7 @@ def ours(code: str) -> Catalog:
     return translations.read(translations.FOLDER / f"{code}.po", code)
 
 
+@functools.cache
 def current(code: str) -> Catalog:
     return translations.merged(ours(code), translations.template())
 
@@ -234,3 +237,74 @@ def test_changing_the_language_says_when(qtbot):
     assert dialog.changes()["language"] == "de"
     dialog.language.setCurrentIndex(dialog.language.findData("auto"))
     assert not dialog.language_note.isVisible()
+
+
+NOT_YET = {
+    "app/compare/",
+    "app/inspector/",
+    "app/options.py",
+    "app/param_control.py",
+    "app/sample.py",
+    "app/settings.py",
+    "app/single.py",
+    "app/trial",
+    "app/values.py",
+    "app/window.py",
+    "app/window_bench.py",
+    "app/workspace.py",
+    "engine/denoise.py",
+    "engine/noise.py",
+    "training/",
+}
+"""Where texts are that nobody has put into `tr` yet; to shrink to nothing."""
+
+
+def is_in(name: str, places: Iterable[str]) -> bool:
+    return name.startswith(tuple(places))
+
+
+@pytest.mark.parametrize(
+    "path", translations.sources(), ids=lambda path: path.relative_to(translations.ROOT).as_posix()
+)
+def test_what_people_see_can_be_translated(path):
+    name = path.relative_to(translations.ROOT).as_posix()
+    if is_in(name, (*translations.ENGLISH, *NOT_YET)):
+        pytest.skip("English, or not yet done")
+    assert list(translations.unwrapped(path.read_text(encoding="utf-8"))) == []
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        'label = QLabel("Name")',
+        'label.setText(f"{count} pictures")',
+        'label.setToolTip(wrapped("One" " two"))',
+        'box.addItem("Dark", "dark")',
+        'label.setText("" if done else "Not done")',
+        "label.setText(f\"{text}{word or 'nothing'}\")",
+        'table.setHorizontalHeaderLabels(["Name", tr("State")])',
+        'say(tr("One") + " and two")',
+        'raise PresetError(f"{name} is gone")',
+        'Spec(name, tr("Size"), help="How large")',
+        'Spec("size", "Size", help=tr("How large"))',
+    ],
+)
+def test_a_text_that_cannot_be_translated_is_seen(source):
+    assert list(translations.unwrapped(source))
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        'label = QLabel(tr("Name"))',
+        'label.setText(f"{value:.1f} dB")',
+        'label.setText(trn("{count} picture", "{count} pictures", n).format(count=n))',
+        'box.addItem(tr("Dark"), "dark")',
+        'label.setText("" if state == "done" else f"{texts[\'name\']}")',
+        'plot.setLabel("left", tr("dB"))',
+        'raise ValueError("made wrongly by a program")',
+        'label.setObjectName("muted")',
+    ],
+)
+def test_what_is_no_text_for_people_is_let_through(source):
+    assert not list(translations.unwrapped(source))

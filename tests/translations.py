@@ -7,6 +7,7 @@ the .po files, whose translations are kept, and compiles these into the .mo file
 from __future__ import annotations
 
 import ast
+import builtins
 import io
 import re
 import string
@@ -24,7 +25,9 @@ ROOT = Path(__file__).resolve().parents[1]
 FOLDER = ROOT / "resources" / "translations"
 PACKAGES = ("app", "engine", "training")
 
-_CHANGES = re.compile(rb'"(POT-Creation-Date|PO-Revision-Date|Last-Translator|Language-Team|Generated-By):')
+_CHANGES = re.compile(
+    rb'"(Report-Msgid-Bugs-To|POT-Creation-Date|PO-Revision-Date|Last-Translator|Language-Team|Generated-By):'
+)
 """What would change with every run, or says nothing."""
 _NEVER = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -62,6 +65,95 @@ def texts_of(source: str, name: str) -> Iterator[Text]:
         if not all(literals) or len(literals) != {"tr": 1, "trn": 2}[node.func.id]:
             raise NotLiteral(f"{name}:{node.lineno}: {node.func.id} takes literal texts: {ast.unparse(node)}")
         yield Text(literals[0], literals[1] if len(literals) > 1 else "", (name, node.lineno))
+
+
+SHOWN_BY = {
+    *("QAction", "QCheckBox", "QGroupBox", "QLabel", "QPushButton", "QRadioButton", "QToolButton", "TextDialog"),
+    *("addAction", "addButton", "addItem", "addMenu", "addRow", "addTab", "confirmed", "drawText", "heading"),
+    *("getExistingDirectory", "getOpenFileName", "getOpenFileNames", "getSaveFileName", "insertItem"),
+    *("say", "_say", "setAccessibleDescription", "setAccessibleName", "setHeaderLabels", "setHorizontalHeaderLabels"),
+    *("setInformativeText", "setItemText", "setLabel", "setPlaceholderText", "setPrefix", "setStatusTip", "setSuffix"),
+    *("setTabText", "setText", "setTitle", "setToolTip", "setWindowTitle", "Spec", "wrapped"),
+}
+"""What shows the texts that it is called with."""
+
+ENGLISH = (
+    "app/batch/command.py",
+    "app/benchmark.py",
+    "app/cli.py",
+    "app/selftest.py",
+    "app/studies/",
+    "app/terminal.py",
+)
+"""The command line."""
+
+_SIGNS = re.compile(r"\b(?:px|dB|KB|MB|GB|min|sRGB|RAW|TIFF|MP|PSNR|SSIM|ISO)\b|\\u200b|<[^>]*>|&[a-z]+;|\*?\.[a-z]+\b")
+"""What is written so in every language."""
+
+
+def unwrapped(source: str) -> Iterator[tuple[int, str]]:
+    """Line and text of each literal that people would see, but that cannot be translated: guessed by what it goes to.
+
+    That is everything that `SHOWN_BY` is called with, and the sentence of every exception of ours.
+    """
+    tree = ast.parse(source)
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call) and _called(node) in SHOWN_BY:
+            # An item's second is what it stands for; the first of a Spec is its name, that of a label its side.
+            shown = {
+                "Spec": node.args[1:2],
+                "addItem": node.args[:1],
+                "setLabel": node.args[1:],
+            }.get(_called(node), node.args)
+            named = [word.value for word in node.keywords if word.arg in ("help", "unit", "title", "toolTip", "text")]
+            starts: list[ast.AST] = [*shown, *named]
+        elif isinstance(node, ast.Raise) and isinstance(node.exc, ast.Call) and _is_ours(_called(node.exc)):
+            starts = list(node.exc.args)
+        else:
+            continue
+        for start in starts:
+            yield from _literals(start)
+
+
+def _literals(node: ast.AST) -> Iterator[tuple[int, str]]:
+    """The literals with a letter of what an expression gives: not what is asked in it, nor what calls take."""
+    match node:
+        case ast.Constant(value=str()):
+            if re.search(r"[^\W\d_]{2}", _SIGNS.sub("", node.value)):
+                yield node.lineno, node.value
+        case ast.JoinedStr():
+            text = "".join(part.value for part in node.values if isinstance(part, ast.Constant))
+            if re.search(r"[^\W\d_]{2}", _SIGNS.sub("", text)):
+                yield node.lineno, ast.unparse(node)
+            for part in node.values:
+                if isinstance(part, ast.FormattedValue):
+                    yield from _literals(part)
+        case ast.FormattedValue() | ast.Starred():
+            yield from _literals(node.value)
+        case ast.IfExp():
+            yield from _literals(node.body)
+            yield from _literals(node.orelse)
+        case ast.BoolOp():
+            for value in node.values:
+                yield from _literals(value)
+        case ast.BinOp():
+            yield from _literals(node.left)
+            yield from _literals(node.right)
+        case ast.List() | ast.Tuple():
+            for value in node.elts:
+                yield from _literals(value)
+        case ast.Dict():
+            for value in node.values:
+                yield from _literals(value)
+
+
+def _is_ours(name: str) -> bool:
+    return name.endswith("Error") and not hasattr(builtins, name)
+
+
+def _called(node: ast.Call) -> str:
+    """The last name of what is called."""
+    return node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
 
 
 def texts() -> list[Text]:
