@@ -154,14 +154,14 @@ def _conclusions(report: NoiseReport, channels: tuple[ChannelCurve, ...], propos
         if report.is_white:
             text = tr(
                 "The noise is white: what a pixel has of it tells nothing of its neighbours (correlation "
-                "{correlation:.2f})."
+                "{correlation})."
             )
         else:
             text = tr(
-                "The noise is not white: neighbouring pixels correlate by {correlation:.2f}, as in pictures that a "
+                "The noise is not white: neighbouring pixels correlate by {correlation}, as in pictures that a "
                 "camera has developed, sharpened or compressed."
             )
-        found.append(text.format(correlation=report.correlation + 0.0))
+        found.append(text.format(correlation=f"{round(report.correlation, 2) + 0.0:.2f}".replace("-", "−")))
         text = tr("Sigma is taken to be {sigma:.1f} of 255, give or take {percent:.0f} %.")
         if report.level > report.sigma:
             text = tr(

@@ -237,31 +237,35 @@ def _verdict(found: Residual, report: NoiseReport | None) -> str:
     if measured is None:
         if clean:
             sentences.insert(0, tr("No structure was found in {blocks}.").format(blocks=counted))
-        text = tr("Neighbouring pixels of what was removed correlate by {removed:.2f}; white noise has 0.")
+        text = tr("Neighbouring pixels of what was removed correlate by {removed}; white noise has 0.")
     elif removed > measured + tolerance:
         if clean:
             sentences.insert(0, tr("No single place stands out among {blocks}.").format(blocks=counted))
         text = tr(
-            "Neighbouring pixels of what was removed correlate by {removed:.2f}, those of the measured noise by "
-            "{measured:.2f}: more than noise was removed."
+            "Neighbouring pixels of what was removed correlate by {removed}, those of the measured noise by "
+            "{measured}: more than noise was removed."
         )
     elif removed < measured - tolerance:
         if clean:
             sentences.insert(0, tr("No structure was found in {blocks}.").format(blocks=counted))
         text = tr(
-            "Neighbouring pixels of what was removed correlate by {removed:.2f}, those of the measured noise by "
-            "{measured:.2f}: its slower variations are still in the result."
+            "Neighbouring pixels of what was removed correlate by {removed}, those of the measured noise by "
+            "{measured}: the noise's slower variations are still in the result."
         )
     else:
         if clean:
             begin = tr("What was removed looks like the measured noise: no structure was found in {blocks}.")
             sentences.insert(0, begin.format(blocks=counted))
         text = tr(
-            "Neighbouring pixels of what was removed correlate by {removed:.2f}, as those of the measured noise do "
-            "({measured:.2f})."
+            "Neighbouring pixels of what was removed correlate by {removed}, as those of the measured noise do "
+            "({measured})."
         )
-    sentences.append(text.format(removed=removed + 0.0, measured=measured))
+    sentences.append(text.format(removed=_signed(removed), measured=_signed(measured or 0.0)))
     return " ".join(sentences)
+
+
+def _signed(value: float) -> str:
+    return f"{round(value, 2) + 0.0:.2f}".replace("-", "−")
 
 
 def _about_strength(found: Residual, report: NoiseReport | None) -> list[str]:
