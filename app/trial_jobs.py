@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import operator
 import time
 from collections.abc import Callable, Generator, Iterator, Mapping
@@ -14,7 +13,7 @@ import numpy as np
 from app.display import Display
 from app.jobs import Computing, Live, Numbers, Reference, Request, settled_passes
 from engine.blend import Blend
-from engine.metrics import psnr
+from engine.metrics import decibels, squared_error
 from engine.noise import NoiseReport
 from engine.tiles import Rect
 
@@ -63,6 +62,8 @@ class Plan:
     Attributes:
         viewport: the visible part of the picture, and all that is computed.
         display: what of the results is shown, and how.
+        shift_free: whether the difference in brightness from the reference, the mean of each channel over the visible
+            part, is taken out before the PSNR.
     """
 
     asked: tuple[Asked, ...]
@@ -70,12 +71,14 @@ class Plan:
     reference: Reference | None = None
     report: NoiseReport | None = None
     display: Display = field(default_factory=Display)
+    shift_free: bool = False
 
     def same(self, other: Plan) -> bool:
         """Whether the other wants the same."""
         is_same = len(self.asked) == len(other.asked) and all(map(operator.is_, self.asked, other.asked))
         known = self.reference is other.reference and self.report is other.report
-        return is_same and known and (self.viewport, self.display) == (other.viewport, other.display)
+        how = self.viewport, self.display, self.shift_free
+        return is_same and known and how == (other.viewport, other.display, other.shift_free)
 
 
 @dataclass(frozen=True, eq=False)
@@ -242,27 +245,42 @@ class Panes:
                     other.live.advanced(step.tile, step.passes, seconds)
         yield Advanced(pane.asked, min(pane.made(now.viewport), pane.passes), pane.passes)
 
-    @staticmethod
-    def _judge(pane: _Pane, now: Plan, plan: Callable[[], Plan]) -> Generator[Any, None, None]:
+    def _judge(self, pane: _Pane, now: Plan, plan: Callable[[], Plan]) -> Generator[Any, None, None]:
         """Find the numbers of the visible part, unless something else is wanted meanwhile."""
         assert pane.live is not None
         assert pane.model is not None
-        denoising, area, blend = pane.live.denoising, now.viewport, pane.asked.blend
+        denoising, area = pane.live.denoising, now.viewport
         image = denoising.image
         is_whole = area == Rect(0, 0, image.width, image.height)
         seconds = pane.live.seconds(area, pane.passes, pane.model.method.group)
         if now.reference is None:
-            numbers = Numbers(estimate=denoising.estimate(pane.passes, blend, now.report, area), is_whole=is_whole)
+            estimate = denoising.estimate(pane.passes, pane.asked.blend, now.report, area)
+            numbers = Numbers(estimate=estimate, is_whole=is_whole, passes=pane.passes)
         else:
-            twin, error = now.reference.image, 0.0
-            for top in range(area.top, area.bottom, _BAND):
-                band = Rect(area.left, top, area.right, min(top + _BAND, area.bottom))
-                pixels = denoising.blended(pane.passes, blend, band)
-                error += pixels.size * 10 ** (-psnr(pixels, twin.pixels[band.slices], twin.peak) / 10)
+            twin, peak = now.reference.image.pixels, now.reference.image.peak
+            lacking, error, shift = np.zeros(image.channels), 0.0, None
+            if now.shift_free:
+                for band, pixels in self._bands(pane, area):
+                    lacking += (twin[band.slices] - pixels).sum((0, 1), dtype=np.float64)
+                    yield None
+                    if plan() is not now:
+                        return
+                shift = (lacking / (area.width * area.height)).astype(np.float32)
+            for band, pixels in self._bands(pane, area):
+                error += squared_error(pixels, twin[band.slices], peak, shift=shift)
                 yield None
                 if plan() is not now:
                     return
-            mean = error / (area.width * area.height * image.channels)
-            numbers = Numbers(psnr_db=-10 * math.log10(mean) if mean else math.inf, is_whole=is_whole)
+            reached = decibels(error / (area.width * area.height * image.channels), peak)
+            told = None if shift is None else tuple(shift.tolist())
+            numbers = Numbers(psnr_db=reached, is_whole=is_whole, passes=pane.passes, shift=told)
         pane.judged = now
         yield Judged(pane.asked, numbers, seconds, pane.passes)
+
+    @staticmethod
+    def _bands(pane: _Pane, area: Rect) -> Iterator[tuple[Rect, np.ndarray]]:
+        """The result in that area, some rows at a time."""
+        assert pane.live is not None
+        for top in range(area.top, area.bottom, _BAND):
+            band = Rect(area.left, top, area.right, min(top + _BAND, area.bottom))
+            yield band, pane.live.denoising.blended(pane.passes, pane.asked.blend, band)

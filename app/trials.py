@@ -103,7 +103,7 @@ class Trials(QObject):
             workspace.settings_changed,
         ):
             signal.connect(self._follow)
-        for signal in (workspace.viewport_changed, workspace.display_changed):
+        for signal in (workspace.viewport_changed, workspace.display_changed, workspace.estimate_changed):
             signal.connect(self._plan_anew)
 
     @property
@@ -286,7 +286,8 @@ class Trials(QObject):
         seen = self.workspace.viewport or whole
         seen = seen.shared(whole) if seen.meets(whole) else whole
         asked = tuple(self._asked[trial.id] for trial in self._trials if trial.id in self._asked)
-        plan = Plan(asked, seen, opened.reference, opened.report, self.workspace.display)
+        workspace = self.workspace
+        plan = Plan(asked, seen, opened.reference, opened.report, workspace.display, workspace.shift_free)
         if self._plan is None or not plan.same(self._plan):
             self._plan = plan
             self._start()
@@ -457,7 +458,7 @@ def _blend_facts(values: Values) -> dict[str, str]:
 
 def _in_words(spec: Spec, value: Any) -> str:
     if value is None:
-        return tr("automatic")
+        return tr("auto")
     if isinstance(value, str):
         return value.replace("_", " ")
     return f"{round(value * spec.scale, 4):g}{spec.unit}"

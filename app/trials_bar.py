@@ -53,6 +53,8 @@ def detail(trial: Trial) -> str:
     parts = [number(trial.numbers)]
     if not trial.numbers.is_whole:
         parts.append(tr("the visible part"))
+    if trial.numbers.shift is not None:
+        parts.append(tr("brightness aligned"))
     if trial.seconds:
         parts.append(f"{trial.seconds:.1f} s" if trial.seconds < 10 else duration(trial.seconds))
     return " · ".join(parts)

@@ -1039,6 +1039,7 @@ class Workspace(QObject):
         if on != self.shift_free:
             self.shift_free = on
             self._change_look(shift_free=on)
+            self.estimate_changed.emit()
             self._refresh()
 
     def set_levels(self, levels: tuple[float, float] | None) -> None:

@@ -22,7 +22,7 @@ from engine import params
 from engine.denoise import Denoising, load_model
 from engine.encode import save_image
 from engine.image import Image
-from engine.metrics import psnr
+from engine.metrics import psnr, shift_of
 from engine.noise import NoiseReport
 from engine.tiles import Rect
 
@@ -157,7 +157,7 @@ def test_a_default_installation_fills_four_places_with_different_results(trials,
     assert trials.trials[0].values == trials.workspace.values
     assert len({trials._sense(trial.values) for trial in trials.trials}) == 4
     assert [trial.title for trial in trials.trials] == [
-        "R2R · alpha automatic · Strength 100 %",
+        "R2R · alpha auto · Strength 100 %",
         "Single network",
         "Strength 70 %",
         "alpha 1",
@@ -320,6 +320,24 @@ def test_with_a_reference_the_number_is_the_psnr_of_what_is_visible(trials, qtbo
         expected = psnr(direct(workspace, trial.values, area), clean[area.slices])
         assert trial.numbers.psnr_db == pytest.approx(expected, abs=0.02)
         assert number(trial.numbers) == f"PSNR {trial.numbers.psnr_db:.2f} dB"
+
+
+def test_a_difference_in_brightness_is_taken_out_of_the_number_on_request(trials, qtbot, tmp_path):
+    workspace = trials.workspace
+    clean = np.clip(picture(140, 250) + 0.05, 0, 1).astype(np.float32)
+    save_image(Image(clean, bits=32, is_float=True), tmp_path / "reference.tif")
+    workspace.set_reference(tmp_path / "reference.tif")
+    qtbot.waitUntil(lambda: workspace.reference is not None, timeout=PATIENCE_MS)
+    trials.add_current()
+    wait(trials, qtbot)
+    workspace.set_shift_free(True)
+    wait(trials, qtbot)
+    area, trial = Rect(*LEFT), trials.trials[0]
+    made, twin = direct(workspace, trial.values, area), clean[area.slices]
+    expected = psnr(made, twin, shift=shift_of(made, twin))
+    assert trial.numbers.psnr_db == pytest.approx(expected, abs=0.02)
+    assert expected > psnr(made, twin) + 0.1
+    assert "brightness aligned" in detail(trial)
 
 
 def test_the_number_of_a_whole_picture_is_worded_as_that_of_the_kept_one(trials, qtbot):
