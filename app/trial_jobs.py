@@ -238,12 +238,13 @@ class Panes:
         denoising, began = pane.live.denoising, time.monotonic()
         # It goes on from what is there.
         step = next(denoising.run(pane.passes, lambda: plan().viewport), None)
-        if step is not None and step.passes:
-            seconds = time.monotonic() - began
-            for other in self._panes.values():
-                if other.live is not None and other.live.denoising is denoising:
+        seconds = time.monotonic() - began
+        for other in self._panes.values():
+            if other.live is not None and other.live.denoising is denoising:
+                if step is not None and step.passes:
                     other.live.advanced(step.tile, step.passes, seconds)
-        yield Advanced(pane.asked, min(pane.made(now.viewport), pane.passes), pane.passes)
+                if not other.is_done(now.viewport) or other is pane:
+                    yield Advanced(other.asked, other.made(now.viewport), other.passes)
 
     def _judge(self, pane: _Pane, now: Plan, plan: Callable[[], Plan]) -> Generator[Any, None, None]:
         """Find the numbers of the visible part, unless something else is wanted meanwhile."""

@@ -7,7 +7,6 @@ from typing import Any, Protocol
 import numpy as np
 from PySide6.QtCore import QObject, QRect, QSize, Qt
 from PySide6.QtWidgets import (
-    QFrame,
     QHBoxLayout,
     QLayout,
     QLayoutItem,
@@ -40,24 +39,29 @@ def number(numbers: Numbers) -> str:
     return tr("estimated {psnr_db:.2f} ± {band_db:.2f} dB").format(psnr_db=estimate.psnr_db, band_db=estimate.band_db)
 
 
-def detail(trial: Trial) -> str:
-    """How far a trial is; once it is done, its number and the time that its passes took."""
+def lines(trial: Trial) -> list[str]:
+    """How far a trial is; once it is done its number, then what that is of and the time that its passes took."""
     if trial.state is State.FAILED:
-        return trial.note
+        return [trial.note]
     if trial.state is State.WAITING:
-        return tr("waiting")
+        return [tr("waiting")]
     if trial.state is State.COMPUTING or trial.numbers is None:
         if not trial.wanted:
-            return tr("begins")
-        return tr("T {made} of {wanted}").format(made=trial.made, wanted=trial.wanted)
-    parts = [number(trial.numbers)]
+            return [tr("begins")]
+        return [tr("T {made} of {wanted}").format(made=trial.made, wanted=trial.wanted)]
+    parts = []
     if not trial.numbers.is_whole:
-        parts.append(tr("the visible part"))
+        parts.append(tr("visible part"))
     if trial.numbers.shift is not None:
         parts.append(tr("brightness aligned"))
     if trial.seconds:
         parts.append(f"{trial.seconds:.1f} s" if trial.seconds < 10 else duration(trial.seconds))
-    return " · ".join(parts)
+    return [number(trial.numbers), *([" · ".join(parts)] if parts else [])]
+
+
+def detail(trial: Trial) -> str:
+    """The same in one line."""
+    return " · ".join(lines(trial))
 
 
 class TrialsBar(QWidget):
@@ -109,9 +113,13 @@ class TrialsBar(QWidget):
             if place < len(found):
                 cell.show_trial(found[place], place == marked)
         self.done.setVisible(bool(found))
+        # Where there are four, nothing can be added, and a narrow bar has better use for its room.
+        for button in (self.fill, self.add):
+            had_focus = had_focus or (button.hasFocus() and len(found) == MOST)
+            button.setVisible(len(found) < MOST)
         self.show_state()
         if had_focus:
-            (self.done if found else self.fill).setFocus()
+            (self.cells[marked].choose if found else self.fill).setFocus()
 
     def show_state(self) -> None:
         """What can be done now."""
@@ -120,7 +128,7 @@ class TrialsBar(QWidget):
         self.add.setEnabled(can_try)
 
 
-class _Cell(QFrame):
+class _Cell(QWidget):
     """One trial: a button that marks it, and those that keep and remove it."""
 
     def __init__(self, trials: Trials, place: int) -> None:
@@ -174,7 +182,7 @@ class _Flow(QLayout):
         super().__init__(parent)
         self._items: list[QLayoutItem] = []
         self.setContentsMargins(8, 4, 8, 4)
-        self.setSpacing(6)
+        self.setSpacing(8)
 
     def addItem(self, item: QLayoutItem) -> None:
         """Put one behind the others."""
@@ -294,7 +302,7 @@ class Connection(QObject):
             view.set_grid_mark(self._trials.marked)
         self._marked = self._trials.marked if found else -1
         for place, trial in enumerate(found):
-            caption = f"{place + 1}  {trial.title}", detail(trial)
+            caption = f"{place + 1}  {trial.title}", "\n".join(lines(trial))
             if caption != self._captions[place]:
                 self._captions[place] = caption
                 view.set_grid_caption(place, *caption)
