@@ -163,6 +163,8 @@ def _spread(edge: np.ndarray, between_rows: np.ndarray, between_columns: np.ndar
 
 def label_place(area: Area, screen: Screen) -> QRect:
     """The part of a place that is in the pane, in pixels of the screen from the pane's corner; may be empty."""
+    if not area.points:
+        return QRect()
     x, y = [point[0] for point in area.points], [point[1] for point in area.points]
     zoom, reach = screen.zoom, area.radius
     left, right = round((min(x) - reach) * zoom) - screen.left, round((max(x) + reach) * zoom) - screen.left
@@ -178,7 +180,7 @@ def _pattern(area: Area, outside: float) -> int:
 
 def _fill(labels: np.ndarray, area: Area, label: int, screen: Screen) -> None:
     """Put a label on the pixels of the screen that a place covers."""
-    if not area.points or label_place(area, screen).isEmpty():
+    if label_place(area, screen).isEmpty():
         return
     corner = np.array([screen.left, screen.top])
     points = np.round(np.array(area.points, np.float64) * screen.zoom - corner)

@@ -35,9 +35,10 @@ class Place:
     def visible(self) -> QRectF:
         """What a pane shows, in picture pixels; may reach over the picture's edges."""
         width, height = self.pane.width() / self.scale, self.pane.height() / self.scale
-        # Whole screen pixels, so that all panes and every tile fall on the screen's own grid.
-        left = round((self.centre.x() - width / 2) * self.zoom) / self.zoom
-        top = round((self.centre.y() - height / 2) * self.zoom) / self.zoom
+        # Whole screen pixels, so that all panes and every tile fall on the screen's own grid; a half always up, or the
+        # picture would move by a pixel more or less than the mouse.
+        left = math.floor((self.centre.x() - width / 2) * self.zoom + 0.5) / self.zoom
+        top = math.floor((self.centre.y() - height / 2) * self.zoom + 0.5) / self.zoom
         return QRectF(left, top, width, height)
 
     def pixels(self) -> tuple[int, int, int, int] | None:
