@@ -1,19 +1,25 @@
 """Strength, luminance, chroma and areas: what they change, what they leave alone, and that no cut through a picture
 shows."""
 
+import json
+
 import numpy as np
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from test_denoise import SIGMA, denoise, noisy_image
 
+from app import cli
+from engine import paths
 from engine.areas import BRUSH, EDGE, RECTANGLE, Area, Areas
 from engine.blend import Blend, luminance_of
+from engine.checkpoint import save_checkpoint
 from engine.denoise import Denoising
+from engine.encode import save_image
 from engine.image import Image
 from engine.methods.r2r import R2RParams
 from engine.tiles import Rect, grid
-from models import model
+from models import checkpoint, model
 
 HEIGHT, WIDTH = 70, 90
 WHOLE = Rect(0, 0, WIDTH, HEIGHT)
@@ -211,3 +217,18 @@ def test_how_a_result_was_mixed_is_written_down():
         2, blend, True
     )
     assert Blend(made.strength, made.luminance, made.chroma, made.guard, made.areas) == blend
+
+
+def test_the_command_line_takes_luminance_and_chroma_and_writes_them_down(capsys, tmp_path):
+    save_checkpoint(checkpoint(), paths.models() / "color.safetensors")
+    source = tmp_path / "a.png"
+    save_image(Image(noisy_image(60, 70)[0].pixels), source)
+    given = ["denoise", str(source), "--sigma", "20", "--passes", "2", "--sidecar", "-o"]
+    target = tmp_path / "b.tif"
+    assert cli.main([*given, str(target), "--strength", "0.9", "--luminance", "0.5", "--chroma", "1.2"]) == 0
+    assert "luminance and chroma" in capsys.readouterr().out
+    made = json.loads((tmp_path / "b.tif.json").read_text())
+    assert [made[name] for name in ("strength", "luminance", "chroma")] == [0.9, 0.5, 1.2]
+    assert made["areas"] == {"outside": 1.0, "places": []}
+    assert cli.main([*given, str(tmp_path / "c.tif"), "--chroma", "1.3"]) == 2
+    assert "--chroma must be 0 to 1.2, not 1.3" in capsys.readouterr().err

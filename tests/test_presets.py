@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import json
 import logging
 import unicodedata
@@ -13,6 +14,7 @@ from app import presets
 from app.presets import PresetError, PresetExistsError, bring_in, export, file_name, find, load_all, rename, save
 from app.values import Values
 from engine import paths
+from engine.areas import Areas
 
 SOME = Values("r2r", "tiny", {"r2r": {"alpha": 0.7, "sigma": 0.1}}, 0.8, 2.0)
 
@@ -22,6 +24,12 @@ def written(path: Path, **changes) -> Path:
     content = {"program": "pellucid", "kind": "preset", "version": 1, "name": "Some", "values": SOME.as_json()}
     path.write_text(json.dumps({**content, **changes}), encoding="utf-8")
     return path
+
+
+def test_a_preset_holds_no_areas_whoever_wrote_it(tmp_path):
+    own = dataclasses.replace(SOME, areas=Areas(0.2))
+    assert save("mine", own).values == find("mine").values == SOME
+    assert find(written(tmp_path / "other.json", values=own.as_json())).values == SOME
 
 
 def test_what_was_saved_is_found_by_name_and_listed_in_order():

@@ -34,6 +34,7 @@ from app.settings import Settings
 from app.undo import MERGE_S, Held, History, State
 from app.values import Values
 from app.workspace import Workspace
+from engine.areas import Areas
 
 pytestmark = pytest.mark.qt_log_ignore("This plugin does not support raise", extend=True)
 
@@ -73,6 +74,9 @@ def values(workspace: Workspace) -> list[Values]:  # noqa: F811
 
 CHANGES = {
     "strength": lambda w: w.set_strength(0.3),
+    "luminance": lambda w: w.set_luminance(0.7),
+    "chroma": lambda w: w.set_chroma(1.1),
+    "areas": lambda w: w.set_areas(Areas(0.5)),
     "detail guard (kappa)": lambda w: w.set_guard(1.5),
     "recorruption (alpha)": lambda w: w.set_value("alpha", 0.8),
     "passes (T)": lambda w: w.set_value("passes", 8),
@@ -508,17 +512,17 @@ def test_presets_survive_a_restart(make_window):  # noqa: F811
     dialog.accept()
     first.close()
     again = make_window()
-    again.presets_menu.aboutToShow.emit()
-    texts = [action.text() for action in again.presets_menu.actions() if action.text()]
+    again.menus.presets_menu.aboutToShow.emit()
+    texts = [action.text() for action in again.menus.presets_menu.actions() if action.text()]
     assert texts == ["Näht ⚡", "Save as &preset…", "&Manage presets…"]
     again.workspace.set_strength(1.0)
-    again.presets_menu.actions()[0].trigger()
+    again.menus.presets_menu.actions()[0].trigger()
     assert again.workspace.values.strength == 0.3
 
 
 def test_without_presets_the_menu_says_so(window):  # noqa: F811
-    window.presets_menu.aboutToShow.emit()
-    assert not window.presets_menu.actions()[0].isEnabled()
+    window.menus.presets_menu.aboutToShow.emit()
+    assert not window.menus.presets_menu.actions()[0].isEnabled()
 
 
 # ---- The dialogs ----

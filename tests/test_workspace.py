@@ -16,10 +16,12 @@ from app.screen import to_screen
 from app.settings import Settings
 from app.workspace import Workspace
 from engine import paths
+from engine.areas import RECTANGLE, Area, Areas
 from engine.blend import Blend
 from engine.denoise import Denoising
 from engine.encode import save_image
 from engine.image import Image, load_image
+from engine.metrics import psnr, shift_of, ssim
 from engine.noise import NoiseReport
 from engine.worker import Kind
 
@@ -748,8 +750,6 @@ def test_a_guard_that_moves_while_it_is_computed_ends_at_its_last_value_everywhe
 
 
 def test_psnr_and_ssim_are_those_of_the_whole_result(workspace, qtbot, tmp_path):
-    from engine.metrics import psnr, ssim
-
     noisy_file(tmp_path / "x_noisy.tif", 700, 60)
     twin = noisy_file(tmp_path / "x_clean.png", 700, 60, sigma=0)
     workspace.open([tmp_path / "x_noisy.tif"])
@@ -771,6 +771,73 @@ def test_the_numbers_follow_the_strength(workspace, qtbot, tmp_path):
     workspace.set_strength(0.0)
     wait_done_again(workspace, qtbot)
     assert workspace.numbers.psnr_db == pytest.approx(workspace.reference.noisy_psnr_db, abs=1e-4)
+
+
+def test_a_difference_in_brightness_is_taken_out_on_request(workspace, qtbot, tmp_path):
+    noisy_file(tmp_path / "x_noisy.tif")
+    twin = noisy_file(tmp_path / "x_clean.png", sigma=0)
+    shown = load_image(twin)
+    lighter = np.clip(shown.pixels + np.float32([0.06, 0.0, -0.03]), 0, 1)
+    save_image(dataclasses.replace(shown, pixels=lighter), twin)
+    workspace.open([tmp_path / "x_noisy.tif"])
+    wait_done(workspace, qtbot)
+    result, noisy, clean = expected(workspace), workspace.opened.picture.image.pixels, load_image(twin).pixels
+    assert workspace.numbers.psnr_db == pytest.approx(psnr(result, clean), abs=1e-6)
+    assert workspace.numbers.shift is None
+    workspace._change_look(shift_free=True)
+    workspace._start()
+    wait_done_again(workspace, qtbot)
+    shift = shift_of(result, clean)
+    assert workspace.numbers.shift == pytest.approx(shift.tolist(), abs=1e-6)
+    assert workspace.numbers.psnr_db == pytest.approx(psnr(result, clean, shift=shift), abs=1e-4)
+    assert workspace.numbers.ssim == pytest.approx(ssim(result, clean, shift=shift), abs=1e-6)
+    assert workspace.numbers.psnr_db > psnr(result, clean) + 0.4
+    expected_db = psnr(noisy, clean, shift=shift_of(noisy, clean))
+    assert workspace.reference.noisy_shift_free_db == pytest.approx(expected_db, abs=1e-6)
+
+
+def test_numbers_say_of_how_many_passes_they_are(workspace, qtbot, tmp_path):
+    seen = []
+    workspace.estimate_changed.connect(lambda: seen.append(workspace.numbers.passes))
+    workspace.open([noisy_file(tmp_path / "a.tif")])
+    wait_done(workspace, qtbot)
+    assert workspace.numbers.passes == 4
+    assert {2, 4} <= set(seen)
+    workspace.set_value("passes", 2)
+    wait_done_again(workspace, qtbot)
+    assert workspace.numbers.passes == 2
+
+
+def test_areas_make_no_pass_and_protect_what_lies_in_them(opened, qtbot, calls):
+    screen = Screen(opened)
+    screen.begin()
+    opened.set_areas(Areas(1.0, (Area(RECTANGLE, ((10, 10), (50, 40))),)))
+    opened.set_chroma(0.5)
+    wait_done_again(opened, qtbot)
+    assert calls == []
+    image = opened.opened.picture.image
+    inside = slice(10, 40), slice(10, 50)
+    assert np.array_equal(screen.pixels[inside], to_screen(image.pixels[inside], image.levels))
+    assert not np.array_equal(screen.pixels[50:], to_screen(image.pixels[50:], image.levels))
+    assert not opened.numbers.keeps_mean
+    assert "not the same everywhere" in opened.numbers.estimate.reason
+
+
+def test_areas_stay_with_their_picture(opened, qtbot, tmp_path):
+    areas = Areas(0.5, (Area(RECTANGLE, ((0, 0), (9, 9))),))
+    opened.set_areas(areas)
+    opened.set_luminance(0.7)
+    first = opened.current
+    opened.copy_values()
+    opened.open([noisy_file(tmp_path / "other.tif")])
+    qtbot.waitUntil(lambda: opened.current is not first, timeout=PATIENCE_MS)
+    assert (opened.values.areas, opened.values.luminance) == (Areas(), 0.7)
+    opened.set_luminance(1.0)
+    opened.set_areas(Areas(0.2))
+    opened.paste_values([opened.current])
+    assert (opened.values.areas, opened.values.luminance) == (Areas(0.2), 0.7)
+    opened.paste_values([first])
+    assert first.values.areas == areas
 
 
 def test_without_a_reference_the_psnr_is_estimated(opened):
