@@ -5,6 +5,7 @@ import time
 
 import numpy as np
 import pytest
+from dng import recorded, samples_of, write_dng
 from opened import install, install_models, noisy_file
 from PySide6.QtCore import QObject, Signal
 from PySide6.QtWidgets import QApplication
@@ -20,6 +21,7 @@ from app.workspace import Workspace
 from conftest import picture
 from engine import params
 from engine.denoise import Denoising, load_model
+from engine.develop import from_srgb
 from engine.encode import save_image
 from engine.image import Image
 from engine.metrics import psnr, shift_of
@@ -512,6 +514,57 @@ def test_saving_meanwhile_leaves_the_panes_right(trials, qtbot, tmp_path):
         live = trials.workspace._computing._lives[trials._asked[trial.id].request.key]
         expected = to_screen(live.denoising.blended(trial.wanted, trial.values.blend, area), (0.0, 1.0))
         assert np.array_equal(trials.screens[place][area.slices], expected)
+
+
+def test_a_defect_is_told_and_stops_what_is_not_done(trials, qtbot, monkeypatch):
+    def broken(self, tile, passes):
+        raise RuntimeError("unforeseen")
+
+    monkeypatch.setattr(Denoising, "_advance", broken)
+    trials.fill_all()
+    qtbot.waitUntil(lambda: bool(trials.workspace.errors), timeout=PATIENCE_MS)
+    assert {trial.state for trial in trials.trials} == {State.FAILED}
+    assert "unforeseen" in trials.workspace.errors[0]
+    monkeypatch.undo()
+    trials.end()
+    assert not trials.is_on
+
+
+# RAW
+
+
+@pytest.fixture
+def raw(trials, qtbot, tmp_path):
+    """Trials of a RAW picture that is denoised on its mosaic."""
+    light = recorded(from_srgb(picture(120, 160).astype(np.float32)))
+    noise = 0.02 * np.random.default_rng(0).standard_normal(light.shape)
+    workspace = trials.workspace
+    workspace.open([write_dng(tmp_path / "a.dng", samples_of(light + noise))])
+    qtbot.waitUntil(lambda: workspace.current.name == "a.dng" and trials.can_try, timeout=PATIENCE_MS)
+    return trials
+
+
+def test_a_raw_picture_can_be_tried(raw, calls, qtbot):
+    raw.fill_all()
+    wait(raw, qtbot)
+    assert [trial.state for trial in raw.trials] == [State.DONE] * 4
+    assert len(raw.screens) == 4
+    assert "before it was developed" in number(raw.trials[0].numbers)
+
+
+def test_another_development_is_shown_in_all_panes(raw, calls, qtbot):
+    values = raw.workspace.values
+    try_values(raw, values, dataclasses.replace(values, strength=0.5))
+    wait(raw, qtbot)
+    before = {place: pixels.copy() for place, pixels in raw.screens.items()}
+    del calls[:]
+    raw.workspace.change_develop(exposure=1.0)
+    qtbot.waitUntil(lambda: raw.workspace.opened.picture.image.develop.exposure == 1.0, timeout=PATIENCE_MS)
+    wait(raw, qtbot)
+    assert calls == []
+    assert [trial.values.develop.exposure for trial in raw.trials] == [1.0, 1.0]
+    for place, pixels in before.items():
+        assert raw.screens[place][:64, :64].mean() > pixels[:64, :64].mean() + 20
 
 
 # Memory
