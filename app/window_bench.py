@@ -200,7 +200,8 @@ class Person:
         self.load = DENOISING
         yield from self._repeat(self._all)
         yield from self._frames(frames)
-        self.workspace.cancel()
+        self._later(self.workspace.cancel)
+        yield "", "frames", 0.5
         self.load = BATCH
         yield from self._start_batch()
         yield from self._repeat(self._looking, lambda: self.window.queue.is_live)
@@ -422,25 +423,25 @@ class Person:
     # ---- Frames ----
 
     def _frames(self, rows: list[dict[str, Any]]) -> Iterator[tuple[str, str, float]]:
-        """Move and draw at once, again and again: how long each takes."""
+        """Move and draw at once, again and again: how long each takes. This blocks, so it belongs to no load."""
         view = self.window.view
         view.set_mode("wipe")
         self.window.resize(*_SIZE)
-        yield self.load, "frames", 0.5
+        yield "", "frames", 0.5
         area = self._canvas.rect()
         for zoom in ("fit", "100 %", "300 %"):
             view.fit() if zoom == "fit" else view.zoom_to(float(zoom[:-2]) / 100)
-            yield self.load, "frames", 0.5
+            yield "", "frames", 0.5
             places = [0.1 + 0.8 * abs((frame % 40) / 20 - 1) for frame in range(_FRAMES)]
             rows.append({"movement": f"wipe at {zoom}", **self._timed(view.set_wipe_position, places)})
-            yield self.load, "frames", 0.1
+            yield "", "frames", 0.1
         view.zoom_to(1.0)
-        yield self.load, "frames", 0.5
+        yield "", "frames", 0.5
         rows.append(
             {"movement": "pan at 100 %", **self._timed(lambda x: view.pan(x, 7), [11.0, -13.0] * (_FRAMES // 2))}
         )
         view.fit()
-        yield self.load, "frames", 0.5
+        yield "", "frames", 0.5
         notches = ([1] * 12 + [-1] * 12) * (_FRAMES // 24)
         place = QPoint(area.width() // 4, area.height() // 3)
 
@@ -450,6 +451,7 @@ class Person:
 
         rows.append({"movement": "zoom from fit, 12 notches and back", **self._timed(turn, notches)})
         view.fit()
+        yield "", "frames", 0.5
 
     def _timed(self, move: Callable[[Any], object], values: Sequence[Any]) -> dict[str, float]:
         """Frames a second of moves that are drawn one by one: at the clock, and by the thread's own work alone."""
