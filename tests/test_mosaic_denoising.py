@@ -15,7 +15,7 @@ from engine.denoise import Denoising, load_model
 from engine.develop import XYZ_TO_SRGB, Develop, from_srgb, settle
 from engine.image import Image
 from engine.metrics import psnr
-from engine.mosaic import PATTERNS, Mosaic
+from engine.mosaic import PATTERNS, Mosaic, unpack
 from engine.mosaic_denoising import MosaicDenoising, begin
 from engine.noise import NoiseError, measure_noise
 from engine.stabilisation import Stabiliser, channels, measure, noise_line, stabiliser
@@ -136,6 +136,28 @@ def test_any_part_is_that_part_of_the_whole_and_the_whole_is_what_is_saved(patte
     for area in (Rect(0, 0, 140, 112), Rect(31, 17, 33, 18), Rect(5, 60, 139, 111), Rect(0, 111, 140, 112)):
         assert np.allclose(work.blended(2, Blend(0.8, guard=1.5), area), whole[area.slices], atol=2e-6)
     assert np.abs(whole - image.pixels).max() > 0.01
+
+
+@pytest.mark.parametrize("network", [1, 4])
+def test_spread_is_about_that_of_the_developed_passes(network):
+    _, image = shot()
+    work, made = denoising(image, network), 8
+    assert work.spread() is None
+    for passes in range(1, made + 1):
+        work.keep(passes)
+    for _ in work.run(made):
+        pass
+    planes, developed = work._planes, []
+    for passes in range(1, made + 1):
+        before = (passes - 1) * planes.mean(passes - 1) if passes > 1 else 0
+        light = work._stabiliser.inverse(work._colours(passes * planes.mean(passes) - before))
+        developed.append(work._pipeline.develop(unpack(light, image.mosaic.pattern)))
+    expected = np.sqrt(np.var(developed, 0, ddof=1).mean(-1, keepdims=True))
+    spread = work.spread()
+    assert work.spread_passes() == made
+    assert 0.85 < np.median(spread / expected) < 1.2
+    part = Rect(31, 17, 77, 90)
+    assert np.allclose(work.spread(part), spread[part.slices], atol=1e-6)
 
 
 def test_a_mean_intensity_that_is_not_kept_is_not_claimed():
