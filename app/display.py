@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,6 +13,22 @@ from engine.image import Image
 LAYERS = ("result", "removed", "spread", "reference")
 
 MOST_GAIN = 64.0
+
+
+_SIGMAS = {"spread": 1.5}
+_MOST_SIGMAS = 7.0
+"""How many standard deviations of the noise the screen's range holds: 3.5 on either side of grey."""
+
+
+def usual_gain(layer: str, sigma: float) -> float:
+    """A gain at which next to nothing is clipped, a power of the square root of two.
+
+    Args:
+        layer: one of LAYERS; the spread is never negative, and a part of the noise.
+        sigma: of the noise, where white is 1.
+    """
+    wanted = 1 / (_SIGMAS.get(layer, _MOST_SIGMAS) * sigma)
+    return min(MOST_GAIN, max(1.0, 2 ** (math.floor(2 * math.log2(wanted)) / 2)))
 
 
 @dataclass(frozen=True)

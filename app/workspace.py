@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from PySide6.QtCore import QObject, QTimer, Signal
 
-from app import jobs, screen
+from app import display, jobs, screen
 from app.background import Background
 from app.choice import Choice
 from app.display import LAYERS, MOST_GAIN, Display
@@ -223,6 +223,7 @@ class Workspace(QObject):
         self.running: Running | None = None
         self.display = Display()
         self.shift_free = False
+        self._gain_by_hand: float | None = None
         self.activity = Activity()
         self.failures = NotOpened()
         self.training: TrainingRun | None = None
@@ -564,6 +565,7 @@ class Workspace(QObject):
                 self.noise_ready.emit()
                 self.params_changed.emit()
                 self._change_look(report=opened.report)
+                self._change_display(gain=self._gain(self.display.layer))
                 self._refresh()
             elif kind is Kind.FAILED:
                 self._complain(value)
@@ -1028,11 +1030,19 @@ class Workspace(QObject):
         """Show one of `display.LAYERS` in the place of the result."""
         if layer not in LAYERS:
             raise ValueError(f"What is shown is one of {', '.join(LAYERS)}, not {layer!r}")
-        self._change_display(layer=layer)
+        self._change_display(layer=layer, gain=self._gain(layer))
 
-    def set_gain(self, gain: float) -> None:
-        """Show what was removed, and the spread, so many times larger; 1 to 64."""
-        self._change_display(gain=min(MOST_GAIN, max(1.0, gain)))
+    def set_gain(self, gain: float | None) -> None:
+        """Show what was removed, and the spread, so many times larger, 1 to 64; None goes by the noise."""
+        self._gain_by_hand = None if gain is None else min(MOST_GAIN, max(1.0, gain))
+        self._change_display(gain=self._gain(self.display.layer))
+
+    def _gain(self, layer: str) -> float:
+        """By hand, or as much as shows the noise of the picture without clipping much of it."""
+        if self._gain_by_hand is not None:
+            return self._gain_by_hand
+        sigma = self.sigma
+        return display.usual_gain(layer, sigma) if sigma else self.display.gain
 
     def set_shift_free(self, on: bool) -> None:
         """Take the difference in brightness from the reference out of PSNR and SSIM, or leave it in."""
@@ -1064,10 +1074,10 @@ class Workspace(QObject):
             self.before_changed.emit()
 
     def _change_display(self, **changes: Any) -> None:
-        display = dataclasses.replace(self.display, **changes)
-        if display != self.display:
-            self.display = display
-            self._change_look(display=display)
+        changed = dataclasses.replace(self.display, **changes)
+        if changed != self.display:
+            self.display = changed
+            self._change_look(display=changed)
             self.display_changed.emit()
             self._refresh()
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from app.display import Display, render
+from app.display import Display, render, usual_gain
 from app.screen import to_screen
 from engine.image import Image
 
@@ -51,3 +51,14 @@ def test_black_and_white_points_change_what_is_seen_and_nothing_else(image):
     assert (shown[image.pixels <= 0.25] == 0).all()
     assert (shown[image.pixels >= 0.75] == 255).all()
     np.testing.assert_array_equal(image.pixels, before)
+
+
+def test_the_usual_gain_clips_next_to_none_of_the_noise_and_shows_it(image):
+    noise = np.random.default_rng(1).standard_normal((200, 200, 3)).astype(np.float32)
+    for sigma in (3 / 255, 10 / 255, 25 / 255):
+        noisy = 0.5 + np.float32(sigma) * noise
+        shown = render(Display("removed", usual_gain("removed", sigma)), image, noisy, np.full_like(noisy, 0.5))
+        assert np.isin(shown, (0, 255)).mean() < 0.002
+        assert shown.std() > 25
+    assert usual_gain("spread", 5 / 255) > usual_gain("removed", 5 / 255)
+    assert usual_gain("removed", 1.0) == 1

@@ -57,7 +57,7 @@ def test_the_spread_is_shown_of_the_passes_that_were_made(opened, qtbot, calls):
     spread = shown.spread(shown.whole)
     image, noisy, result = parts(opened)
     assert spread.max() > 0
-    assert np.array_equal(screen.pixels, render(Display("spread"), image, noisy, result, spread))
+    assert np.array_equal(screen.pixels, render(Display("spread", opened.display.gain), image, noisy, result, spread))
     assert not calls
 
 

@@ -180,8 +180,8 @@ def test_a_page_is_compared_with_the_same_page_of_the_clean_stack(shown, qtbot, 
 def test_only_stacks_show_the_bar_and_pages_keep_zoom_and_place(window, qtbot, tmp_path):  # noqa: F811
     alone = stack(tmp_path / "alone.tif", 1)
     window.workspace.open([stack(tmp_path / "stack.tif"), alone])
-    qtbot.waitUntil(window.pages.isVisible, timeout=PATIENCE_MS)
-    assert window.pages.number.text() == f"Page 1 of {PAGES}"
+    qtbot.waitUntil(window.viewer.pages_bar.isVisible, timeout=PATIENCE_MS)
+    assert window.viewer.pages_bar.number.text() == f"Page 1 of {PAGES}"
     window.view.zoom_to(8.0, (40, 50))
     settle_focus(window, qtbot)
     before = window.view.viewport()
@@ -189,22 +189,22 @@ def test_only_stacks_show_the_bar_and_pages_keep_zoom_and_place(window, qtbot, t
     qtbot.waitUntil(lambda: window.workspace.opened.picture.image.page == 1, timeout=PATIENCE_MS)
     qtbot.waitUntil(lambda: window.workspace.is_done, timeout=PATIENCE_MS)
     assert (window.view.zoom, window.view.viewport()) == (8.0, before)
-    assert (window.pages.slider.value(), window.pages.number.text()) == (2, f"Page 2 of {PAGES}")
+    assert (window.viewer.pages_bar.slider.value(), window.viewer.pages_bar.number.text()) == (2, f"Page 2 of {PAGES}")
     press(window, "PgUp")
     press(window, "PgUp")
     qtbot.waitUntil(lambda: window.workspace.opened.picture.image.page == 0, timeout=PATIENCE_MS)
     window.workspace.step(1)
     qtbot.waitUntil(lambda: window.workspace.opened is not None, timeout=PATIENCE_MS)
-    assert not window.pages.isVisible()
+    assert not window.viewer.pages_bar.isVisible()
     assert not window.actions_by_name["next_page"].isEnabled()
 
 
 def test_slider_and_number_choose_the_same_page(window, qtbot, tmp_path):  # noqa: F811
     window.workspace.open([stack(tmp_path / "stack.tif")])
-    qtbot.waitUntil(window.pages.isVisible, timeout=PATIENCE_MS)
+    qtbot.waitUntil(window.viewer.pages_bar.isVisible, timeout=PATIENCE_MS)
     for widget, other, page in (
-        (window.pages.slider, window.pages.number, 2),
-        (window.pages.number, window.pages.slider, 3),
+        (window.viewer.pages_bar.slider, window.viewer.pages_bar.number, 2),
+        (window.viewer.pages_bar.number, window.viewer.pages_bar.slider, 3),
     ):
         widget.setValue(page + 1)
         assert other.value() == page + 1
@@ -215,10 +215,10 @@ def test_where_a_page_lies_is_said_by_the_axes_of_the_file(window, qtbot, tmp_pa
     stored = pixels(6).astype(np.float32).reshape(3, 2, 100, 130)
     tifffile.imwrite(tmp_path / "a.tif", stored, imagej=True, metadata={"axes": "ZCYX"})
     window.workspace.open([tmp_path / "a.tif"])
-    qtbot.waitUntil(window.pages.isVisible, timeout=PATIENCE_MS)
+    qtbot.waitUntil(window.viewer.pages_bar.isVisible, timeout=PATIENCE_MS)
     window.workspace.set_page(3)
-    assert window.pages.place.text() == "Z 2, C 2"
-    assert "C is the channel, of 2" in window.pages.place.toolTip()
+    assert window.viewer.pages_bar.place.text() == "Z 2, C 2"
+    assert "C is the channel, of 2" in window.viewer.pages_bar.place.toolTip()
 
 
 @given(st.lists(st.integers(1, 5), min_size=1, max_size=4), st.data())

@@ -412,8 +412,8 @@ def test_a_preset_is_for_the_whole_selection_and_undo_gives_each_its_own(filled,
     presets.save("Night & fog", SOME)
     settle_focus(filled, qtbot)
     filled.strip.selectAll()
-    filled.presets_menu.aboutToShow.emit()
-    action = filled.presets_menu.actions()[0]
+    filled.menus.presets_menu.aboutToShow.emit()
+    action = filled.menus.presets_menu.actions()[0]
     assert action.text() == "Night && fog"
     action.trigger()
     assert values(own) == [SOME] * 3

@@ -195,8 +195,8 @@ def test_recent_files_are_offered(window, qtbot, tmp_path):
     path = noisy_file(tmp_path / "a.png")
     window.workspace.open([path])
     qtbot.waitUntil(lambda: bool(window.workspace.entries), timeout=PATIENCE_MS)
-    window.recent_menu.aboutToShow.emit()
-    assert [action.text() for action in window.recent_menu.actions()] == [str(path)]
+    window.menus.recent_menu.aboutToShow.emit()
+    assert [action.text() for action in window.menus.recent_menu.actions()] == [str(path)]
 
 
 # ---- Working ----
@@ -580,7 +580,7 @@ def test_the_window_opens_as_it_was_left(make_window, qtbot):
     first = make_window()
     first.resize(900, 640)
     first.view.set_mode("wipe")
-    first._toggle_strip()
+    first.toggle_strip()
     first.workspace.change_settings(theme="light")
     first.close()
     again = make_window(load_settings(paths.settings_file()))
