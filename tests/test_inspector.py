@@ -19,6 +19,7 @@ from PySide6.QtWidgets import (
     QScrollArea,
 )
 
+from app.display import Display
 from app.inspector import inspector as module
 from app.inspector import measuring
 from app.inspector.dock import InspectorDock
@@ -32,6 +33,8 @@ from engine.blend import Blend
 from engine.encode import save_image
 from engine.image import Image
 from engine.metrics import Estimate, psnr, shift_of, ssim
+from engine.noise import measure_noise
+from engine.residual import Residual
 from engine.tiles import Rect
 
 PATIENCE_MS = 20_000
@@ -75,10 +78,16 @@ class Stand(QObject):
     reference_changed = Signal()
     noise_ready = Signal()
     params_changed = Signal()
+    display_changed = Signal()
 
     def __init__(self, shown: Shown | None) -> None:
         super().__init__()
-        self.shown, self.numbers = shown, Numbers()
+        self.shown, self.numbers, self.display = shown, Numbers(), Display()
+        self.opened = self.proposal = None
+
+    def set_levels(self, levels: tuple[float, float] | None) -> None:
+        self.display = dataclasses.replace(self.display, levels=levels)
+        self.display_changed.emit()
 
 
 def pictures(height: int = 100, width: int = 140, channels: int = 3) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -101,6 +110,12 @@ def run(steps):
             next(steps)
         except StopIteration as end:
             return end.value
+
+
+def iter_of(value):
+    """A generator that returns this."""
+    yield
+    return value
 
 
 @pytest.fixture
@@ -324,7 +339,7 @@ def test_the_newest_wish_wins_and_older_answers_are_dropped(qtbot, inspector, sh
     shown.denoising.gate.set()
     qtbot.waitUntil(lambda: bool(heard.answers), timeout=PATIENCE_MS)
     qtbot.wait(100)
-    assert [answer.area for answer in heard.answers] == [regions[-1]]
+    assert {answer.area for answer in heard.answers} == {regions[-1]}
 
 
 def test_one_job_at_a_time_answers_a_page_while_passes_arrive(qtbot, inspector, workspace, shown):
@@ -456,7 +471,8 @@ def test_every_control_has_a_name(dock):
             assert widget.accessibleName() or (isinstance(widget, QPushButton) and widget.text()), widget
 
 
-def test_nothing_is_wider_than_the_narrowest_dock(qtbot, dock, inspector):
+def test_nothing_is_wider_than_the_narrowest_dock(qtbot, dock, inspector, workspace):
+    workspace.shown = dataclasses.replace(workspace.shown, report=measure_noise(workspace.shown.image))
     inspector.set_region(REGION)
     inspector.set_line((0, 0, 50, 50))
     inspector.set_viewport((0, 0, 100, 90))
@@ -469,6 +485,58 @@ def test_nothing_is_wider_than_the_narrowest_dock(qtbot, dock, inspector):
         assert isinstance(area, QScrollArea)
         assert dock.width() <= 300
         assert widget.minimumSizeHint().width() <= area.viewport().width(), page
+
+
+def test_blocks_are_marked_while_it_is_wanted_whatever_page_is_shown(qtbot, dock, inspector, workspace):
+    told = []
+    dock.marks_changed.connect(lambda rects, text: told.append((rects, text)))
+    dock.show_page("region")
+    found = Residual(1.0, None, np.eye(13), None, 0.1, (Rect(16, 32, 32, 48),), 40, 16, 1.0, 0.01, "Some.")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(measuring, "judge", lambda shown, area: iter_of(found))
+        dock.set_marks(True)
+        qtbot.waitUntil(lambda: bool(told), timeout=PATIENCE_MS)
+        dock.hide()
+        assert told[-1][0] == [(16, 32, 32, 48)]
+        assert "1 of 40 blocks" in told[-1][1]
+        assert "1 %" in told[-1][1]
+        assert dock.residual.marks.isChecked()
+        # What was marked in another picture is no longer marked.
+        workspace.shown = None
+        workspace.current_changed.emit()
+        assert told[-1] == ([], "")
+        workspace.shown = shown_of()
+        workspace.picture_ready.emit()
+        qtbot.waitUntil(lambda: bool(told[-1][0]), timeout=PATIENCE_MS)
+    dock.set_marks(False)
+    assert told[-1] == ([], "")
+    assert not inspector._asking
+
+
+def test_the_pages_show_how_the_view_shows_the_picture(dock, workspace):
+    wanted = []
+    dock.layer_wanted.connect(wanted.append)
+    dock.gain_changed.connect(wanted.append)
+    dock.residual.layer.click()
+    dock.residual.gain.setValue(0)
+    assert wanted == ["removed", 1.0]
+    workspace.display = Display("removed", 16.0, (0.25, 0.75))
+    workspace.display_changed.emit()
+    assert dock.residual.layer.isChecked()
+    assert dock.residual.amplification == 16.0
+    assert dock.histogram._levels == (0.25, 0.75)
+    assert wanted == ["removed", 1.0]
+
+
+def test_a_picture_too_small_says_so(qtbot, dock, inspector, workspace):
+    report = measure_noise(workspace.shown.image)
+    workspace.shown = Shown(Image(np.full((8, 8, 3), 0.5, np.float32)), report)
+    heard = Heard(inspector.curve_ready)
+    dock.show_page("noise")
+    workspace.picture_ready.emit()
+    qtbot.waitUntil(lambda: bool(inspector.why["noise"]), timeout=PATIENCE_MS)
+    assert heard.all[-1] == (None, False)
+    assert dock.noise.waiting.text() == inspector.why["noise"]
 
 
 def test_the_page_of_the_region_tells_true_and_estimated_apart(qtbot, dock, inspector, workspace):

@@ -20,10 +20,14 @@ from app.inspector import inspector as kinds
 from app.inspector.flow import Flow
 from app.inspector.histogram_page import HistogramPage
 from app.inspector.inspector import Inspector
+from app.inspector.noise_page import NoisePage
 from app.inspector.passes_page import PassesPage
 from app.inspector.profile_page import ProfilePage
 from app.inspector.region_page import RegionPage
+from app.inspector.residual_page import ResidualPage
 from engine.language import tr
+from engine.noise_curve import NoiseCurve
+from engine.residual import Residual
 
 TITLES = {
     kinds.RESIDUAL: tr("Residual"),
@@ -53,6 +57,16 @@ class InspectorDock(QDockWidget):
     shift_free_changed = Signal(bool)
     """Whether the difference in brightness is taken out before comparing with the reference."""
 
+    layer_wanted = Signal(str)
+    """The layer that is shown in the place of the result: "removed", or "result" for the result itself."""
+
+    gain_changed = Signal(float)
+    """How many times what was removed is amplified where it is shown."""
+
+    marks_changed = Signal(list, str)
+    """Blocks in which structure was removed, (x0, y0, x1, y1) in picture pixels, and how sure that is; none, "" for no
+    marks."""
+
     page_changed = Signal(str)
 
     def __init__(self, inspector: Inspector, parent: QWidget | None = None) -> None:
@@ -62,14 +76,19 @@ class InspectorDock(QDockWidget):
         self.setAccessibleName(tr("Inspector"))
         self.setAllowedAreas(Qt.DockWidgetArea.LeftDockWidgetArea | Qt.DockWidgetArea.RightDockWidgetArea)
         self.setFeatures(QDockWidget.DockWidgetFeature.DockWidgetClosable)
+        self.residual, self.noise = ResidualPage(), NoisePage()
         self.histogram, self.profile = HistogramPage(), ProfilePage()
         self.region, self.passes = RegionPage(), PassesPage()
         self.pages: dict[str, QWidget] = {
+            kinds.RESIDUAL: self.residual,
+            kinds.NOISE: self.noise,
             kinds.HISTOGRAM: self.histogram,
             kinds.PROFILE: self.profile,
             kinds.REGION: self.region,
             kinds.PASSES: self.passes,
         }
+        self._found: Residual | None = None
+        self._told_marks: tuple[list[tuple[int, int, int, int]], str] = ([], "")
         self._group = QButtonGroup(self)
         self._stack = QStackedWidget()
         self.buttons: dict[str, QToolButton] = {}
@@ -93,7 +112,7 @@ class InspectorDock(QDockWidget):
         box.setMinimumWidth(280)
         self.setWidget(box)
         self._connect()
-        self.show_page(kinds.HISTOGRAM)
+        self.show_page(kinds.RESIDUAL)
         self.hide()
 
     @property
@@ -109,6 +128,12 @@ class InspectorDock(QDockWidget):
         """The page that many further on, all around."""
         pages = list(self.pages)
         self.show_page(pages[(pages.index(self.page) + step) % len(pages)])
+
+    def set_marks(self, on: bool) -> None:
+        """Mark where structure was removed, or no longer."""
+        self.inspector.set_marks(on)
+        self._show_display()
+        self._tell_marks()
 
     def event(self, event: QEvent) -> bool:
         """Ctrl+Tab and Ctrl+Shift+Tab go through the pages, wherever in the dock the focus is."""
@@ -139,8 +164,15 @@ class InspectorDock(QDockWidget):
         self.passes.shift_free_changed.connect(inspector.set_shift_free)
         self.passes.shift_free_changed.connect(self.shift_free_changed)
         self.passes.shift_free_changed.connect(lambda *_: self._show_numbers())
-        # The file's own points come back with every picture: those of the last one say nothing of it.
-        workspace.current_changed.connect(lambda: self.histogram.set_levels(None))
+        inspector.residual_ready.connect(self._show_residual)
+        inspector.curve_ready.connect(self._show_curve)
+        self.residual.layer_wanted.connect(lambda on: self.layer_wanted.emit("removed" if on else "result"))
+        self.residual.gain_changed.connect(inspector.set_gain)
+        self.residual.gain_changed.connect(self.gain_changed)
+        self.residual.marks_wanted.connect(self.set_marks)
+        workspace.display_changed.connect(self._show_display)
+        workspace.current_changed.connect(self._show_display)
+        self._show_display()
         for signal in (workspace.estimate_changed, workspace.result_cleared, workspace.reference_changed):
             signal.connect(self._show_numbers)
         workspace.current_changed.connect(self._show_numbers)
@@ -154,6 +186,38 @@ class InspectorDock(QDockWidget):
 
     def _ask(self) -> None:
         self.inspector.set_visible({self.page} if self.isVisible() else ())
+
+    def _show_display(self) -> None:
+        """Take over how the view shows the picture."""
+        display = self.inspector.workspace.display
+        self.residual.show_state(display.gain, display.layer == "removed", self.inspector.marks)
+        self.histogram.set_levels(display.levels)
+
+    def _show_residual(self, found: Residual | None, waiting: bool) -> None:
+        self._found = found
+        text = tr("Looking at what was removed…") if waiting else self.inspector.why[kinds.RESIDUAL]
+        self.residual.show_residual(found, text)
+        self._tell_marks()
+
+    def _show_curve(self, found: NoiseCurve | None, waiting: bool) -> None:
+        workspace = self.inspector.workspace
+        text = tr("Looking at the noise…") if waiting else self.inspector.why[kinds.NOISE]
+        if found is None and not text and workspace.opened is not None:
+            text = workspace.opened.no_report or tr("The noise is being measured…")
+        self.noise.show_curve(found, text)
+
+    def _tell_marks(self) -> None:
+        found, told = self._found, ([], "")
+        if self.inspector.marks and found is not None:
+            rects = [(mark.left, mark.top, mark.right, mark.bottom) for mark in found.marks]
+            text = tr("Structure in {marked} of {blocks} blocks; in pure noise the chance of any mark is {chance:g} %")
+            told = (
+                rects,
+                text.format(marked=f"{len(rects):,}", blocks=f"{found.blocks:,}", chance=100 * found.significance),
+            )
+        if told != self._told_marks:
+            self._told_marks = told
+            self.marks_changed.emit(*told)
 
     def _show_numbers(self) -> None:
         workspace = self.inspector.workspace

@@ -119,6 +119,8 @@ class HistogramPage(QWidget):
 
     def set_levels(self, levels: tuple[float, float] | None) -> None:
         """Take over the points that the screen shows; None for those of the picture. Nothing is told back."""
+        if levels == self._levels:
+            return
         self._levels = levels
         if self._histograms is not None and self._histograms.has_levels:
             self.points.show_levels(levels or self._histograms.levels, self._histograms)
@@ -126,6 +128,8 @@ class HistogramPage(QWidget):
 
     def _set_by_hand(self, levels: tuple[float, float] | None) -> None:
         self.set_levels(levels)
+        if levels is None and self._histograms is not None:
+            self.points.show_levels(self._histograms.levels, self._histograms)
         self.levels_changed.emit(levels)
 
     def _draw(self) -> None:

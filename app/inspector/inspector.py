@@ -13,7 +13,7 @@ from PySide6.QtCore import QObject, QTimer, Signal
 
 from app.background import Background
 from app.inspector import measuring
-from app.inspector.measuring import Histograms
+from app.inspector.measuring import Histograms, Measured
 from engine.statistics import Line
 from engine.tiles import Rect
 from engine.worker import Job, Kind
@@ -28,7 +28,7 @@ REST_MS = 50
 REFRESH_S = 0.5
 """Between two answers while passes arrive."""
 
-_SHARE = 2.0
+_SHARE, _LONGEST_S = 2.0, 10.0
 """After an answer so many times as long as it took must pass before passes ask for another: they need the processor."""
 
 RESIDUAL, NOISE, HISTOGRAM, PROFILE, REGION, PASSES = PAGES = (
@@ -88,6 +88,7 @@ class Inspector(QObject):
     """`Residual` of the region, or without one of the visible part."""
 
     curve_ready = Signal(object, bool)
+    """`NoiseCurve` of the picture."""
 
     def __init__(self, workspace: Workspace, parent: QObject | None = None) -> None:
         super().__init__(parent)
@@ -100,6 +101,8 @@ class Inspector(QObject):
         self.marks = False
         self.shift_free = False
         self.visible: frozenset[str] = frozenset()
+        self.why = dict.fromkeys(PAGES, "")
+        """Why there is no answer, one sentence where it is known."""
         self._cursor: tuple[int, int] | None = None
         # At most one, put in here and taken out by the worker in one step each.
         self._wanted: deque[tuple[Shown, int, int]] = deque(maxlen=1)
@@ -132,6 +135,7 @@ class Inspector(QObject):
         """End the worker; nothing more is answered."""
         self.set_visible(())
         self._is_closed = True
+        self.set_marks(False)
         self._timer.stop()
         self._background.close()
 
@@ -142,10 +146,7 @@ class Inspector(QObject):
         if self._is_closed:
             return
         self.visible = frozenset(pages)
-        for page, question in self._questions.items():
-            if page not in self.visible and question.job is not None:
-                self._drop(question)
-                question.is_open = True
+        self._leave()
         self._point()
         self._soon()
 
@@ -185,8 +186,10 @@ class Inspector(QObject):
         self.gain = gain
 
     def set_marks(self, on: bool) -> None:
-        """Whether structure in the residual is marked."""
+        """Whether structure in the residual is marked, also while its page is hidden."""
         self.marks = on
+        self._leave()
+        self._soon()
 
     def set_shift_free(self, on: bool) -> None:
         """Whether the difference in brightness is taken out before comparing with the reference."""
@@ -195,6 +198,18 @@ class Inspector(QObject):
             self._renew((REGION, PASSES))
 
     # ---- When to answer ----
+
+    @property
+    def _asking(self) -> frozenset[str]:
+        """The pages whose answers are needed: the marks are in the view, whatever page is visible."""
+        return self.visible | ({RESIDUAL} if self.marks and not self._is_closed else frozenset())
+
+    def _leave(self) -> None:
+        """Stop what is no longer needed."""
+        for page, question in self._questions.items():
+            if page not in self._asking and question.job is not None:
+                self._drop(question)
+                question.is_open = True
 
     def _begin_anew(self) -> None:
         """Another picture: nothing that was measured holds."""
@@ -210,7 +225,7 @@ class Inspector(QObject):
             question.is_open, question.since = True, 0.0
             if question.is_answered:
                 question.is_answered = False
-                self._answers[page].emit(None, page in self.visible)
+                self._answers[page].emit(None, page in self._asking)
         self._soon()
 
     def _refresh(self) -> None:
@@ -224,7 +239,8 @@ class Inspector(QObject):
         question.job = None
 
     def _soon(self) -> None:
-        if self.visible and not self._timer.isActive():
+        # It may be active only to come back in some seconds.
+        if self._asking and not 0 <= self._timer.remainingTime() <= REST_MS:
             self._timer.start(REST_MS)
 
     def _ask(self) -> None:
@@ -232,12 +248,12 @@ class Inspector(QObject):
         shown, now, wait_s = self.workspace.shown, time.monotonic(), None
         for page in PAGES:
             question = self._questions[page]
-            if page not in self.visible or not question.is_open or question.job is not None:
+            if page not in self._asking or not question.is_open or question.job is not None:
                 continue
             if now < question.since:
                 wait_s = min(question.since - now, wait_s or question.since)
                 continue
-            question.is_open = False
+            question.is_open, self.why[page] = False, ""
             work = self._work(page, shown) if shown is not None else None
             if work is None:
                 question.is_answered = False
@@ -252,12 +268,16 @@ class Inspector(QObject):
 
     def _handler(self, page: str) -> Callable[[Kind, Any], None]:
         def handle(kind: Kind, value: Any) -> None:
+            if kind is Kind.PROGRESS and isinstance(value, Measured):
+                if not self._questions[page].is_answered:
+                    self._answers[page].emit(value, True)
+                return
             if kind is Kind.PROGRESS:
                 self._pointed(value)
                 return
             question, now = self._questions[page], time.monotonic()
             question.job = None
-            question.since = now + max(REFRESH_S, _SHARE * (now - question.asked))
+            question.since = now + min(max(REFRESH_S, _SHARE * (now - question.asked)), _LONGEST_S)
             if kind is Kind.DONE:
                 question.is_answered = value is not None
                 if page == HISTOGRAM and value is not None:
@@ -267,6 +287,7 @@ class Inspector(QObject):
                 self._answers[page].emit(value, False)
             elif kind is Kind.FAILED:
                 question.is_answered = False
+                self.why[page] = str(value) if isinstance(value, ValueError) else ""
                 self._answers[page].emit(None, False)
             if question.is_open:
                 self._soon()
@@ -284,6 +305,9 @@ class Inspector(QObject):
         if page == RESIDUAL and shown.denoising is not None:
             visible = region or (self.viewport and measuring.inside(self.viewport, image)) or shown.whole
             return lambda: measuring.judge(shown, visible)
+        if page == NOISE and shown.report is not None:
+            report, proposal = shown.report, self.workspace.proposal
+            return lambda: measuring.noise(image, report, proposal)
         if page == HISTOGRAM:
             area = region or shown.whole
             counted = self._known(shown, area)
@@ -343,9 +367,11 @@ class Inspector(QObject):
                 else:
                     yield measuring.values(*wanted)
                 try:
-                    next(inner)
+                    part = next(inner)
                 except StopIteration as end:
                     return end.value
+                if part is not None:
+                    yield part
 
         return steps
 

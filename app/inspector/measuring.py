@@ -6,13 +6,16 @@ import functools
 import math
 import operator
 from collections.abc import Generator, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from app.shown import Shown
 from engine.image import Image
 from engine.metrics import Estimate, decibels, squared_error, ssim
+from engine.noise import NoiseReport
+from engine.noise_curve import NoiseCurve, curve
+from engine.proposal import Proposal
 from engine.residual import Residual, analyse_area
 from engine.statistics import Histogram, Line, Read, Statistics, histogram, profile, statistics
 from engine.tiles import Rect, grid
@@ -239,8 +242,8 @@ def trace(shown: Shown, line: Line, width: int) -> Generator[None, None, Profile
 
 def measure(
     shown: Shown, area: Rect, shift_free: bool = False, shift: np.ndarray | None = None
-) -> Generator[None, None, Measured]:
-    """Statistics and numbers of an area that lies in the picture.
+) -> Generator[Measured | None, None, Measured]:
+    """Statistics and numbers of an area that lies in the picture; all but the SSIM, which takes long, come earlier.
 
     Args:
         shown: the picture.
@@ -283,10 +286,10 @@ def measure(
         db = yield from _psnr(result, pieces, twin, added)
         if not is_sampled:
             result, pieces = [np.concatenate(result)], [area]
+        measured = replace(measured, psnr_db=db, noisy_psnr_db=noisy_db, is_shift_free=shift_free)
+        yield measured
         similarity = yield from _ssim(result, pieces, twin, added)
-    return Measured(
-        area, is_sampled, measured.unit, before, after, reference, estimate, db, similarity, noisy_db, shift_free
-    )
+    return replace(measured, psnr_db=db, ssim=similarity, noisy_psnr_db=noisy_db, is_shift_free=shift_free)
 
 
 def judge(shown: Shown, area: Rect) -> Generator[None, None, Residual | None]:
@@ -301,6 +304,12 @@ def judge(shown: Shown, area: Rect) -> Generator[None, None, Residual | None]:
         return None if result is None else (shown.noisy(part), result)
 
     return analyse_area(area, read, report=shown.report, levels=shown.image.levels)
+
+
+def noise(image: Image, report: NoiseReport, proposal: Proposal | None) -> Generator[None, None, NoiseCurve]:
+    """The noise over brightness, in one step; NoiseError where the picture is too small for it."""
+    yield
+    return curve(image, report, proposal)
 
 
 def _shift(here: Statistics, there: Statistics) -> np.ndarray:

@@ -79,7 +79,7 @@ class RegionPage(QWidget):
             width=area.width, height=area.height, x=area.left, y=area.top
         )
         sampled = tr("a part of it, evenly spread, is measured") if measured.is_sampled else ""
-        self.state.setText(joined((size, sampled)))
+        self.state.setText(joined((size, sampled, tr("measuring…") if waiting else "")))
         rows, why = number_rows(measured)
         self.numbers.fill([""], rows)
         self.why.setText(why)
