@@ -153,7 +153,9 @@ class Trials(QObject):
             self.workspace.give_values(self._step_text(place), self._trials[place].values)
 
     def keep(self, place: int) -> None:
-        """Give the picture the values of that trial, as one step, and leave."""
+        """Give the picture the values of that trial, as one step, and leave; not those of one that failed."""
+        if self._trials[place].state is State.FAILED:
+            return
         text, values = self._step_text(place), self._trials[place].values
         self._leave(values)
         self.workspace.give_values(text, values)
@@ -237,9 +239,9 @@ class Trials(QObject):
         # A slider that is drawn would begin another denoising at each step.
         if any(self._is_other(trial) for trial in self._trials):
             self._rest.start(REST_MS)
+            self.changed.emit()
         else:
             self._ask()
-        self.changed.emit()
 
     def _change(self, place: int, **changes: Any) -> None:
         self._trials[place] = dataclasses.replace(self._trials[place], **changes)
@@ -326,8 +328,10 @@ class Trials(QObject):
         self.workspace.complain(error)
 
     def _on_step(self, value: Any) -> None:
-        asked = getattr(value, "asked", None)
-        known = self._asked.get(asked.id) if asked is not None else None
+        if not isinstance(value, Painted | Loaded | Advanced | Judged | Failed):
+            return
+        asked = value.asked
+        known = self._asked.get(asked.id)
         if known is None or known.request is not asked.request:
             return  # a late word of what is not wanted any more
         place = next(place for place, trial in enumerate(self._trials) if trial.id == asked.id)
@@ -383,8 +387,8 @@ def candidates(choice: Choice) -> Iterator[Values]:
 def _with(choice: Choice, spec: Spec, value: float) -> Values:
     """The values with another one of a parameter, as far as it allows that."""
     own = choice.values.params.get(choice.method_id, {})
-    value = spec.check(min(spec.maximum, max(spec.minimum, round(value, 4))))
-    params = {**choice.values.params, choice.method_id: {**own, spec.name: value}}
+    checked = spec.check(min(spec.maximum, max(spec.minimum, round(value, 4))))
+    params = {**choice.values.params, choice.method_id: {**own, spec.name: checked}}
     return dataclasses.replace(choice.values, params=params)
 
 

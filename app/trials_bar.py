@@ -165,6 +165,7 @@ class _Cell(QWidget):
         tip = tr("Its settings go to the panel, and what is changed there is changed here.")
         self.choose.setToolTip(wrapped(f"{trial.title}\n\n{state}\n\n{tip}"))
         self.choose.setChecked(is_marked)
+        self.keep.setEnabled(trial.state is not State.FAILED)
         letters = self.choose.fontMetrics()
         width = _TITLE_WIDTH * letters.horizontalAdvance("n")
         text = letters.elidedText(self._text, Qt.TextElideMode.ElideRight, width)

@@ -292,6 +292,9 @@ def test_a_method_without_a_model_says_so_in_its_pane(trials, qtbot):
     wait(trials, qtbot)
     assert trials.trials[1].state is State.FAILED
     assert "No model for" in trials.trials[1].note
+    trials.keep(1)
+    assert trials.is_on
+    assert trials.workspace.values == values
 
 
 # The numbers
