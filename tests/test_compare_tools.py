@@ -279,6 +279,15 @@ def test_keys_set_a_rectangle_and_a_dab(view):
     assert said[1] == Area("brush", ((408.5, 258.0),), view.brush_radius)
 
 
+def test_a_brush_moved_by_key_is_with_the_mouse_again_once_that_moves(view):
+    said = reported(view.place_drawn)
+    view.set_tool("brush")
+    QTest.keyClick(view, Key.Key_Right, ALT)
+    QTest.mouseMove(view, QPoint(100, 100))
+    QTest.keyClick(view, Key.Key_Return)
+    assert said == []
+
+
 def test_a_rectangle_moved_by_key_is_gone_with_its_tool(view):
     said = reported(view.place_drawn)
     view.set_tool("rectangle")

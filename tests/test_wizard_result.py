@@ -328,7 +328,7 @@ def test_the_view_follows_the_theme_while_it_is_shown(page):
     try:
         for name in ("light", "dark"):
             theme.apply_theme(app, name)
-            assert page.view._background.name() == theme.COLORS[name].canvas
+            assert page.view.background.name() == theme.COLORS[name].canvas
     finally:
         app.setStyleSheet("")
         app.setPalette(before)

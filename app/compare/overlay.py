@@ -146,7 +146,7 @@ def _draw_illustration(painter: QPainter, box: QRectF, tints: Tints) -> None:
     text, ground = tints.text, tints.background
 
     def between(share: float) -> QColor:
-        parts = zip(ground.getRgb()[:3], text.getRgb()[:3], strict=True)
+        parts = ((ground.red(), text.red()), (ground.green(), text.green()), (ground.blue(), text.blue()))
         return QColor(*(round(a + share * (b - a)) for a, b in parts))
 
     painter.save()

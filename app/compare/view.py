@@ -380,8 +380,7 @@ class CompareView(Canvas):
 
     def event(self, event: QEvent) -> bool:
         """Keep the keys that mean something here from the shortcuts of the window."""
-        is_asked = event.type() == QEvent.Type.ShortcutOverride and isinstance(event, QKeyEvent)
-        if is_asked and self._action_of(event) is not None:
+        if isinstance(event, QKeyEvent) and event.type() == QEvent.Type.ShortcutOverride and self._action_of(event):
             event.accept()
             return True
         return super().event(event)
@@ -468,6 +467,8 @@ class CompareView(Canvas):
             self.update()
         elif self._tools.is_dragging:
             self._tools.move(self._in_drag(position))
+        # Whoever moves the mouse paints with it from here on.
+        self._tools.spot = None
         if self._click_from is not None:
             away = (position - self._click_from).manhattanLength() >= QApplication.startDragDistance()
             self._click_from = None if away else self._click_from
