@@ -27,6 +27,7 @@ from engine.decode import peek
 from engine.develop import Develop
 from engine.encode import AS_INPUT, Encoding, save_image
 from engine.image import Image, ImageError, find_images, input_hash, load_image
+from engine.language import tr
 from engine.metrics import Estimate, check_reference, decibels, psnr, shift_of, squared_error, ssim
 from engine.noise import NoiseError, NoiseReport
 from engine.pairs import find_reference, is_reference
@@ -64,9 +65,11 @@ _SLICE_S = 0.03
 _BAND = 512
 """Rows measured between two chances to stop."""
 
-NOTHING_FOUND = "No noise worth removing was found; the picture is left as it is. Set sigma by hand to denoise anyway."
+NOTHING_FOUND = tr(
+    "No noise worth removing was found; the picture is left as it is. Set sigma by hand to denoise anyway."
+)
 
-SEEMS_CLEAN = "No noise worth removing was found. {} has no noise level to set: it denoises every picture."
+SEEMS_CLEAN = tr("No noise worth removing was found. {} has no noise level to set: it denoises every picture.")
 
 
 @dataclass(frozen=True)
@@ -90,8 +93,15 @@ class MethodInfo:
         """What to do where it has no model; "" where it has one."""
         if self.runs:
             return ""
-        train = "Train one on noisy pictures with the command train, or bring" if self.trains else "Bring"
-        return f"No model for {self.label} is installed. {train} one in: File, Import model."
+        said = (
+            tr(
+                "No model for {method} is installed. Train one on noisy pictures with the command train, or bring one "
+                "in: File, Import model."
+            )
+            if self.trains
+            else tr("No model for {method} is installed. Bring one in: File, Import model.")
+        )
+        return said.format(method=self.label)
 
 
 @dataclass(frozen=True)
@@ -311,7 +321,7 @@ def find(paths: Sequence[Path]) -> Iterator[Any]:
     """Return (pictures, missing): folders expanded, clean twins of other pictures left out, files as given."""
     missing = [path for path in paths if not path.exists()]
     there = [path for path in paths if path.exists()]
-    yield Stage("Looking for pictures")
+    yield Stage(tr("Looking for pictures"))
     given = {path for path in there if not path.is_dir()}
     found = find_images(there, recursive=True)
     twins = {find_reference(path) for path in found if not is_reference(path)}
@@ -320,7 +330,7 @@ def find(paths: Sequence[Path]) -> Iterator[Any]:
 
 def read_thumbnail(path: Path) -> Iterator[Any]:
     """Return (h, w, 3) uint8; None of a picture so large that it is decoded only to be shown itself."""
-    yield Stage(f"Reading {path.name}")
+    yield Stage(tr("Reading {name}").format(name=path.name))
     with contextlib.suppress(ImageError):  # it says nothing, or is RAW
         header = peek(path)
         if header.width * header.height > _MOST_FOR_THUMBNAIL:
@@ -354,7 +364,8 @@ def read(
     """
     if image is None:
         assert path is not None
-        yield Stage(f"Reading {path.name}" + (f", page {page + 1}" if page else ""))
+        said = tr("Reading {name}, page {page}") if page else tr("Reading {name}")
+        yield Stage(said.format(name=path.name, page=page + 1))
         try:
             image = load_image(path, page, huge, develop=develop)
         except TooLarge as error:
@@ -363,7 +374,7 @@ def read(
     elif image.is_raw and image.develop != develop:
         from engine.raw import redeveloped
 
-        yield Stage("Developing")
+        yield Stage(tr("Developing"))
         image = redeveloped(image, develop)
     yield _shown(image, levels)
     if not page:
@@ -391,7 +402,7 @@ def _oversize(path: Path, error: TooLarge) -> Oversize:
 
 def show(image: Image, levels: tuple[float, float] | None = None) -> Iterator[Any]:
     """Return the `Picture` of an image for the screen as it is now, with these as black and white."""
-    yield Stage("Bringing the colours to the screen")
+    yield Stage(tr("Bringing the colours to the screen"))
     return _shown(image, levels)
 
 
@@ -403,7 +414,7 @@ def _shown(image: Image, levels: tuple[float, float] | None) -> Picture:
 
 def measure(image: Image) -> Iterator[Any]:
     """Return the `NoiseReport`, or the `NoiseError` that says why there is none."""
-    yield Stage("Measuring the noise")
+    yield Stage(tr("Measuring the noise"))
     from engine.stabilisation import measure
 
     try:
@@ -417,7 +428,7 @@ def read_reference(path: Path, image: Image) -> Iterator[Any]:
 
     A page is compared with the same one of a stack with as many, else with the first.
     """
-    yield Stage(f"Reading {path.name}")
+    yield Stage(tr("Reading {name}").format(name=path.name))
     page = image.page if image.page and peek(path).pages == image.pages else 0
     # As large as the picture, if it is its twin: for that it was asked.
     reference = load_image(path, page, image.pixels.size > scratch.IN_MEMORY, develop=image.develop)
@@ -429,7 +440,7 @@ def read_reference(path: Path, image: Image) -> Iterator[Any]:
 
 def write(finished: Finished, target: Target) -> Iterator[Any]:
     """Save a result and its sidecar; return the path."""
-    yield Stage(f"Saving {target.path.name}")
+    yield Stage(tr("Saving {name}").format(name=target.path.name))
     _save(finished, target)
     return target.path
 
@@ -450,7 +461,7 @@ def save_pages(
         device: auto, cpu, cuda or mps.
         huge: whether it was asked before a page was opened that is so large.
     """
-    yield Stage("Loading the model")
+    yield Stage(tr("Loading the model"))
     from app.batch.plan import Item
     from app.batch.run import Batch
     from app.single import Machine, Models
@@ -460,7 +471,7 @@ def save_pages(
     batch = Batch(Models(Machine(seed, device)), target.how, sidecar=target.sidecar, huge=huge)
     began = time.monotonic()
     with contextlib.closing(batch.run([item])) as steps:
-        said: Any = Stage(f"Denoising page 1 of {image.pages}")
+        said: Any = Stage(tr("Denoising page 1 of {pages}").format(pages=image.pages))
         for step in steps:
             if step is not None and step.state == "failed":
                 raise ImageError(step.text)
@@ -474,7 +485,7 @@ def save_pages(
 
 def export(model: Path, name: str, target: Path) -> Iterator[Any]:
     """Write a model with its card as one file, in place of one that is there; return the path."""
-    yield Stage(f"Exporting {name}")
+    yield Stage(tr("Exporting {name}").format(name=name))
     from engine.checkpoint import export_checkpoint
 
     return export_checkpoint(model, target, name=name, overwrite=True)
@@ -715,7 +726,7 @@ class Computing:
 
     def catalog(self) -> Iterator[Any]:
         """Return the `Catalog`; the first job of all, because it loads torch."""
-        yield Stage("Starting the engine")
+        yield Stage(tr("Starting the engine"))
         from engine.checkpoint import list_checkpoints
         from engine.device import available_devices
         from engine.method import methods
@@ -734,7 +745,7 @@ class Computing:
 
     def bring_in(self, file: Path, convention: Mapping[str, Any]) -> Iterator[Any]:
         """Import a checkpoint of others; return its name, or the `ConventionNeeded` that says what is to be asked."""
-        yield Stage(f"Importing {file.name}")
+        yield Stage(tr("Importing {name}").format(name=file.name))
         from engine.foreign import Convention, ConventionNeeded, import_checkpoint
 
         try:
@@ -800,7 +811,7 @@ class Computing:
 
     def release(self, kept: tuple[Any, ...] | None) -> Iterator[Any]:
         """Hold none any more, and give back what exceeds the memory for results; that of the key `kept` stays."""
-        yield Stage("Tidying up")
+        yield Stage(tr("Tidying up"))
         self._held = frozenset() if kept is None else frozenset({kept})
         self._make_room(0)
         self._held = frozenset()
@@ -823,12 +834,16 @@ class Computing:
 
     @property
     def on_screen(self) -> Live | None:
-        """What was painted last; may be asked for in any thread."""
+        """What was painted last, or of several results that one which counts; may be asked for in any thread."""
         return self._on_screen
+
+    def show(self, live: Live) -> None:
+        """Let this one count of several results that are shown."""
+        self._on_screen = live
 
     def forget(self, picture: int) -> Iterator[Any]:
         """Give back the memory of a picture that was closed."""
-        yield Stage("Tidying up")
+        yield Stage(tr("Tidying up"))
         for key in [key for key in self._lives if key[0] == picture]:
             del self._lives[key]
 
@@ -845,7 +860,7 @@ class Computing:
             look: called at each step, for what may change meanwhile.
             repaint: whether the screen may show something else than was last reported.
         """
-        yield Stage("Loading the model")
+        yield Stage(tr("Loading the model"))
         self.runs += 1
         model, live = self.open(request)
         if repaint or live is not self._on_screen:
@@ -870,7 +885,7 @@ class Computing:
 
     def copy(self, request: Request, look: Look) -> Iterator[Any]:
         """Return the whole result as it is, (H, W, C) uint8 in sRGB, which is what others take from a clipboard."""
-        yield Stage("Copying")
+        yield Stage(tr("Copying"))
         model, live = self.open(request)
         denoising = live.denoising
         pixels = yield from _whole(denoising, settled_passes(model, request, look.passes), look)
@@ -885,7 +900,7 @@ def _whole(denoising: Denoising | MosaicDenoising, passes: int, look: Look) -> G
         return denoising.blended(passes, look.blend)
     out = scratch.array(image.pixels.shape, np.float32)
     for top in range(0, image.height, _BAND):
-        yield Stage("Putting the result together")
+        yield Stage(tr("Putting the result together"))
         area = Rect(0, top, image.width, min(top + _BAND, image.height))
         out[area.slices] = denoising.blended(passes, look.blend, area)
     return out
@@ -929,7 +944,7 @@ def _advance(live: Live, model: Model, request: Request, look: Callable[[], Look
             if not step.passes:
                 # The picture is looked over: nothing is made yet that could be shown, and nothing tells how long it is.
                 began = time.monotonic()
-                yield Stage("Looking over the whole picture")
+                yield Stage(tr("Looking over the whole picture"))
                 continue
             live.advanced(step.tile, step.passes, time.monotonic() - before)
             done, total = step.done, step.total
@@ -948,7 +963,7 @@ def _advance(live: Live, model: Model, request: Request, look: Callable[[], Look
             done = total if live.denoising.has(passes) else done
             if live.denoising.has(passes):
                 for _ in live.measure():
-                    yield Stage("Comparing with the reference")
+                    yield Stage(tr("Comparing with the reference"))
                     if look().serial != now.serial:
                         break
             yield Update((), done, total, 0.0, live.numbers(now.report), visible_pass_s)

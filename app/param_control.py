@@ -20,6 +20,7 @@ from PySide6.QtWidgets import (
 )
 
 from app.words import wrapped
+from engine.language import tr
 from engine.params import Spec
 
 _MANY_STEPS = 500
@@ -69,7 +70,8 @@ class Control(QWidget):
     def _lead(self, *turned: QWidget) -> None:
         """Explain the label and these, and listen to them."""
         self._turned = turned
-        tip = f"{self.spec.help}\n\nDouble click to reset." if self.spec.help else "Double click to reset."
+        how = tr("Double click to reset.")
+        tip = f"{self.spec.help}\n\n{how}" if self.spec.help else how
         for widget in (self.label, *turned):
             widget.setToolTip(wrapped(tip))
             widget.installEventFilter(self)
@@ -139,17 +141,17 @@ class ParamControl(Control):
 
     Args:
         spec: of the parameter.
-        tick: what None is called.
+        tick: what None is called; "" where it is measured in the picture.
     """
 
-    def __init__(self, spec: Spec, parent: QWidget | None = None, tick: str = "Auto") -> None:
+    def __init__(self, spec: Spec, parent: QWidget | None = None, tick: str = "") -> None:
         super().__init__(spec, parent)
         self._value: float | int | None = spec.default  # pyright: ignore[reportAttributeAccessIssue]
         self._measured: float | None = None
 
         self.slider = QSlider(Qt.Orientation.Horizontal)
         self.spin = QDoubleSpinBox()
-        self.automatic = QCheckBox(tick)
+        self.automatic = QCheckBox(tick or tr("Auto"))
 
         shown_step = spec.step * spec.scale
         enough = (digits for digits in range(6) if abs(round(shown_step, digits) - shown_step) < 1e-9)
@@ -168,11 +170,11 @@ class ParamControl(Control):
 
         self.label.setBuddy(self.spin)
         self._lead(self.slider, self.spin)
-        if tick == "Auto":
-            self.automatic.setToolTip(wrapped(f"{spec.label}: measured from the picture"))
+        if not tick:
+            self.automatic.setToolTip(wrapped(tr("{label}: measured from the picture").format(label=spec.label)))
         self.slider.setAccessibleName(spec.label)
-        self.spin.setAccessibleName(f"{spec.label}, number")
-        self.automatic.setAccessibleName(f"{spec.label}, {'automatic' if tick == 'Auto' else tick.lower()}")
+        self.spin.setAccessibleName(tr("{label}, number").format(label=spec.label))
+        self.automatic.setAccessibleName(f"{spec.label}, {tick.lower() or tr('automatic')}")
 
         layout = QGridLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)

@@ -9,6 +9,7 @@ import numpy as np
 
 from engine.blend import Blend
 from engine.image import Image
+from engine.language import tr
 from engine.metrics import Estimate
 from engine.noise import NoiseReport
 from engine.tiles import Rect
@@ -64,5 +65,5 @@ class Shown:
     def estimate(self, area: Rect | None = None) -> Estimate:
         """The PSNR of the result estimated without a reference, or why there is none; of the whole or of an area."""
         if self.denoising is None:
-            return Estimate(None, None, "no pass has been made yet")
+            return Estimate(None, None, tr("no pass has been made yet"))
         return self.denoising.estimate(self.passes, self.blend, self.report, area)

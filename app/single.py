@@ -17,6 +17,7 @@ from engine.denoise import Model, Progress, load_model
 from engine.device import pick_device
 from engine.foreign import Convention
 from engine.image import Image
+from engine.language import tr
 from engine.method import MethodError, methods
 from engine.metrics import Estimate, check_reference, psnr, shift_of, ssim
 from engine.mosaic_denoising import begin
@@ -86,7 +87,11 @@ class Models:
         own = {spec.name: spec for spec in specs}
         # A level may be given for any method: one that has no use for it finds the noise by itself.
         if missing := self._given.keys() - own.keys() - {"sigma"}:
-            raise MethodError(f"Method {model.method.id} has no --{min(missing).replace('_', '-')}")
+            raise MethodError(
+                tr("Method {method} has no --{option}").format(
+                    method=model.method.id, option=min(missing).replace("_", "-")
+                )
+            )
         given = {name: own[name].read(text) for name, text in self._given.items() if name in own}
         chosen = {**proposed, **values.by_hand(model.method.id, specs), **given}
         return model, params.make(model.method.Params, chosen, model.checkpoint.params), reason
@@ -154,7 +159,7 @@ class Single:
             keep=False,
             report=self.report,
         )
-        self.estimate = Estimate(None, None, "nothing is computed yet")
+        self.estimate = Estimate(None, None, tr("nothing is computed yet"))
         self.warnings = [*image.metadata.notes, *self._doubts()]
 
     def _doubts(self) -> list[str]:
@@ -163,13 +168,20 @@ class Single:
         if not self.is_automatic or report is None:
             return []
         if report.is_clean and not self.sigma:
-            return ["No noise worth removing was found; the picture is left as it is"]
+            return [tr("No noise worth removing was found; the picture is left as it is")]
         if report.is_clean:
-            what = f"{method.label} has no noise level to set and has denoised the picture all the same"
-            return [f"No noise worth removing was found; {what}"]
+            return [
+                tr(
+                    "No noise worth removing was found; {method} has no noise level to set and has denoised the "
+                    "picture all the same"
+                ).format(method=method.label)
+            ]
         if not report.is_white and not method.allows_correlation(self.params):
-            treated = f"it measures {report.sigma * 255:.1f} and is treated as white of {self.sigma * 255:.1f}"
-            return [f"The noise is not white: {treated}. {report.reason}"]
+            return [
+                tr(
+                    "The noise is not white: it measures {sigma:.1f} and is treated as white of {level:.1f}. {reason}"
+                ).format(sigma=report.sigma * 255, level=self.sigma * 255, reason=report.reason)
+            ]
         return []
 
     def run(self) -> Iterator[Progress]:
@@ -181,7 +193,7 @@ class Single:
         blend = self.values.blend
         self.estimate = self.denoising.estimate(self.passes, blend, self.report)
         if self.estimate.reason and self.sigma and getattr(self.params, "estimate", "on") == "on":
-            self.warnings.append(f"No PSNR is estimated: {self.estimate.reason}")
+            self.warnings.append(tr("No PSNR is estimated: {reason}").format(reason=self.estimate.reason))
         made = self.denoising.provenance(self.passes, blend, self.is_automatic)
         pixels = self.denoising.finish(self.passes, blend)
         self.means = tuple(float(part.mean(dtype=np.float64)) for part in (self.image.pixels, pixels))

@@ -24,12 +24,14 @@ STRENGTH = Spec(
     1.0,
     0.0,
     1.2,
-    "Strength",
+    tr("Strength"),
     unit=" %",
     scale=100.0,
     step=0.01,
-    help="How much of the denoising is applied: 0 % is the noisy picture, 100 % the denoised one, more goes beyond. "
-    "Nothing is computed anew.",
+    help=tr(
+        "How much of the denoising is applied: 0 % is the noisy picture, 100 % the denoised one, more goes beyond. "
+        "Nothing is computed anew."
+    ),
 )
 
 LUMINANCE = Spec(
@@ -67,12 +69,14 @@ GUARD = Spec(
     None,
     0.5,
     4.0,
-    "Detail guard (kappa)",
+    tr("Detail guard (kappa)"),
     step=0.1,
     automatic=True,
     usual=2.0,
-    help="Gives back what was taken away where it varies more than the noise does: structure. Smaller gives back more, "
-    "and some noise with it. Nothing is computed anew, but no PSNR can be estimated.",
+    help=tr(
+        "Gives back what was taken away where it varies more than the noise does: structure. Smaller gives back more, "
+        "and some noise with it. Nothing is computed anew, but no PSNR can be estimated."
+    ),
 )
 """None is off."""
 
@@ -164,7 +168,7 @@ class Values:
             log.warning("%s; the default is taken", sentence)
 
         if not isinstance(given, Mapping):
-            complain(f"settings must be an object with names and values, not {_shown(given)}")
+            complain(tr("settings must be an object with names and values, not {shown}").format(shown=_shown(given)))
             return cls()
         for name in unknown(given):
             log.warning("The setting %r is not known to this version; it is left out", name)
@@ -203,7 +207,7 @@ def unknown(given: Mapping[str, Any]) -> list[str]:
 
 def _read_word(name: str, value: Any) -> str:
     if not isinstance(value, str):
-        raise ValuesError(f"{name} must be a word, not {_shown(value)}")
+        raise ValuesError(tr("{name} must be a word, not {shown}").format(name=name, shown=_shown(value)))
     return value
 
 
@@ -213,45 +217,76 @@ def _read_number(name: str, value: Any) -> float:
 
 def _up_to(most: float, name: str, value: Any) -> float:
     if not _is_number(value) or not 0 <= value <= most:
-        raise ValuesError(f"{name} must be a number from 0 to {most:g}, not {_shown(value)}")
+        raise ValuesError(
+            tr("{name} must be a number from 0 to {most:g}, not {shown}").format(
+                name=name, most=most, shown=_shown(value)
+            )
+        )
     return float(value)
 
 
 def _read_params(name: str, value: Any) -> dict[str, dict[str, Any]]:
     """By method; which values a parameter may have is known where the method is: `Values.by_hand`."""
     if not isinstance(value, Mapping) or not all(isinstance(own, Mapping) for own in value.values()):
-        raise ValuesError(f"{name} must hold an object for each method, not {_shown(value)}")
+        raise ValuesError(
+            tr("{name} must hold an object for each method, not {shown}").format(name=name, shown=_shown(value))
+        )
     for method, own in value.items():
         for param, held in own.items():
             if held is not None and not isinstance(held, str) and not _is_number(held):
-                raise ValuesError(f"{param} of {method} must be a number or a word, not {_shown(held)}")
+                raise ValuesError(
+                    tr("{param} of {method} must be a number or a word, not {shown}").format(
+                        param=param, method=method, shown=_shown(held)
+                    )
+                )
     return {method: dict(own) for method, own in value.items()}
 
 
 def _read_areas(name: str, value: Any) -> Areas:
     if not isinstance(value, Mapping):
-        raise ValuesError(f"{name} must be an object with outside and places, not {_shown(value)}")
+        raise ValuesError(
+            tr("{name} must be an object with outside and places, not {shown}").format(name=name, shown=_shown(value))
+        )
     places = value.get("places", ())
     if not isinstance(places, list | tuple):
-        raise ValuesError(f"{name}.places must be a list of places, not {_shown(places)}")
+        raise ValuesError(
+            tr("{name}.places must be a list of places, not {shown}").format(name=name, shown=_shown(places))
+        )
     outside = _up_to(STRENGTH.maximum, f"{name}.outside", value.get("outside", 1.0))
-    return Areas(outside, tuple(_read_area(f"{name}.places[{number}]", one) for number, one in enumerate(places)))
+    return Areas(
+        outside,
+        tuple(_read_area(f"{name}.places[{number}]", one) for number, one in enumerate(places)),
+    )
 
 
 def _read_area(name: str, value: Any) -> Area:
     if not isinstance(value, Mapping):
-        raise ValuesError(f"{name} must be an object, not {_shown(value)}")
+        raise ValuesError(tr("{name} must be an object, not {shown}").format(name=name, shown=_shown(value)))
     shape, points = value.get("shape"), value.get("points")
     if shape not in (RECTANGLE, BRUSH):
-        raise ValuesError(f"{name}.shape must be {RECTANGLE} or {BRUSH}, not {_shown(shape)}")
+        raise ValuesError(
+            tr("{name}.shape must be {rectangle} or {brush}, not {shown}").format(
+                name=name, rectangle=RECTANGLE, brush=BRUSH, shown=_shown(shape)
+            )
+        )
     if not isinstance(points, list | tuple) or not all(_is_point(point) for point in points):
-        raise ValuesError(f"{name}.points must be a list of x and y in pixels, not {_shown(points)}")
+        raise ValuesError(
+            tr("{name}.points must be a list of x and y in pixels, not {shown}").format(name=name, shown=_shown(points))
+        )
     if len(points) != 2 if shape == RECTANGLE else not points:
-        needed = "two corners" if shape == RECTANGLE else "at least one point"
-        raise ValuesError(f"{name}.points must hold {needed}, not {len(points)} points")
+        said = (
+            tr("{name}.points must hold two corners, not {count} points")
+            if shape == RECTANGLE
+            else tr("{name}.points must hold at least one point, not {count} points")
+        )
+        raise ValuesError(said.format(name=name, count=len(points)))
     radius = value.get("radius", 0.0)
     if not _is_number(radius) or not 0 <= radius <= _FARTHEST or (shape == BRUSH and not radius):
-        raise ValuesError(f"{name}.radius must be a number of pixels, for a brush above 0, not {_shown(radius)}")
+        raise ValuesError(
+            tr("{name}.radius must be a number of pixels, for a brush above 0, not {shown}").format(
+                name=name, shown=_shown(radius)
+            )
+        )
     path = tuple((float(x), float(y)) for x, y in points)
     return Area(shape, path, float(radius), _up_to(STRENGTH.maximum, f"{name}.strength", value.get("strength", 0.0)))
 
@@ -265,14 +300,15 @@ def _read_develop(value: Any, complain: Callable[[str], None]) -> Develop:
     """What makes sense of how a RAW file is developed; for the rest `complain` is called."""
     develop = Develop()
     if not isinstance(value, Mapping):
-        complain(f"develop must be an object with names and values, not {_shown(value)}")
+        complain(tr("develop must be an object with names and values, not {shown}").format(shown=_shown(value)))
         return develop
     for f in dataclasses.fields(Develop):
         if f.name not in value:
             continue
         held, is_number = value[f.name], isinstance(f.default, float)
         if not (_is_number(held) if is_number else isinstance(held, type(f.default))):
-            complain(f"develop.{f.name} must be {'a number' if is_number else 'a word'}, not {_shown(held)}")
+            said = tr("{name} must be a number, not {shown}") if is_number else tr("{name} must be a word, not {shown}")
+            complain(said.format(name=f"develop.{f.name}", shown=_shown(held)))
             continue
         try:
             develop = dataclasses.replace(develop, **{f.name: float(held) if is_number else held})

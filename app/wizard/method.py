@@ -393,7 +393,7 @@ class MethodPage(Page):
         for column in (0, 1):
             controls.setColumnStretch(column, 1)
         for index, spec in enumerate(EXPERT):
-            control = self.controls[spec.name] = ParamControl(spec, tick=tr("All") if spec is THREADS else tr("Auto"))
+            control = self.controls[spec.name] = ParamControl(spec, tick=tr("All") if spec is THREADS else "")
             control.automatic.setToolTip(
                 tr("All cores") if spec is THREADS else tr("What suits the start and the noise")
             )
