@@ -307,8 +307,11 @@ class Denoising:
         area = area or self._whole
         was_whole = self.has(passes)
         out = np.empty((area.height, area.width, self.image.channels), np.float32)
-        for part in self._parts(area):
-            out[part.rect.moved(-area.left, -area.top).slices] = self._mean_of(part.tile, passes, part.rect)
+
+        def read(tile: _Tile, part: Rect) -> None:
+            out[part.moved(-area.left, -area.top).slices] = self._mean_of(tile, passes, part)
+
+        self._read_tiles(area, read)
         if was_whole and self.has(passes) and self.conserves_mean:
             out += self._offset(passes)
         return out
@@ -335,12 +338,16 @@ class Denoising:
             None before two passes everywhere in the area, for methods that make but one, and without kept means.
         """
         area = area or self._whole
-        if self._squares is None or self.spread_passes(area) < 2:
+        squares = self._squares
+        if squares is None or self.spread_passes(area) < 2:
             return None
         out = np.empty((area.height, area.width, 1), np.float32)
-        for part in self._parts(area):
-            variance = self._squares[part.rect.slices][..., None] / np.float32(part.tile.measured - 1)
-            out[part.rect.moved(-area.left, -area.top).slices] = self._span * np.sqrt(variance)
+
+        def read(tile: _Tile, part: Rect) -> None:
+            variance = squares[part.slices][..., None] / np.float32(tile.measured - 1)
+            out[part.moved(-area.left, -area.top).slices] = self._span * np.sqrt(variance)
+
+        self._read_tiles(area, read)
         return out
 
     def spread_passes(self, area: Rect | None = None) -> int:
@@ -350,19 +357,18 @@ class Denoising:
     def _tiles_in(self, area: Rect | None) -> list[_Tile]:
         return self._tiles if area is None else [tile for tile in self._tiles if tile.rect.meets(area)]
 
-    def _parts(self, area: Rect) -> Iterator[_Part]:
-        """What each tile has of an area; the lock is held while the caller reads one."""
+    def _read_tiles(self, area: Rect, read: Callable[[_Tile, Rect], None]) -> None:
+        """Call `read` for what each tile has of an area, while nothing is put in its place."""
         pending = [area]
         while pending:
-            region = pending.pop()
-            tiles = self._tiles
+            region, tiles = pending.pop(), self._tiles
             for tile in tiles:
                 if not tile.rect.meets(region):
                     continue
                 part = tile.rect.shared(region)
                 with self._lock:
                     if self._tiles is tiles:
-                        yield _Part(tile, part)
+                        read(tile, part)
                     else:
                         # It ran out of memory meanwhile, and this tile has been cut into smaller ones.
                         pending.append(part)
@@ -445,8 +451,9 @@ class Denoising:
             if self._noisy_mean is None:
                 rects = [tile.rect for tile in self._tiles]
                 self._noisy_mean = _added([_total(self.image.pixels[rect.slices]) for rect in rects]) / pixels
-            made = _added([_total(self._mean_of(part.tile, passes, part.rect)) for part in self._parts(self._whole)])
-            offset = (self._noisy_mean - made / pixels).astype(np.float32)
+            totals: list[np.ndarray] = []
+            self._read_tiles(self._whole, lambda tile, part: totals.append(_total(self._mean_of(tile, passes, part))))
+            offset = (self._noisy_mean - _added(totals) / pixels).astype(np.float32)
             if not self.has(passes):  # another T was asked for meanwhile
                 return offset
             self._offsets[passes] = offset
@@ -488,10 +495,13 @@ class Denoising:
             # divergence one sample in all of them.
             added = -float(np.square(offset).sum()) * self.image.width * self.image.height
         else:
-            residuals = []
-            for part in self._parts(area):
-                difference = self._mean_of(part.tile, passes, part.rect) - self.image.pixels[part.rect.slices]
+            residuals: list[np.ndarray] = []
+
+            def read(tile: _Tile, part: Rect) -> None:
+                difference = self._mean_of(tile, passes, part) - self.image.pixels[part.slices]
                 residuals.append(_total(difference / self._span))
+
+            self._read_tiles(area, read)
             added = float((offset * (2 * _added(residuals) + offset * area.width * area.height)).sum())
         return replace(sums, residual=sums.residual + added)
 
@@ -782,14 +792,6 @@ class _TileField:
             self.rect.width + 2 * around,
         )
         return torch.from_numpy(planes[:, None] if self.alone else planes[None]).to(self.device)
-
-
-@dataclass(frozen=True, eq=False)
-class _Part:
-    """What lies in one tile of an area that is read."""
-
-    tile: _Tile
-    rect: Rect
 
 
 def _by_block(values: Tensor, rect: Rect) -> Tensor:

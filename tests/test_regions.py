@@ -289,3 +289,18 @@ def test_nobody_waits_for_the_network(tiny, monkeypatch):
         go_on.set()
         runner.join(60)
     assert work.has(4)
+
+
+def test_a_reader_is_not_put_off_by_tiles_that_are_cut_meanwhile(tiny, monkeypatch):
+    image, _ = noisy_image(130, 150)
+    work = denoise(tiny, image, 4, tile=64)
+    expected, mean_of = work.mean(4), work._mean_of
+
+    def cutting(tile, passes, part):
+        if work.tile_side == 64:
+            work._halve()
+        return mean_of(tile, passes, part)
+
+    monkeypatch.setattr(work, "_mean_of", cutting)
+    assert np.array_equal(work.mean(4), expected)
+    assert work.tile_side == 32
