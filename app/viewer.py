@@ -78,6 +78,9 @@ class Viewer(QWidget):
         dock.tool_wanted.connect(self.toggle_tool)
         dock.region_wanted.connect(self._take_region)
         dock.line_wanted.connect(self._take_line)
+        dock.layer_wanted.connect(self.show_layer)
+        dock.gain_changed.connect(workspace.set_gain)
+        dock.marks_changed.connect(self._show_marks)
         dock.levels_changed.connect(workspace.set_levels)
         dock.shift_free_changed.connect(workspace.set_shift_free)
         self.trials.changed.connect(self._show_trials)
@@ -158,7 +161,7 @@ class Viewer(QWidget):
         if workspace.opened is not None and workspace.is_left_alone:
             main = tr("left as it is")
         after = tr("After")
-        gain = f"× {display.gain:g}"
+        gain = f"× {display.gain:.2g}"
         if display.layer == "removed":
             after = tr("What was removed") + f" {gain}"
         elif display.layer == "spread":
