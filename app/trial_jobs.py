@@ -61,6 +61,7 @@ class Plan:
 
     Attributes:
         viewport: the visible part of the picture, and all that is computed.
+        marked: id of the one that counts for who measures what is on the screen.
         display: what of the results is shown, and how.
         shift_free: whether the difference in brightness from the reference, the mean of each channel over the visible
             part, is taken out before the PSNR.
@@ -68,17 +69,22 @@ class Plan:
 
     asked: tuple[Asked, ...]
     viewport: Rect
+    marked: int = 0
     reference: Reference | None = None
     report: NoiseReport | None = None
     display: Display = field(default_factory=Display)
     shift_free: bool = False
 
+    @property
+    def measure(self) -> tuple[Any, ...]:
+        """What the numbers of a result depend on."""
+        return self.viewport, self.reference, self.report, self.shift_free
+
     def same(self, other: Plan) -> bool:
         """Whether the other wants the same."""
         is_same = len(self.asked) == len(other.asked) and all(map(operator.is_, self.asked, other.asked))
-        known = self.reference is other.reference and self.report is other.report
-        how = self.viewport, self.display, self.shift_free
-        return is_same and known and how == (other.viewport, other.display, other.shift_free)
+        how = self.marked, self.display, self.measure
+        return is_same and how == (other.marked, other.display, other.measure)
 
 
 @dataclass(frozen=True, eq=False)
@@ -137,14 +143,14 @@ class _Pane:
     Attributes:
         live: what of it is on the screen; None before its model is loaded.
         passes: T, settled.
-        judged: the plan for which its numbers were found.
+        judged: what its numbers were found for, see `Plan.measure`.
     """
 
     asked: Asked
     model: Model | None = None
     live: Live | None = None
     passes: int = 0
-    judged: Plan | None = None
+    judged: tuple[Any, ...] = ()
     has_failed: bool = False
 
     def is_done(self, area: Rect) -> bool:
@@ -189,7 +195,7 @@ class Panes:
             panes = self._follow(computing, now)
             area, pane = now.viewport, None
             stale = [pane for pane in panes if pane.live is not None and pane.live.is_stale(area)]
-            finished = [pane for pane in panes if pane.is_done(area) and pane.judged is not now]
+            finished = [pane for pane in panes if pane.is_done(area) and pane.judged != now.measure]
             waiting = [pane for pane in panes if not pane.is_done(area)]
             pane = next(iter(stale or finished), None) or min(waiting, key=lambda p: p.made(area), default=None)
             if pane is None:
@@ -216,13 +222,16 @@ class Panes:
             if pane is None or pane.asked.request is not asked.request or pane.asked.place != asked.place:
                 pane = _Pane(asked)
             elif pane.asked is not asked:
-                pane.asked, pane.has_failed, pane.judged = asked, False, None
+                pane.asked, pane.has_failed, pane.judged = asked, False, ()
             self._panes[asked.id] = pane
         computing.hold(frozenset(asked.request.key for asked in now.asked))
         panes = [pane for pane in self._panes.values() if not pane.has_failed]
         for pane in panes:
             if pane.live is not None:
                 pane.look(now)
+        marked = self._panes.get(now.marked)
+        if marked is not None and marked.live is not None:
+            computing.show(marked.live)
         return panes
 
     @staticmethod
@@ -275,7 +284,7 @@ class Panes:
             reached = decibels(error / (area.width * area.height * image.channels), peak)
             told = None if shift is None else tuple(shift.tolist())
             numbers = Numbers(psnr_db=reached, is_whole=is_whole, passes=pane.passes, shift=told)
-        pane.judged = now
+        pane.judged = now.measure
         yield Judged(pane.asked, numbers, seconds, pane.passes)
 
     @staticmethod

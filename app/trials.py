@@ -205,6 +205,13 @@ class Trials(QObject):
 
     def _mark(self, place: int) -> None:
         self.marked = place
+        self._plan_anew()
+        self._tell()
+
+    def _tell(self) -> None:
+        """Say what has changed; the numbers that the panel shows are those of the marked one."""
+        if self.is_on:
+            self.workspace.show_numbers(self._trials[self.marked].numbers or Numbers())
         self.changed.emit()
 
     def _leave(self, values: Values) -> None:
@@ -217,7 +224,7 @@ class Trials(QObject):
         if not self.workspace.is_closed:
             key = None if request is None else request.key
             self.workspace.compute(lambda computing: computing.release(key), _ignore)
-        self.changed.emit()
+        self._tell()
 
     def _follow(self) -> None:
         """Take over what has changed in the picture, its values or the models."""
@@ -239,7 +246,7 @@ class Trials(QObject):
         # A slider that is drawn would begin another denoising at each step.
         if any(self._is_other(trial) for trial in self._trials):
             self._rest.start(REST_MS)
-            self.changed.emit()
+            self._tell()
         else:
             self._ask()
 
@@ -277,7 +284,7 @@ class Trials(QObject):
             elif trial.state is State.FAILED and not new.same(old):
                 self._change(place, state=State.WAITING, note="")
         self._plan_anew()
-        self.changed.emit()
+        self._tell()
 
     def _plan_anew(self) -> None:
         opened = self.workspace.opened
@@ -289,7 +296,8 @@ class Trials(QObject):
         seen = seen.shared(whole) if seen.meets(whole) else whole
         asked = tuple(self._asked[trial.id] for trial in self._trials if trial.id in self._asked)
         workspace = self.workspace
-        plan = Plan(asked, seen, opened.reference, opened.report, workspace.display, workspace.shift_free)
+        marked = self._trials[self.marked].id
+        plan = Plan(asked, seen, marked, opened.reference, opened.report, workspace.display, workspace.shift_free)
         if self._plan is None or not plan.same(self._plan):
             self._plan = plan
             self._start()
@@ -324,7 +332,7 @@ class Trials(QObject):
         for place, trial in enumerate(self._trials):
             if trial.state is not State.DONE:
                 self._change(place, state=State.FAILED, note=str(error))
-        self.changed.emit()
+        self._tell()
         self.workspace.complain(error)
 
     def _on_step(self, value: Any) -> None:
@@ -350,7 +358,7 @@ class Trials(QObject):
         elif isinstance(value, Failed):
             note = str(value.error) or tr("There is not enough memory.")
             self._change(place, state=State.FAILED, note=note, numbers=None)
-        self.changed.emit()
+        self._tell()
 
 
 def _ignore(kind: Kind, value: Any) -> None:

@@ -1022,7 +1022,8 @@ class Workspace(QObject):
             return None
         image, live = self.opened.picture.image, self._computing.on_screen
         reference = self.reference.image if self.reference is not None else None
-        if live is None or live.denoising.image is not image or not self._shows_result:
+        is_shown = self._shows_result or self._is_paused
+        if live is None or live.denoising.image is not image or not is_shown:
             return Shown(image, self.opened.report, reference)
         return Shown(image, self.opened.report, reference, live.denoising, live.passes, self.values.blend)
 
@@ -1265,7 +1266,7 @@ class Workspace(QObject):
 
     def pause(self) -> None:
         """Compute nothing for the view until `resume`: the worker is needed for something else."""
-        self._is_paused = True
+        self._is_paused, self._is_done = True, False
         self._stop_live()
         if self.current is not None and self.current.state == "running":
             self._set_state(self.current, "")
@@ -1283,6 +1284,12 @@ class Workspace(QObject):
         self._is_wanted = self._is_wanted or wanted
         self._refresh(at_once=True)
         self.state_changed.emit()
+
+    def show_numbers(self, numbers: Numbers) -> None:
+        """Tell how good the result is that is shown while this rests."""
+        if numbers != self.numbers:
+            self.numbers = numbers
+            self.estimate_changed.emit()
 
     def compute(self, work: Callable[[Computing], Iterator[Any]], handle: Callable[[Kind, Any], None]) -> Job:
         """Queue other work for the compute worker; it is given what keeps models and denoisings."""

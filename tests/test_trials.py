@@ -492,6 +492,21 @@ def test_another_picture_ends_it(trials, qtbot, tmp_path):
     wait_done(trials.workspace, qtbot)
 
 
+def test_numbers_and_measurements_are_those_of_the_marked_one(trials, qtbot):
+    workspace = trials.workspace
+    trials.fill_all()
+    wait(trials, qtbot)
+    for place in (1, 2, 0):
+        trials.mark(place)
+        wait(trials, qtbot)
+        trial = trials.trials[place]
+        assert workspace.numbers == trial.numbers
+        assert quality(workspace)[0] == number(trial.numbers)
+        result = workspace.shown.result(FIRST)
+        assert np.allclose(result, direct(workspace, trial.values, FIRST), atol=1e-6)
+        assert workspace.shown.result(Rect(*RIGHT)) is None
+
+
 def test_nothing_is_denoised_for_the_view_meanwhile(trials, calls, qtbot):
     workspace = trials.workspace
     trials.add_current()
