@@ -66,6 +66,9 @@ REST_MS = 150
 INSTANT_S = 0.1
 """A pass over the visible region that took less restarts at once."""
 
+_PAINTED_MS = 50
+"""After the event loop began, a window has been painted for the first time."""
+
 PAGE_REST_MS = 60
 """How long another page of a stack is asked for before it is read: a slider passes many."""
 
@@ -274,7 +277,8 @@ class Workspace(QObject):
         self._io, self._measuring, self._compute = (
             Background(name, self) for name in ("reading", "measuring", "computing")
         )
-        self.refresh_models()
+        # It imports torch, which holds the interpreter for seconds: a window is painted and takes keys before.
+        QTimer.singleShot(0, self, lambda: QTimer.singleShot(_PAINTED_MS, self, self._refresh_first))
 
     # ---- Workers ----
 
@@ -1147,6 +1151,10 @@ class Workspace(QObject):
             self._refresh()
 
     # ---- Models ----
+
+    def _refresh_first(self) -> None:
+        if not self.is_closed:
+            self.refresh_models()
 
     def refresh_models(self, select: str | None = None) -> None:
         """List methods and models anew, and choose one that was brought in."""
