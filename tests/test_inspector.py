@@ -24,6 +24,7 @@ from app.inspector import inspector as module
 from app.inspector import measuring
 from app.inspector.dock import InspectorDock
 from app.inspector.inspector import PAGES, Inspector
+from app.inspector.table import Table
 from app.jobs import Numbers
 from app.settings import Settings
 from app.shown import Shown
@@ -485,6 +486,21 @@ def test_nothing_is_wider_than_the_narrowest_dock(qtbot, dock, inspector, worksp
         assert isinstance(area, QScrollArea)
         assert dock.width() <= 300
         assert widget.minimumSizeHint().width() <= area.viewport().width(), page
+        assert not any(table._is_list for table in widget.findChildren(Table)), page
+
+
+def test_a_table_without_room_puts_its_columns_below_each_other(qtbot):
+    table = Table("numbers")
+    qtbot.addWidget(table)
+    table.fill(["Before", "After"], [("Red", []), ("Mean", ["0.1234", "0.5678"])])
+    table.resize(400, 100)
+    table.show()
+    assert not table._is_list
+    table.resize(90, 200)
+    assert table._is_list
+    assert "0.5678" in table.text()
+    assert table.minimumSizeHint().width() <= 90
+    assert table.accessibleDescription() == "Red. Mean: Before 0.1234, After 0.5678"
 
 
 def test_blocks_are_marked_while_it_is_wanted_whatever_page_is_shown(qtbot, dock, inspector, workspace):

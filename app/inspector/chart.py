@@ -27,7 +27,7 @@ NAMES = {
     REFERENCE: tr("Reference"),
 }
 
-_ALL_NAMES = NAMES | {TRUE: tr("PSNR against the reference"), ESTIMATE: tr("Estimated PSNR and 95 % band")}
+_ALL_NAMES = NAMES | {TRUE: tr("True PSNR"), ESTIMATE: tr("Estimate and band")}
 
 LUMA = (0.2126, 0.7152, 0.0722)
 """Shares of red, green and blue in the brightness of a colour: ITU-R BT.709."""
@@ -147,13 +147,15 @@ class _View(pg.GraphicsView):
     def __init__(self, plot: pg.PlotItem) -> None:
         super().__init__()
         self.setCentralItem(plot)
-        self.setMinimumSize(self.sizeHint())
         self.setFocusPolicy(Qt.FocusPolicy.NoFocus)
         self.setContextMenuPolicy(Qt.ContextMenuPolicy.NoContextMenu)
         self.setStyleSheet("QGraphicsView { border: 0; padding: 0; }")
 
     def sizeHint(self) -> QSize:
-        return QSize(200, 150)
+        return QSize(200, 70 + 6 * self.fontMetrics().height())
+
+    def minimumSizeHint(self) -> QSize:
+        return self.sizeHint()
 
     def wheelEvent(self, event: QWheelEvent) -> None:
         event.ignore()

@@ -104,9 +104,9 @@ class InspectorDock(QDockWidget):
             self._stack.addWidget(_scrolled(widget, TITLES[page]))
         box = QWidget()
         column = QVBoxLayout(box)
-        column.setContentsMargins(8, 8, 0, 0)
-        choice = Flow(*self.buttons.values(), stretch=True)
-        choice.setContentsMargins(0, 0, 8, 0)
+        column.setContentsMargins(6, 8, 0, 0)
+        choice = Flow(*self.buttons.values(), stretch=True, least=2)
+        choice.setContentsMargins(0, 0, 6, 0)
         column.addWidget(choice)
         column.addWidget(self._stack, 1)
         box.setMinimumWidth(280)
@@ -233,5 +233,5 @@ def _scrolled(page: QWidget, name: str) -> QScrollArea:
     area.setWidget(page)
     layout = page.layout()
     assert layout is not None
-    layout.setContentsMargins(0, 4, 8, 8)
+    layout.setContentsMargins(0, 4, 6, 8)
     return area

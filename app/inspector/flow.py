@@ -8,11 +8,11 @@ from PySide6.QtWidgets import QGridLayout, QWidget
 
 
 class Flow(QWidget):
-    """A grid whose columns follow its width; it needs no more than that of its widest widget."""
+    """A grid whose columns, at least so many, follow its width; each is as wide as the widest widget."""
 
-    def __init__(self, *widgets: QWidget, stretch: bool = False, parent: QWidget | None = None) -> None:
+    def __init__(self, *widgets: QWidget, stretch: bool = False, least: int = 1, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self._widgets, self._stretch = widgets, stretch
+        self._widgets, self._stretch, self._least_columns = widgets, stretch, least
         self._arrangement: tuple[int, list[QWidget]] = (0, [])
         self._grid = QGridLayout(self)
         self._grid.setContentsMargins(0, 0, 0, 0)
@@ -22,7 +22,7 @@ class Flow(QWidget):
         self._arrange()
 
     def minimumSizeHint(self) -> QSize:
-        """As wide as its widest widget."""
+        """The least columns."""
         return QSize(self._least(), self._grid.minimumSize().height())
 
     def sizeHint(self) -> QSize:
@@ -41,7 +41,8 @@ class Flow(QWidget):
         return super().event(event)
 
     def _least(self) -> int:
-        return self._widest() + self.width() - self.contentsRect().width()
+        columns = self._least_columns * (self._widest() + self._grid.horizontalSpacing())
+        return columns - self._grid.horizontalSpacing() + self.width() - self.contentsRect().width()
 
     def _shown(self) -> list[QWidget]:
         return [widget for widget in self._widgets if not widget.isHidden()]

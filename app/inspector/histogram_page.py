@@ -162,7 +162,7 @@ class HistogramPage(QWidget):
         # The names of the two lines have room above the curves.
         top += 0.25 * (top - bottom) if found.has_levels else 0.0
         self.chart.show_range((low, high), (bottom, top))
-        self.chart.name_axes(tr("value"), tr("% of samples"))
+        self.chart.name_axes(tr("value"), tr("share, %"))
         self.chart.say(_in_words(found, channel))
 
 

@@ -15,7 +15,7 @@ from app import theme
 from app.inspector.chart import ESTIMATE, TRUE, Chart, decibels, joined, make_readable
 from app.inspector.measuring import Measured
 from app.inspector.region_page import estimated
-from app.inspector.table import Table
+from app.inspector.table import Row, Table
 from app.words import wrapped
 from engine.language import tr, trn
 
@@ -171,13 +171,15 @@ class PassesPage(QWidget):
             similarity = "–" if measured.ssim is None else f"{measured.ssim:.4f}"
             visible = [decibels(measured.psnr_db), similarity, estimated(measured.estimate)]
         names = [tr("PSNR against the reference"), tr("SSIM against the reference"), tr("Estimated PSNR")]
-        rows = [(name, [visible[row], self._whole[row]]) for row, name in enumerate(names)]
-        self.table.fill([tr("visible"), tr("whole")], rows if self._is_true else rows[2:])
+        rows: list[Row] = []
+        for row, name in enumerate(names if self._is_true else names[2:], 0 if self._is_true else 2):
+            rows += [(name, []), (tr("visible part"), [visible[row]]), (tr("whole picture"), [self._whole[row]])]
+        self.table.fill([""], rows)
         notes = []
         if self._points and not self._is_whole:
-            notes.append(tr("“Whole” is what has been denoised so far."))
+            notes.append(tr("Of the whole picture counts what has been denoised so far."))
         if measured is not None and measured.is_sampled:
-            notes.append(tr("“Visible” is measured on a part, evenly spread."))
+            notes.append(tr("Of the visible part some is measured, evenly spread."))
         if self._is_true and self.shift_free.isChecked():
             notes.append(tr("The difference in brightness from the reference is taken out."))
         self.note.setText(" ".join(notes))
