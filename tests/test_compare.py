@@ -14,7 +14,8 @@ from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QApplication, QWidget
 from viewed import BLUE, GREEN, at, drag, flat, noise, shown, wheel
 
-from app.compare.view import MODES, CompareView
+from app.compare.comparison import MODES
+from app.compare.view import CompareView
 from app.pyramid import TILE, Pyramid
 
 

@@ -24,8 +24,8 @@ from PySide6.QtGui import (
 )
 from PySide6.QtWidgets import QApplication, QWidget
 
-from app.compare.canvas import ARROWS, GAP, Canvas, Layer
-from app.compare.grid import Grid
+from app.compare.canvas import ARROWS
+from app.compare.comparison import Comparison
 from app.compare.hatching import MarkedAreas, MarkedRects, Screen, label_place
 from app.compare.loupe import draw_loupe, loupe_area, loupe_zoom
 from app.compare.overlay import (
@@ -41,12 +41,8 @@ from app.compare.overlay import (
 from app.compare.picture import Picture
 from app.compare.shapes import draw_box, draw_brush, draw_line, draw_plate, draw_stroke
 from app.compare.tools import Ends, Tools, line_label, size_label
-from app.compare.wipe import Wipe
-from app.pyramid import Pyramid
 from engine.areas import Area, Areas
 from engine.language import tr, trn
-
-MODES = ("side", "stack", "wipe", "after", "grid")
 
 _GRAB = 9.0
 """Logical pixels within which a handle or a line is taken hold of."""
@@ -62,7 +58,7 @@ _SHIFT = Qt.KeyboardModifier.ShiftModifier
 _NONE = Qt.KeyboardModifier.NoModifier
 
 
-class CompareView(Canvas):
+class CompareView(Comparison):
     """Pictures of one scene: the noisy one, its result, or up to four results.
 
     Keys, while it has the focus: the arrow keys pan. Shift and the arrow keys move the wipe line. Alt and the arrow
@@ -70,8 +66,6 @@ class CompareView(Canvas):
     move the mark of the grid. Return sets the rectangle or a dab of the brush, or chooses the marked result; Delete
     removes what the tool drew; Escape leaves the tool; the space bar, held, pans in any tool.
     """
-
-    mode_changed = Signal(str)
 
     grid_chosen = Signal(int)
     """Index of the result that was clicked, or chosen with Return."""
@@ -91,12 +85,6 @@ class CompareView(Canvas):
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self._before: Picture | None = None
-        self._after: Picture | None = None
-        self._mode = "side"
-        self._shows_original = False
-        self._grid = Grid()
-        self._wipe = Wipe()
         self._drags_wipe = False
         self._turn_pivot: tuple[QPointF, bool] | None = None
         self._click_from: QPointF | None = None
@@ -119,145 +107,10 @@ class CompareView(Canvas):
         self._tools.line_changed.connect(self.line_changed)
         self._tools.place_drawn.connect(self.place_drawn)
         self._tools.changed.connect(self.update)
-        self._tools.changed.connect(self._describe)
+        self._tools.changed.connect(self.describe)
         self.setAccessibleName(tr("Before and after view"))
         self._apply_tints()
-        self._apply_mode()
-
-    def set_before(self, pixels: np.ndarray | Pyramid | None) -> None:
-        """Show (H, W, C) uint8, C = 1 or 3 (RGB), as the noisy picture; None clears it.
-
-        The array is kept, not copied: the caller does not write to it. A pyramid whose levels are made already spares
-        this thread the time that takes. A picture of another size is fitted to the view and clears the after picture;
-        one of the same size takes the place of the last. The results of the grid go the way of the after picture.
-        """
-        self._before = None if pixels is None else Picture(pixels)
-        if self._before is not None and self._after is not None and self._before.size != self._after.size:
-            self._after = None
-        if any(cell.picture and self._before and cell.picture.size != self._before.size for cell in self._grid.cells):
-            self._grid.forget()
-        self._pictures_changed()
-
-    def set_after(self, pixels: np.ndarray | None) -> None:
-        """Show (H, W, C) uint8, C = 1 or 3 (RGB), as the denoised picture; None clears it.
-
-        It is as large as the before picture, if there is one, or a ValueError. The array is kept, not copied.
-        """
-        self._after = self._fitting(pixels)
-        self._pictures_changed()
-
-    def update_after(self, pixels: np.ndarray, x: int, y: int) -> None:
-        """Replace the region of (h, w, C) uint8 at column x, row y of the after picture; the rest stays as it is.
-
-        Without an after picture it starts as the before picture, so that a result can grow tile by tile. ValueError
-        if there is neither, or if the region does not fit.
-        """
-        had, self._after = self._after, self._grown(self._after, pixels, x, y)
-        if had is None:
-            self._pictures_changed()
-
-    def set_grid(self, count: int) -> None:
-        """Have 1 to 4 results in the grid; those that stay keep their pictures and captions. The mode stays."""
-        self._grid.set_count(count)
-        self._apply_mode()
-
-    def set_grid_picture(self, index: int, pixels: np.ndarray | Pyramid | None) -> None:
-        """Show a result of the grid as `set_after` does; None has it wait, with the noisy picture in its place."""
-        self._grid.cell(index).picture = self._fitting(pixels)
-        self._pictures_changed()
-        self._describe()
-
-    def update_grid(self, index: int, pixels: np.ndarray, x: int, y: int) -> None:
-        """Replace a region of a result of the grid as `update_after` does; around it stays the noisy picture."""
-        cell = self._grid.cell(index)
-        had, cell.picture = cell.picture, self._grown(cell.picture, pixels, x, y)
-        if had is None:
-            self._pictures_changed()
-            self._describe()
-
-    def set_grid_caption(self, index: int, title: str, detail: str) -> None:
-        """Set the two lines of a result's caption: what made it, and its number and time."""
-        cell = self._grid.cell(index)
-        cell.title, cell.detail = title, detail
-        self._describe()
-        self.update()
-
-    @property
-    def grid_count(self) -> int:
-        """How many results the grid has."""
-        return len(self._grid.cells)
-
-    @property
-    def grid_mark(self) -> int:
-        """Index of the result with the mark, which Return chooses."""
-        return self._grid.mark
-
-    def set_grid_mark(self, index: int) -> None:
-        """Give a result the mark."""
-        self._grid.cell(index)
-        self._grid.mark = index
-        self._describe()
-        self.update()
-
-    @property
-    def mode(self) -> str:
-        """One of MODES."""
-        return self._mode
-
-    def set_mode(self, mode: str) -> None:
-        """Show "side" by side, "stack" (top and bottom), under a "wipe" line, "after" alone or a "grid" of results."""
-        if mode not in MODES:
-            raise ValueError(f"A comparison is shown as one of {', '.join(MODES)}, not as {mode!r}")
-        if mode == self._mode:
-            return
-        self._mode = mode
-        self._apply_mode()
-        self.mode_changed.emit(mode)
-
-    @property
-    def shows_original(self) -> bool:
-        """Whether the before picture stands in place of the after picture."""
-        return self._shows_original
-
-    def show_original(self, on: bool) -> None:
-        """Show the before picture in place of the after picture, or no longer."""
-        if on != self._shows_original:
-            self._shows_original = on
-            self.update()
-
-    def flip(self) -> None:
-        """Exchange the after picture for the before picture, or back."""
-        self.show_original(not self._shows_original)
-
-    @property
-    def wipe_position(self) -> float:
-        """Where the wipe line stands, 0 (left or top: all after) to 1 (right or bottom: all before)."""
-        return self._wipe.position
-
-    @property
-    def wipe_is_vertical(self) -> bool:
-        """Whether the wipe line is vertical, with the before picture left of it; else before is above it."""
-        return self._wipe.is_upright
-
-    @property
-    def wipe_angle(self) -> float:
-        """Degrees by which the wipe line is turned clockwise, 0 to 360; 0 is vertical with before on its left."""
-        return self._wipe.angle
-
-    def set_wipe_position(self, position: float) -> None:
-        """Move the wipe line, 0 to 1 of the view."""
-        self._wipe.position = min(1.0, max(0.0, position))
-        self.update()
-
-    def set_wipe_angle(self, degrees: float) -> None:
-        """Turn the wipe line to an angle; its position stays."""
-        self._wipe.angle = float(degrees) % 360
-        self._describe()
-        self.update()
-
-    def turn_wipe(self, degrees: float = 90.0) -> None:
-        """Turn the wipe line further clockwise."""
-        self.set_wipe_angle(self._wipe.angle + degrees)
+        self.apply_mode()
 
     @property
     def loupe(self) -> bool:
@@ -268,7 +121,7 @@ class CompareView(Canvas):
         """Show a lens at the cursor, or in the middle of the view where there is none, or no longer."""
         if on != self._has_loupe:
             self._has_loupe = on
-            self._describe()
+            self.describe()
             self.update()
             self.loupe_changed.emit(on)
 
@@ -311,7 +164,7 @@ class CompareView(Canvas):
     def set_areas(self, areas: Areas | None) -> None:
         """Show the places with a strength of their own."""
         self._areas = MarkedAreas(areas) if areas is not None and areas.places else None
-        self._describe()
+        self.describe()
         self.update()
 
     def set_marks(self, rects: np.ndarray | Iterable[tuple[float, float, float, float]], text: str) -> None:
@@ -321,7 +174,7 @@ class CompareView(Canvas):
         """
         marks = MarkedRects(rects if isinstance(rects, np.ndarray) else np.array(list(rects), np.float64))
         self._marks, self._marks_text = (marks, text) if marks.count else (None, "")
-        self._describe()
+        self.describe()
         self.update()
 
     def set_labels(self, before: str, after: str) -> None:
@@ -344,39 +197,6 @@ class CompareView(Canvas):
         """Take the colours from the palette again; its window colour is made neutral, as tints mislead the eye."""
         self._own_tints = None
         self._apply_tints()
-
-    def has_picture(self) -> bool:
-        """Whether there is a before or an after picture."""
-        return self._before is not None or self._after is not None
-
-    def panes(self) -> list[QRect]:
-        """Two panes beside or above each other, those of the grid, or one."""
-        width, height = max(1, self.width()), max(1, self.height())
-        if self._mode == "grid":
-            return self._grid.panes(width, height, GAP)
-        if self._mode == "side":
-            half = max(1, (width - GAP) // 2)
-            return [QRect(0, 0, half, height), QRect(half + GAP, 0, half, height)]
-        if self._mode == "stack":
-            half = max(1, (height - GAP) // 2)
-            return [QRect(0, 0, width, half), QRect(0, half + GAP, width, half)]
-        return [QRect(0, 0, width, height)]
-
-    def layers(self, pane: int) -> list[Layer]:
-        """Before in the first of two panes, both under a wipe line, else the result or what stands in its place."""
-        if self._mode == "grid":
-            cell = self._grid.cells[pane].picture
-            shown = self._before if self._shows_original or cell is None else cell
-            return [] if shown is None else [Layer(shown)]
-        after = self._before if self._shows_original else self._after
-        if self._mode in ("side", "stack"):
-            shown = (self._before, after)[pane]
-            return [] if shown is None else [Layer(shown)]
-        if self._has_wipe_line() and after is not None and self._before is not None:
-            halves = self._wipe.halves(self._only_pane())
-            return [Layer(self._before, halves[0]), Layer(after, halves[1])]
-        shown = after if self._after is not None else self._before
-        return [] if shown is None else [Layer(shown)]
 
     def event(self, event: QEvent) -> bool:
         """Keep the keys that mean something here from the shortcuts of the window."""
@@ -423,7 +243,7 @@ class CompareView(Canvas):
 
     def wheelEvent(self, event: QWheelEvent) -> None:
         """Turn the wipe line with Shift, else zoom about the cursor."""
-        if event.modifiers() & _SHIFT and self._has_wipe_line():
+        if event.modifiers() & _SHIFT and self.has_wipe_line():
             # Some systems make of a wheel with Shift one that goes sideways.
             delta = event.angleDelta().y() or event.angleDelta().x()
             self.turn_wipe(_KEY_TURN * delta / 120)
@@ -439,10 +259,10 @@ class CompareView(Canvas):
         if event.button() != Qt.MouseButton.LeftButton or self._holds_space or not self.has_picture():
             return
         turns = self._turns_wipe(position) or (
-            self.tool == "pan" and self._has_wipe_line() and event.modifiers() & Qt.KeyboardModifier.ControlModifier
+            self.tool == "pan" and self.has_wipe_line() and event.modifiers() & Qt.KeyboardModifier.ControlModifier
         )
         if turns:
-            stroke = self._wipe.stroke(self._only_pane())
+            stroke = self._wipe.stroke(self.only_pane())
             forward = QLineF(position, stroke.p2()).length() < QLineF(position, stroke.p1()).length()
             self._turn_pivot, self._pan_from = (stroke.center(), forward), None
         elif self._takes_wipe(position):
@@ -459,11 +279,11 @@ class CompareView(Canvas):
         position = event.position()
         if self._turn_pivot is not None:
             pivot, forward = self._turn_pivot
-            self._wipe.turn_about(pivot, position, forward=forward, pane=self._only_pane())
-            self._describe()
+            self._wipe.turn_about(pivot, position, forward=forward, pane=self.only_pane())
+            self.describe()
             self.update()
         elif self._drags_wipe:
-            self._wipe.move_to(position, self._only_pane())
+            self._wipe.move_to(position, self.only_pane())
             self.update()
         elif self._tools.is_dragging:
             self._tools.move(self._in_drag(position))
@@ -530,8 +350,8 @@ class CompareView(Canvas):
             for index in range(len(self.panes())):
                 self._draw_in_pane(painter, index)
             self._draw_captions(painter)
-            if self._has_wipe_line():
-                self._wipe.draw(painter, self._only_pane())
+            if self.has_wipe_line():
+                self._wipe.draw(painter, self.only_pane())
             if self.judged_at_fit:
                 draw_caption(painter, whole, tr("Noise is judged at 100 %: press 1"), BOTTOM_RIGHT)
             if self._has_loupe:
@@ -561,7 +381,7 @@ class CompareView(Canvas):
                 draw_caption(painter, panes[1], shown_after, TOP_LEFT, mark)
             else:
                 draw_empty(painter, panes[1], self._hints[1], self._tints, font=self.font())
-        elif self._has_wipe_line() and not is_flipped:
+        elif self.has_wipe_line() and not is_flipped:
             draw_wipe_captions(painter, panes[0], self._wipe, before, after)
         else:
             draw_caption(painter, panes[0], shown_after, TOP_LEFT, mark)
@@ -580,7 +400,7 @@ class CompareView(Canvas):
                     middle = pane.topLeft() + shown.center() / screen.ratio
                     draw_plate(painter, _strength(area), middle, pane, is_centred=True)
         if self._marks is not None and has_result and self._after is not None and not self._shows_original:
-            half = self._wipe.halves(pane)[1] if self._has_wipe_line() else None
+            half = self._wipe.halves(pane)[1] if self.has_wipe_line() else None
             self._draw_image(painter, pane, self._marks.image(screen), half)
         self._draw_tools(painter, index, pane)
         painter.restore()
@@ -654,7 +474,7 @@ class CompareView(Canvas):
         modifiers = event.modifiers() & ~Qt.KeyboardModifier.KeypadModifier
         if direction is not None and modifiers in (_ALT, _ALT | _SHIFT):
             return self._action_of_alt(direction, far=bool(modifiers & _SHIFT))
-        if direction is not None and modifiers == _SHIFT and self._has_wipe_line():
+        if direction is not None and modifiers == _SHIFT and self.has_wipe_line():
             return lambda: self._step_wipe(*direction)
         if modifiers != _NONE:
             return None
@@ -678,7 +498,7 @@ class CompareView(Canvas):
             return lambda: self._tools.nudge(dx * step, dy * step, shown, far=far)
         if self._mode == "grid" and not far:
             return lambda: self._move_mark(dx, dy)
-        if self._has_wipe_line() and not far:
+        if self.has_wipe_line() and not far:
             return lambda: self.turn_wipe(_KEY_TURN * (dx + dy))
         return None
 
@@ -691,7 +511,7 @@ class CompareView(Canvas):
 
     def _move_mark(self, dx: int, dy: int) -> None:
         self._grid.move_mark(dx, dy)
-        self._describe()
+        self.describe()
         self.update()
 
     def _choose(self) -> None:
@@ -712,7 +532,7 @@ class CompareView(Canvas):
     def _apply_tool(self, tool: str) -> None:
         self._holds_space = False
         self._show_cursor()
-        self._describe()
+        self.describe()
         self.tool_changed.emit(tool)
 
     def _in_drag(self, position: QPointF) -> QPointF:
@@ -720,58 +540,26 @@ class CompareView(Canvas):
         pane = self._drag_pane if self._drag_pane < len(self.panes()) else 0
         return self._place.to_picture(position - QPointF(self.panes()[pane].topLeft()))
 
-    def _only_pane(self) -> QRectF:
-        return QRectF(self.panes()[0])
-
-    def _has_wipe_line(self) -> bool:
-        return self._mode == "wipe" and self._before is not None and self._after is not None
-
     def _is_free(self) -> bool:
         """Whether no button is held for anything."""
         return self._pan_from is None and not self._drags_wipe and not self._tools.is_dragging
 
     def _takes_wipe(self, position: QPointF) -> bool:
         """Whether a press takes hold of the wipe line: anywhere on it, or with a tool in use by its grip alone."""
-        if not self._has_wipe_line() or self._holds_space:
+        if not self.has_wipe_line() or self._holds_space:
             return False
-        pane = self._only_pane()
+        pane = self.only_pane()
         return self._wipe.grips_at(position, pane) or (self.tool == "pan" and self._wipe.is_at(position, pane))
 
     def _turns_wipe(self, position: QPointF) -> bool:
-        return self._has_wipe_line() and not self._holds_space and self._wipe.turns_at(position, self._only_pane())
+        return self.has_wipe_line() and not self._holds_space and self._wipe.turns_at(position, self.only_pane())
 
-    def _fitting(self, pixels: np.ndarray | Pyramid | None) -> Picture | None:
-        """A result as large as the before picture, or a ValueError."""
-        result = None if pixels is None else Picture(pixels)
-        if result is not None and self._before is not None and result.size != self._before.size:
-            raise ValueError(
-                f"The after picture has {result.size[0]}x{result.size[1]} pixels and the before picture "
-                f"{self._before.size[0]}x{self._before.size[1]}; set the before picture first"
-            )
-        return result
+    def pictures_changed(self) -> None:
+        """Give the tools the size of the pictures too."""
+        super().pictures_changed()
+        self._tools.set_size(self._place.size)
 
-    def _grown(self, result: Picture | None, pixels: np.ndarray, x: int, y: int) -> Picture:
-        """A result with a region replaced; one that is not there yet starts as the before picture."""
-        start = result or self._before
-        if start is None:
-            raise ValueError("There is no picture to put a region into; call set_before or set_after first")
-        grown = result or start.copy()
-        grown.replace(pixels, x, y)
-        if result is not None:
-            self.update_region(result, QRectF(x, y, pixels.shape[1], pixels.shape[0]))
-        return grown
-
-    def _pictures_changed(self) -> None:
-        shown = self._before or self._after
-        size = None if shown is None else shown.size
-        self.replace_size(size)
-        self._tools.set_size(size)
-
-    def _apply_mode(self) -> None:
-        self._describe()
-        self.replace_view()
-
-    def _describe(self) -> None:
+    def describe(self) -> None:
         """Say for screen readers what is shown and which keys there are."""
         said = [_SHOWN[self._mode]]
         if self._mode == "wipe":
