@@ -784,8 +784,7 @@ def test_a_difference_in_brightness_is_taken_out_on_request(workspace, qtbot, tm
     result, noisy, clean = expected(workspace), workspace.opened.picture.image.pixels, load_image(twin).pixels
     assert workspace.numbers.psnr_db == pytest.approx(psnr(result, clean), abs=1e-6)
     assert workspace.numbers.shift is None
-    workspace._change_look(shift_free=True)
-    workspace._start()
+    workspace.set_shift_free(True)
     wait_done_again(workspace, qtbot)
     shift = shift_of(result, clean)
     assert workspace.numbers.shift == pytest.approx(shift.tolist(), abs=1e-6)
