@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 from PySide6.QtCore import QCoreApplication, QLibraryInfo, QLocale, QTranslator
@@ -36,6 +37,7 @@ def begin(code: str) -> str:
     QLocale.setDefault(QLocale.c())
     spoken = language.use(language.best(system.uiLanguages()) if code == AUTOMATIC else code)
     application = QCoreApplication.instance()
+    os.environ[language.ENVIRONMENT] = spoken  # for trainings, whose processes write sentences of their own
     if spoken != "en" and application is not None:
         translator = QTranslator(application)
         if translator.load(f"qtbase_{spoken}", QLibraryInfo.path(QLibraryInfo.LibraryPath.TranslationsPath)):

@@ -1,13 +1,14 @@
 """The language of what people read; English unless `use` says otherwise.
 
-The window takes the language of its settings. The command line never calls `use`: what it writes is read by programs,
-too, so it stays English.
+The window takes the language of its settings, and tells it by the environment to the processes that it starts. The
+command line stays English unless the environment says otherwise: what it writes is read by programs, too.
 """
 
 from __future__ import annotations
 
 import gettext
 import logging
+import os
 import struct
 from collections.abc import Iterable
 
@@ -17,6 +18,9 @@ log = logging.getLogger(__name__)
 
 LANGUAGES = {"en": "English", "de": "Deutsch"}
 """What there is, each by its code and its own name."""
+
+ENVIRONMENT = "PELLUCID_LANGUAGE"
+"""The variable with the code of the language that a process speaks from its start."""
 
 _catalog: gettext.NullTranslations = gettext.NullTranslations()
 
@@ -60,3 +64,6 @@ def best(wanted: Iterable[str]) -> str:
     """The first that there is of the languages that a system names, such as de-AT; English if there is none."""
     codes = (name.replace("_", "-").split("-")[0].lower() for name in wanted)
     return next((code for code in codes if code in LANGUAGES), "en")
+
+
+use(os.environ.get(ENVIRONMENT, "en"))

@@ -12,6 +12,7 @@ from torch import Generator, Tensor, nn
 from engine import params
 from engine.checkpoint import Card, Checkpoint
 from engine.denoise import Model, load_model
+from engine.language import tr
 from engine.method import Batch, Stage, Task
 from engine.methods.plain import distance
 from engine.networks import ARCHITECTURES
@@ -128,10 +129,18 @@ def load_teacher(job: TrainJob) -> Teacher:
     model = load_model(job.teacher, device=job.device)
     name, channels, wanted = model.checkpoint.name, model.checkpoint.channels, 1 if job.grey else 3
     if channels != wanted:
-        raise TrainError(f"{name} is for {channels} channel(s), this job for {wanted}")
+        raise TrainError(
+            tr("{name} is for {channels} channel(s), this job for {wanted}").format(
+                name=name, channels=channels, wanted=wanted
+            )
+        )
     multiple: int = model.network.multiple_of  # pyright: ignore[reportAssignmentType]
     if job.patch % multiple:
-        raise TrainError(f"{name} takes multiples of {multiple} pixels; give such a --patch, not {job.patch}")
+        raise TrainError(
+            tr("{name} takes multiples of {multiple} pixels; give such a --patch, not {patch}").format(
+                name=name, multiple=multiple, patch=job.patch
+            )
+        )
     values = model.method.quiet(job.teacher_params, model.checkpoint.params)
     teacher = Teacher(model, model.method.settled(values))
     if job.clean:
@@ -139,7 +148,11 @@ def load_teacher(job: TrainJob) -> Teacher:
         generator = torch.Generator(model.device).manual_seed(job.seed)
         with torch.no_grad():
             if model.method.synthesise(model.network, patch, generator) is None:
-                raise TrainError(f"{model.method.label} learns no noise to put on clean pictures; leave --clean out")
+                raise TrainError(
+                    tr("{method} learns no noise to put on clean pictures; leave --clean out").format(
+                        method=model.method.label
+                    )
+                )
     return teacher
 
 

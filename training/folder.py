@@ -25,6 +25,7 @@ import psutil
 
 from engine.color import conversion
 from engine.image import Image, ImageError, find_images, load_image, thumbnail
+from engine.language import tr, trn
 from engine.metadata import Directories, exif_orientation, read_directories, tiff_metadata
 from engine.noise import MIN_SIDE, NoiseError, NoiseReport, estimate_noise
 from engine.pairs import is_reference
@@ -33,17 +34,21 @@ from engine.reading import foreign_errors
 from engine.tiff import check_tiff_page
 from training.job import TrainError
 
-TWIN = "a clean twin by its name: it is not learned from"
+TWIN = tr("a clean twin by its name: it is not learned from")
 """The problem of pictures that are left alone because a noisy one has them for its reference."""
 
 EXPERIENCE: Mapping[str, str] = {
     "white": (
-        "Where noise is white, tuning pays on pictures unlike photographs (0.3 dB on fluorescence microscopy in 300 "
-        "steps); on photographs the bundled models were not beaten in so few."
+        tr(
+            "Where noise is white, tuning pays on pictures unlike photographs (0.3 dB on fluorescence microscopy in "
+            "300 steps); on photographs the bundled models were not beaten in so few."
+        )
     ),
     "correlated": (
-        "On camera JPEGs no tuning has beaten the bundled model so far (PolyU, SIDD): expect to be told to keep it, or "
-        "give pictures that were developed without noise reduction."
+        tr(
+            "On camera JPEGs no tuning has beaten the bundled model so far (PolyU, SIDD): expect to be told to keep "
+            "it, or give pictures that were developed without noise reduction."
+        )
     ),
 }
 """What tuning was measured to give, one sentence for each kind of noise, which `check` then says as a note.
@@ -143,7 +148,7 @@ class Group:
     @property
     def label(self) -> str:
         """For people."""
-        return f"{self.camera or 'unknown camera'}, " + (f"ISO {self.iso}" if self.iso else "ISO unknown")
+        return f"{self.camera or tr('unknown camera')}, " + (f"ISO {self.iso}" if self.iso else tr("ISO unknown"))
 
 
 @dataclass(frozen=True)
@@ -172,11 +177,11 @@ def look(folder: Path, recursive: bool = True) -> Iterator[Found]:
     paths = {path.relative_to(folder).as_posix(): path for path in _pictures(folder, recursive)}
     found: dict[str, Found] = {}
     for name in _closed_folders(folder) if recursive else []:
-        yield Found(name, "this folder cannot be opened; allow reading it, or leave it out")
+        yield Found(name, tr("this folder cannot be opened; allow reading it, or leave it out"))
 
     def known(item: Found) -> Found:
         if item.problem and not folder.is_dir():
-            raise TrainError(f"{folder} is gone; connect it again, or choose another folder")
+            raise TrainError(tr("{folder} is gone; connect it again, or choose another folder").format(folder=folder))
         found[item.name] = item
         return item
 
@@ -191,12 +196,14 @@ def look(folder: Path, recursive: bool = True) -> Iterator[Found]:
 
 def _pictures(folder: Path, recursive: bool) -> list[Path]:
     if not folder.is_dir():
-        raise TrainError(f"{folder} is not a folder; choose one with noisy pictures")
+        raise TrainError(tr("{folder} is not a folder; choose one with noisy pictures").format(folder=folder))
     try:
         with os.scandir(folder) as entries:
             next(entries, None)
     except OSError as error:
-        raise TrainError(f"{folder} cannot be read: {error.strerror}; choose another folder") from error
+        raise TrainError(
+            tr("{folder} cannot be read: {reason}; choose another folder").format(folder=folder, reason=error.strerror)
+        ) from error
     return find_images([folder], recursive)
 
 
@@ -327,7 +334,7 @@ def _thumbnail(image: Image) -> np.ndarray:
 def _with_thumbnail(path: Path, found: Found) -> Found:
     """JPEG is decoded at an eighth of its size, all others whole."""
     try:
-        with foreign_errors(path, "cannot be opened"), path.open("rb") as file:
+        with foreign_errors(path, tr("cannot be opened")), path.open("rb") as file:
             if file.read(2) == b"\xff\xd8":
                 file.seek(0)
                 with open_pillow(file) as picture:
@@ -570,19 +577,16 @@ def check(
     return sorted(findings, key=lambda finding: order.index(finding.kind))
 
 
-def _count(count: int, what: str, one: str = "", many: str = "") -> str:
-    """`1 picture is`, `2 pictures are`."""
-    return f"{count} {what}{'' if count == 1 else 's'} {one if count == 1 else many}".rstrip()
-
-
 def _listed(names: Sequence[str]) -> str:
     """The first three, and how many there are besides."""
-    more = f" and {len(names) - _LISTED} more" if len(names) > _LISTED else ""
-    return ", ".join(names[:_LISTED]) + more
+    first = ", ".join(names[:_LISTED])
+    more = len(names) - _LISTED
+    return tr("{names} and {count} more").format(names=first, count=more) if more > 0 else first
 
 
 def _leave_out(sentence: str, names: Sequence[str]) -> Finding:
-    return Finding("warn", f"{sentence}: leave out {_listed(names)}.", tuple(names), True)
+    said = tr("{sentence}: leave out {names}.").format(sentence=sentence, names=_listed(names))
+    return Finding("warn", said, tuple(names), True)
 
 
 def _about_files(found: Sequence[Found], usable: Sequence[Found]) -> Iterator[Finding]:
@@ -591,25 +595,44 @@ def _about_files(found: Sequence[Found], usable: Sequence[Found]) -> Iterator[Fi
     twins = tuple(item.name for item in found if item.problem == TWIN)
     if not found:
         yield Finding(
-            "stop", "There is no picture in this folder: choose one with JPEG, PNG, TIFF, WebP or HEIC files."
+            "stop", tr("There is no picture in this folder: choose one with JPEG, PNG, TIFF, WebP or HEIC files.")
         )
     elif not usable and not broken:
-        yield Finding("stop", "All pictures are clean ones by their names: choose the folder of the noisy ones.", twins)
+        yield Finding(
+            "stop", tr("All pictures are clean ones by their names: choose the folder of the noisy ones."), twins
+        )
     elif not usable:
-        first = broken[0].problem.rstrip(".")
-        yield Finding("stop", f"No picture can be used of {_count(len(found), 'file')}; the first: {first}.", names)
+        said = trn(
+            "No picture can be used of {count} file; the first: {reason}.",
+            "No picture can be used of {count} files; the first: {reason}.",
+            len(found),
+        ).format(count=len(found), reason=broken[0].problem.rstrip("."))
+        yield Finding("stop", said, names)
     elif broken:
-        said = _count(len(broken), "file", "cannot be read and is", "cannot be read and are")
-        yield Finding("warn", f"{said} not used: {_listed(names)}; copy them again from the camera.", names)
+        said = trn(
+            "{count} file cannot be read and is not used: {names}; copy it again from the camera.",
+            "{count} files cannot be read and are not used: {names}; copy them again from the camera.",
+            len(broken),
+        ).format(count=len(broken), names=_listed(names))
+        yield Finding("warn", said, names)
     if usable and twins:
-        said = _count(len(twins), "picture", "is a clean twin", "are clean twins")
-        yield Finding("note", f"{said} by name and not learned from: {_listed(twins)}.", twins)
+        said = trn(
+            "{count} picture is a clean twin by name and not learned from: {names}.",
+            "{count} pictures are clean twins by name and not learned from: {names}.",
+            len(twins),
+        ).format(count=len(twins), names=_listed(twins))
+        yield Finding("note", said, twins)
 
 
 def _about_disk(run_folder: Path, checkpoint_mb: float) -> Iterator[Finding]:
     place = next((path for path in (run_folder, *run_folder.absolute().parents) if path.is_dir()), None)
     if place is None:
-        yield Finding("stop", f"The disk of {run_folder} is not there: connect it, or choose another folder for runs.")
+        yield Finding(
+            "stop",
+            tr("The disk of {run_folder} is not there: connect it, or choose another folder for runs.").format(
+                run_folder=run_folder
+            ),
+        )
         return
     try:
         with tempfile.TemporaryFile(dir=place):
@@ -618,49 +641,83 @@ def _about_disk(run_folder: Path, checkpoint_mb: float) -> Iterator[Finding]:
     except OSError as error:
         why = error.strerror or str(error)
         yield Finding(
-            "stop", f"Nothing can be written to {place} ({why}): allow it, or choose another folder for runs."
+            "stop",
+            tr("Nothing can be written to {place} ({why}): allow it, or choose another folder for runs.").format(
+                place=place, why=why
+            ),
         )
         return
     needed = max(_LEAST_DISK_MB, 6 * checkpoint_mb)
     if free < needed:
-        said = f"{free:.0f} MB are free on the disk of {place}, and a run needs {needed:.0f}"
-        yield Finding("stop", f"Only {said}: make room, or choose another folder for runs.")
+        said = tr(
+            "Only {free:.0f} MB are free on the disk of {place}, and a run needs {needed:.0f}: make room, or choose "
+            "another folder for runs."
+        )
+        yield Finding("stop", said.format(free=free, place=place, needed=needed))
 
 
 def _about_sizes(usable: Sequence[Found], learned: Sequence[Found], patch: int) -> Iterator[Finding]:
     small = [item.name for item in usable if min(item.width, item.height) < patch]
     if len(small) == len(usable):
-        yield Finding("stop", f"All pictures are smaller than {patch} pixels a side: choose larger ones.", tuple(small))
+        yield Finding(
+            "stop",
+            tr("All pictures are smaller than {patch} pixels a side: choose larger ones.").format(patch=patch),
+            tuple(small),
+        )
         return
     if small:
-        yield _leave_out(f"{_count(len(small), 'picture', 'is', 'are')} smaller than {patch} pixels a side", small)
+        said = trn(
+            "{count} picture is smaller than {patch} pixels a side",
+            "{count} pictures are smaller than {patch} pixels a side",
+            len(small),
+        )
+        yield _leave_out(said.format(count=len(small), patch=patch), small)
     if not learned:
-        yield Finding("stop", "Nothing is left to learn from: add pictures, or hold fewer out.")
+        yield Finding("stop", tr("Nothing is left to learn from: add pictures, or hold fewer out."))
         return
     pixels = sum(item.pixels for item in learned)
     if pixels < _LEAST_PIXELS:
-        said = f"Only {pixels / 1e6:.2g} megapixels are there to learn from, with which tuning hardly helps"
-        yield Finding("warn", f"{said}: add pictures of the same camera and ISO.")
+        said = tr(
+            "Only {size:.2g} megapixels are there to learn from, with which tuning hardly helps: add pictures of the "
+            "same camera and ISO."
+        )
+        yield Finding("warn", said.format(size=pixels / 1e6))
     grey = [item.name for item in usable if item.channels == 1]
     coloured = [item.name for item in usable if item.channels > 1]
     if grey and coloured:
-        said = f"{len(grey)} grey and {_count(len(coloured), 'colour picture')} are mixed, whose noise differs"
-        yield _leave_out(said, min(coloured, grey, key=len))
+        said = trn(
+            "{grey} grey and {count} colour picture are mixed, whose noise differs",
+            "{grey} grey and {count} colour pictures are mixed, whose noise differs",
+            len(coloured),
+        )
+        yield _leave_out(said.format(grey=len(grey), count=len(coloured)), min(coloured, grey, key=len))
 
 
 def _about_judging(usable: Sequence[Found], held_out: Collection[str]) -> Iterator[Finding]:
     held = {item.name for item in usable} & set(held_out)
     together = scenes(usable)
     if not held:
-        said = "No picture is held out, so nobody could say whether the result is better and the start would be kept"
-        do = "hold some out" if len(together) > 1 else "add pictures of another scene, as all of these show one"
-        yield Finding("warn", f"{said}: {do if len(usable) > 1 else 'add pictures'}.")
+        said = tr(
+            "No picture is held out, so nobody could say whether the result is better and the start would be kept: "
+            "{do}."
+        )
+        if len(usable) < 2:
+            do = tr("add pictures")
+        elif len(together) < 2:
+            do = tr("add pictures of another scene, as all of these show one")
+        else:
+            do = tr("hold some out")
+        yield Finding("warn", said.format(do=do))
     torn = [name for scene in together if held & set(scene) for name in scene if name not in held]
     if torn:
-        said = f"The same scenes as in held-out pictures are in {_listed(torn)}, which makes the judgement too kind"
-        yield Finding("warn", f"{said}: hold these out, too, or leave them out.", tuple(torn), True)
+        said = tr(
+            "The same scenes as in held-out pictures are in {names}, which makes the judgement too kind: hold these "
+            "out, too, or leave them out."
+        )
+        yield Finding("warn", said.format(names=_listed(torn)), tuple(torn), True)
     if copies := _copies(usable):
-        yield _leave_out(f"{_count(len(copies), 'picture', 'seems a copy', 'seem copies')} of another", copies)
+        said = trn("{count} picture seems a copy of another", "{count} pictures seem copies of another", len(copies))
+        yield _leave_out(said.format(count=len(copies)), copies)
 
 
 def _copies(usable: Sequence[Found]) -> list[str]:
@@ -686,27 +743,38 @@ def _is_clean(item: Found) -> bool:
 def _about_noise(usable: Sequence[Found], clean: Sequence[str]) -> Iterator[Finding]:
     noisy = {item.name: item.report for item in usable if item.report is not None and item.name not in clean}
     if clean and not noisy:
-        said = "There is nothing to learn: no noise worth removing was found in these pictures, or they are denoised"
-        yield Finding("stop", f"{said} already; choose noisy ones as they left the camera.", tuple(clean))
+        said = tr(
+            "There is nothing to learn: no noise worth removing was found in these pictures, or they are denoised "
+            "already; choose noisy ones as they left the camera."
+        )
+        yield Finding("stop", said, tuple(clean))
         return
     if clean:
-        said = _count(len(clean), "picture", "seems", "seem")
-        yield _leave_out(f"{said} clean or already denoised, which teaches nothing", clean)
+        said = trn(
+            "{count} picture seems clean or already denoised, which teaches nothing",
+            "{count} pictures seem clean or already denoised, which teaches nothing",
+            len(clean),
+        )
+        yield _leave_out(said.format(count=len(clean)), clean)
     if not noisy:
         return
     yield from _about_mixture([item for item in usable if item.name not in clean], noisy)
     is_white = 2 * sum(report.is_white for report in noisy.values()) > len(noisy)
     if not is_white:
-        said = "The noise of neighbouring pixels correlates, as in JPEGs of cameras"
-        fitting = "Recorrupted-to-Recorrupted and APR-RD can learn from it, methods for independent noise hardly"
-        yield Finding("note", f"{said}: {fitting}.")
+        said = tr(
+            "The noise of neighbouring pixels correlates, as in JPEGs of cameras: Recorrupted-to-Recorrupted and "
+            "APR-RD can learn from it, methods for independent noise hardly."
+        )
+        yield Finding("note", said)
     if experience := EXPERIENCE["white" if is_white else "correlated"]:
         yield Finding("note", experience)
     clipped = tuple(name for name, report in noisy.items() if report.clipped > _CLIPPED)
     if clipped:
-        said = f"Over {_CLIPPED:.0%} are pure black or white in {_listed(clipped)}, where noise is cut off"
-        do = "leave out what you can spare, or develop with less contrast"
-        yield Finding("note", f"{said}: {do}.", clipped, 2 * len(clipped) < len(noisy))
+        said = tr(
+            "Over {share:.0%} are pure black or white in {names}, where noise is cut off: leave out what you can "
+            "spare, or develop with less contrast."
+        ).format(share=_CLIPPED, names=_listed(clipped))
+        yield Finding("note", said, clipped, 2 * len(clipped) < len(noisy))
 
 
 def _about_mixture(usable: Sequence[Found], noisy: Mapping[str, NoiseReport]) -> Iterator[Finding]:
@@ -715,10 +783,14 @@ def _about_mixture(usable: Sequence[Found], noisy: Mapping[str, NoiseReport]) ->
     names = {name for group in kept for name in group.names}
     if others := tuple(item.name for item in usable if item.name not in names):
         last = max(group.iso or 0 for group in kept)
-        label = kept[0].label + (f" to {last}" if len(kept) > 1 else "")
-        said = f"Pictures of {len(groups)} kinds by camera and ISO are mixed, whose noise differs"
-        do = f"learn from those of {label} ({len(names)}) and leave out the other {len(others)}"
-        yield Finding("warn", f"{said}: {do}.", others, True)
+        label = kept[0].label
+        if len(kept) > 1:
+            label = tr("{label} to {last}").format(label=label, last=last)
+        said = tr(
+            "Pictures of {count} kinds by camera and ISO are mixed, whose noise differs: learn from those of {label} "
+            "({kept}) and leave out the other {others}."
+        ).format(count=len(groups), label=label, kept=len(names), others=len(others))
+        yield Finding("warn", said, others, True)
         return
     depths: dict[int, list[bool]] = defaultdict(list)
     for item in usable:
@@ -727,9 +799,8 @@ def _about_mixture(usable: Sequence[Found], noisy: Mapping[str, NoiseReport]) ->
     if len({2 * sum(white) > len(white) for white in depths.values()}) > 1:
         most = Counter(item.bits for item in usable).most_common(1)[0][0]
         others = [item.name for item in usable if item.bits != most]
-        yield _leave_out(
-            f"Files of {' and '.join(map(str, sorted(depths)))} bits are mixed, whose noise differs", others
-        )
+        listed = tr(" and ").join(map(str, sorted(depths)))
+        yield _leave_out(tr("Files of {bits} bits are mixed, whose noise differs").format(bits=listed), others)
         return
     levels = np.array([report.sigma for report in noisy.values()])
     factor = _ALIKE * (1 + _DOUBT * float(np.mean([report.uncertainty for report in noisy.values()])))
@@ -737,11 +808,21 @@ def _about_mixture(usable: Sequence[Found], noisy: Mapping[str, NoiseReport]) ->
     if high > factor * low:
         far = np.abs(np.log(levels / np.median(levels))) > math.log(factor) / 2
         others = tuple(name for name, is_far in zip(noisy, far.tolist(), strict=True) if is_far)
-        said = f"Noise levels from {255 * levels.min():.1f} to {255 * levels.max():.1f} of 255 are mixed"
-        do = f"leave out {_listed(others)}"
-        if len(noisy) < len(usable):
-            do = f"sort the pictures by ISO, as only {len(noisy)} of {len(usable)} were measured, or {do}"
-        yield Finding("warn", f"{said}: {do}.", others, True)
+        said = (
+            tr(
+                "Noise levels from {low:.1f} to {high:.1f} of 255 are mixed: sort the pictures by ISO, as only "
+                "{known} of {count} were measured, or leave out {names}."
+            )
+            if len(noisy) < len(usable)
+            else tr("Noise levels from {low:.1f} to {high:.1f} of 255 are mixed: leave out {names}.")
+        ).format(
+            low=255 * levels.min(),
+            high=255 * levels.max(),
+            known=len(noisy),
+            count=len(usable),
+            names=_listed(others),
+        )
+        yield Finding("warn", said, others, True)
 
 
 def _together(groups: Sequence[Group]) -> list[Group]:
@@ -759,9 +840,15 @@ def _about_memory(learned: Sequence[Found], budget_mb: int) -> Iterator[Finding]
     needed = sum(item.pixels * item.channels * 4 for item in learned) / 2**20
     free = psutil.virtual_memory().available / 2**20
     if needed > budget_mb:
-        said = f"The pictures take {needed / 1024:.1f} GB decoded, more than the {budget_mb / 1024:.1f} GB set aside"
-        yield Finding("note", f"{said}: they are learned from in a changing part.")
+        said = tr(
+            "The pictures take {needed:.1f} GB decoded, more than the {budget:.1f} GB set aside: they are learned "
+            "from in a changing part."
+        )
+        yield Finding("note", said.format(needed=needed / 1024, budget=budget_mb / 1024))
     used = min(needed, budget_mb)
     if free < used + _LEAST_MEMORY_MB:
-        said = f"Only {free / 1024:.1f} GB of memory are free, and {(used + _LEAST_MEMORY_MB) / 1024:.1f} will be used"
-        yield Finding("warn", f"{said}: close other programs, or set aside less for pictures under Advanced.")
+        said = tr(
+            "Only {free:.1f} GB of memory are free, and {used:.1f} will be used: close other programs, or set aside "
+            "less for pictures under Advanced."
+        )
+        yield Finding("warn", said.format(free=free / 1024, used=(used + _LEAST_MEMORY_MB) / 1024))

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, get_args, get_origin, get_type_hints
 
 from engine.files import write_text
+from engine.language import tr
 
 
 class TrainError(ValueError):
@@ -145,18 +146,20 @@ class TrainJob:
 
     def __post_init__(self) -> None:
         if self.minutes is None and self.steps is None:
-            raise TrainError("Give a budget: either --minutes or --steps")
+            raise TrainError(tr("Give a budget: either --minutes or --steps"))
         if (self.minutes or 1) <= 0 or (self.steps or 1) <= 0:
-            raise TrainError("The budget must be more than zero")
+            raise TrainError(tr("The budget must be more than zero"))
         if not 0 < self.learning_rate < math.inf:
-            raise TrainError(f"A learning rate is above zero, not {self.learning_rate:g}")
+            raise TrainError(
+                tr("A learning rate is above zero, not {learning_rate:g}").format(learning_rate=self.learning_rate)
+            )
         if self.domain not in ("picture", "mosaic", "developed"):
-            raise TrainError(f"A domain is picture, mosaic or developed, not {self.domain!r}")
+            raise TrainError(tr("A domain is picture, mosaic or developed, not {domain!r}").format(domain=self.domain))
         if self.domain != "picture" and (self.noise or self.target or self.grey):
-            raise TrainError("Mosaics carry their own noise and colours: leave out --noise, --target and --grey")
+            raise TrainError(tr("Mosaics carry their own noise and colours: leave out --noise, --target and --grey"))
         if self.domain == "developed" and self.method != "r2r":
             raise TrainError(
-                "Only r2r recorrupts mosaics before they are developed; choose --domain mosaic or --method r2r"
+                tr("Only r2r recorrupts mosaics before they are developed; choose --domain mosaic or --method r2r")
             )
         ignored = {"fresh": self.fresh, "sides": self.sides, "stride": self.stride, "hold-out": self.hold_out}
         ignored |= {"held-out": self.held_out, "leave-out": self.leave_out, "against": self.against}
@@ -164,52 +167,58 @@ class TrainJob:
         ignored |= {"validate": self.validate if self.domain == "mosaic" else None}
         if self.domain != "picture" and any(ignored.values()):
             raise TrainError(
-                f"--{next(name for name in ignored if ignored[name])} has no effect on mosaics; leave it out"
+                tr("--{option} has no effect on mosaics; leave it out").format(
+                    option=next(name for name in ignored if ignored[name])
+                )
             )
         if self.fresh and not self.noise:
-            raise TrainError("Only noise that is put on the pictures can be fresh: give it with --noise")
+            raise TrainError(tr("Only noise that is put on the pictures can be fresh: give it with --noise"))
         if self.clean and not self.teacher:
-            raise TrainError("Only a student learns from other, clean pictures, too: give --clean to distil")
+            raise TrainError(tr("Only a student learns from other, clean pictures, too: give --clean to distil"))
         if self.target not in (None, "clean", "noisy"):
-            raise TrainError(f"A target is clean or noisy, not {self.target!r}")
+            raise TrainError(tr("A target is clean or noisy, not {target!r}").format(target=self.target))
         if self.target and self.teacher:
-            raise TrainError("A student learns from its teacher alone; give either a target or a teacher")
+            raise TrainError(tr("A student learns from its teacher alone; give either a target or a teacher"))
         if self.target and not self.noise:
-            raise TrainError("Pairs are made from clean pictures: give the noise to put on them with --noise")
+            raise TrainError(tr("Pairs are made from clean pictures: give the noise to put on them with --noise"))
         if self.patch < 16 or self.patch % 8 or self.batch < 1:
-            raise TrainError("Patches need a side of at least 16, a multiple of 8, and a batch at least one of them")
+            raise TrainError(
+                tr("Patches need a side of at least 16, a multiple of 8, and a batch at least one of them")
+            )
         if not self.scales or not all(0.1 <= scale <= 1 for scale in self.scales):
-            raise TrainError("Scales must be from 0.1 to 1")
+            raise TrainError(tr("Scales must be from 0.1 to 1"))
         if self.scales != (1.0,) and not self.noise:
-            raise TrainError("Rescaling would correlate the pictures' own noise: --scales needs --noise")
+            raise TrainError(tr("Rescaling would correlate the pictures' own noise: --scales needs --noise"))
         if any(number is not None and number < 1 for number in (self.stride, self.report_every)):
-            raise TrainError("A stride and the steps between reports must be at least 1")
+            raise TrainError(tr("A stride and the steps between reports must be at least 1"))
         if self.draws not in ("fresh", "fixed"):
-            raise TrainError(f"Draws are fresh or fixed, not {self.draws!r}")
+            raise TrainError(tr("Draws are fresh or fixed, not {draws!r}").format(draws=self.draws))
         if self.draws == "fixed" and (self.stride is None or self.fresh or self.target == "noisy"):
-            raise TrainError("Fixed draws need patches that stay: give --stride, and noise that is put on once")
+            raise TrainError(tr("Fixed draws need patches that stay: give --stride, and noise that is put on once"))
         if not 0 <= self.hold_out < 1:
-            raise TrainError("The share to hold out must be from 0 to below 1")
+            raise TrainError(tr("The share to hold out must be from 0 to below 1"))
         if self.schedule not in ("cosine", "milestones", "plateau"):
-            raise TrainError(f"A schedule is cosine, milestones or plateau, not {self.schedule!r}")
+            raise TrainError(
+                tr("A schedule is cosine, milestones or plateau, not {schedule!r}").format(schedule=self.schedule)
+            )
         if self.schedule == "plateau" and not self.patience:
-            raise TrainError("A plateau is found by judging: give --patience and pictures to hold out")
+            raise TrainError(tr("A plateau is found by judging: give --patience and pictures to hold out"))
         if self.patience and not (self.hold_out or self.held_out):
-            raise TrainError("Only on pictures that are held out can be judged when to end: give --hold-out")
+            raise TrainError(tr("Only on pictures that are held out can be judged when to end: give --hold-out"))
         counts = {"patience": self.patience, "judge-every": self.judge_every, "processes": self.processes}
         counts |= {"threads": self.threads}
         if wrong := [name for name, count in counts.items() if count is not None and count < 1]:
-            raise TrainError(f"--{wrong[0]} must be at least 1")
+            raise TrainError(tr("--{option} must be at least 1").format(option=wrong[0]))
         if self.seed < 0:
-            raise TrainError("A seed is a whole number from 0")
+            raise TrainError(tr("A seed is a whole number from 0"))
         if not 0 <= self.replay <= 0.9:
-            raise TrainError("The share to replay must be from 0 to 0.9")
+            raise TrainError(tr("The share to replay must be from 0 to 0.9"))
         if self.replay and self.batch == 1:
-            raise TrainError("In a batch of one patch is no room for generated ones: leave --replay out")
+            raise TrainError(tr("In a batch of one patch is no room for generated ones: leave --replay out"))
         if self.budget_mb < 64:
-            raise TrainError("The memory for pictures must be at least 64 MB")
+            raise TrainError(tr("The memory for pictures must be at least 64 MB"))
         if not all(0 < part < 1 for part in self.milestones) or list(self.milestones) != sorted(self.milestones):
-            raise TrainError("Milestones must be rising parts of the budget, between 0 and 1")
+            raise TrainError(tr("Milestones must be rising parts of the budget, between 0 and 1"))
 
 
 def write_job(job: TrainJob, run: Path) -> None:
@@ -226,9 +235,9 @@ def read_job(run: Path) -> TrainJob:
             values["preview"] = _checked(Preview, values["preview"])
         return _checked(TrainJob, values)
     except FileNotFoundError:
-        raise TrainError(f"{run} is not a training run: it has no job.json") from None
+        raise TrainError(tr("{run} is not a training run: it has no job.json").format(run=run)) from None
     except (json.JSONDecodeError, UnicodeDecodeError, TypeError, AttributeError) as error:
-        raise TrainError(f"{run / 'job.json'} cannot be read ({error})") from None
+        raise TrainError(tr("{path} cannot be read ({error})").format(path=run / "job.json", error=error)) from None
 
 
 def _checked(kind: type, values: Mapping[str, Any]) -> Any:

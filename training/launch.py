@@ -14,6 +14,7 @@ import torch
 
 from engine.device import pick_device
 from engine.files import write_text
+from engine.language import tr
 from engine.method import Method
 from training.curves import Curves
 from training.events import Ended, Event, Step, append, last_event
@@ -70,7 +71,11 @@ def _processes(job: TrainJob) -> int:
         return job.processes or 1
     gpus = torch.cuda.device_count() if device.type == "cuda" and device.index is None else 1
     if (job.processes or 1) > gpus:
-        raise TrainError(f"{job.processes} processes need a GPU each, and {device} is {gpus}; give --processes {gpus}")
+        raise TrainError(
+            tr("{processes} processes need a GPU each, and {device} is {gpus}; give --processes {gpus}").format(
+                processes=job.processes, device=device, gpus=gpus
+            )
+        )
     return job.processes or gpus
 
 
@@ -126,7 +131,9 @@ class _Journal:
             self._is_away = False
         except OSError as error:
             if not self._run.is_dir():
-                raise TrainError(f"The folder of the run is gone, so the training ends: {self._run}") from None
+                raise TrainError(
+                    tr("The folder of the run is gone, so the training ends: {run}").format(run=self._run)
+                ) from None
             if not self._is_away:
                 log.warning("What happens in %s cannot be written for now (%s)", self._run, error)
             self._is_away = True
@@ -138,7 +145,11 @@ def _is_rank() -> bool:
     if int(os.environ.get("WORLD_SIZE") or 1) == 1 or "RANK" not in os.environ:
         return False
     if missing := [name for name in ("MASTER_ADDR", "MASTER_PORT") if name not in os.environ]:
-        raise TrainError(f"RANK and WORLD_SIZE are set, and {missing[0]} is not; start with torchrun, or unset them")
+        raise TrainError(
+            tr("RANK and WORLD_SIZE are set, and {missing} is not; start with torchrun, or unset them").format(
+                missing=missing[0]
+            )
+        )
     return True
 
 

@@ -22,6 +22,7 @@ from engine.checkpoint import Checkpoint, save_checkpoint
 from engine.device import is_out_of_memory
 from engine.files import replacing
 from engine.image import ImageError
+from engine.language import tr, trn
 from engine.method import Method, Stage
 from training.card import written
 from training.events import (
@@ -153,7 +154,11 @@ class _Training:
             self._restore(state)
         except (RuntimeError, ValueError, TypeError, LookupError, EOFError, OSError, UnpicklingError) as error:
             reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-            raise TrainError(f"{path} cannot be read ({reason}); begin a new run, with --start {CHECKPOINT}") from None
+            raise TrainError(
+                tr("{path} cannot be read ({reason}); begin a new run, with --start {name}").format(
+                    path=path, reason=reason, name=CHECKPOINT
+                )
+            ) from None
 
     def _restore(self, state: Mapping[str, Any]) -> None:
         self.network.load_state_dict(state["network"])
@@ -204,11 +209,16 @@ class _Training:
             self._save()
         except OSError as error:
             if not self.has_told_disk:
-                yield Warned(self.step, f"Nothing can be saved at the moment ({error}); it is tried again every minute")
+                yield Warned(
+                    self.step,
+                    tr("Nothing can be saved at the moment ({error}); it is tried again every minute").format(
+                        error=error
+                    ),
+                )
             self.has_told_disk = True
             return
         if self.has_told_disk:
-            yield Warned(self.step, "Saving works again")
+            yield Warned(self.step, tr("Saving works again"))
         self.has_told_disk = False
         yield Saved(self.step)
 
@@ -268,7 +278,7 @@ class _Training:
         held_out = len({picture.name for picture in setup.held_out})  # some are there at several scales
         yield Started(self.step, setup.count, str(setup.device), precision, job.steps, held_out, ranks.count)
         if setup.held_out and setup.judge is None:
-            yield Warned(self.step, f"Nothing can be judged: {setup.why_not}")
+            yield Warned(self.step, tr("Nothing can be judged: {why_not}").format(why_not=setup.why_not))
         yield from self._first_previews()
         if self.step == 0:
             yield from self._judged(setup.stages[0]) if self.first is None else self.first
@@ -298,7 +308,11 @@ class _Training:
             yield from events
             if loss is None:
                 if self.has_fallen:
-                    yield Ended(self.step, "failed", f"The loss was not finite at step {self.step}; {_LOWER}")
+                    yield Ended(
+                        self.step,
+                        "failed",
+                        tr("The loss was not finite at step {step}; {advice}").format(step=self.step, advice=_LOWER),
+                    )
                     return
                 yield from self._fell_back()
                 since, losses = self.step, []
@@ -336,8 +350,12 @@ class _Training:
         events = list(self._saved())
         yield from events
         if self.ranks.is_first and not any(isinstance(event, Saved) for event in events):
-            last = "what was saved before is kept" if (self.folder / STATE).exists() else "nothing is kept"
-            yield Ended(self.step, "failed", f"The result could not be saved; {last}. Free some space and resume it")
+            last = tr("what was saved before is kept") if (self.folder / STATE).exists() else tr("nothing is kept")
+            yield Ended(
+                self.step,
+                "failed",
+                tr("The result could not be saved; {last}. Free some space and resume it").format(last=last),
+            )
             return
         yield Ended(self.step, reason)
 
@@ -385,9 +403,15 @@ class _Training:
             if setup.device.type == "cuda":
                 torch.cuda.empty_cache()
             if 2 * self.parts > max(len(batch.noisy) for batch in batches):
-                raise TrainError(f"There is not enough memory on {setup.device} for a patch of {job.patch}; {_SMALLER}")
+                raise TrainError(
+                    tr("There is not enough memory on {device} for a patch of {patch}; {advice}").format(
+                        device=setup.device, patch=job.patch, advice=_SMALLER
+                    )
+                )
             self.parts *= 2
-            said = f"There was not enough memory: each step now works through its patches in {self.parts} parts"
+            said = tr("There was not enough memory: each step now works through its patches in {parts} parts").format(
+                parts=self.parts
+            )
             events.append(Warned(self.step, said))
         if ranks.any(not math.isfinite(loss)):
             return None, events
@@ -409,7 +433,9 @@ class _Training:
         self.has_entered = False
         yield Warned(
             self.step,
-            f"The loss was not finite at step {failed}: it goes on from step {self.step} with half the learning rate",
+            tr(
+                "The loss was not finite at step {failed}: it goes on from step {step} with half the learning rate"
+            ).format(failed=failed, step=self.step),
         )
 
     def _waited(self, should_stop: Callable[[], bool]) -> Iterator[Event]:
@@ -453,7 +479,7 @@ class _Training:
             self.last = now = setup.judge.judge(setup.judged, setup.suggested)
             psnr, band = setup.judge.psnr(now)
             gain = setup.judge.gain(now, setup.baseline)
-            reason = "" if gain.db is not None else "the error that is left cannot be told from none"
+            reason = "" if gain.db is not None else tr("the error that is left cannot be told from none")
             self.scores.append(now.error)
             yield Judged(self.step, psnr, band, gain.db, gain.band_db, now.structure, reason, gain.error, gain.band)
         if self.job.validate:
@@ -481,23 +507,30 @@ class _Training:
     def _verdict(self) -> Verdict:
         """Whether the result is better than what it was judged against."""
         setup, count = self.setup, len({picture.name for picture in self.setup.held_out})
-        against = setup.against or "the noisy pictures"
-        on = f"{count} picture{'s' if count > 1 else ''} that it did not learn from"
+        against = setup.against or tr("the noisy pictures")
+        on = trn(
+            "{count} picture that it did not learn from", "{count} pictures that it did not learn from", count
+        ).format(count=count)
         if setup.judge is None or setup.baseline is None or self.last is None:
-            return Verdict(self.step, False, None, None, setup.against, f"Nobody can tell: {setup.why_not}.")
+            reason = tr("Nobody can tell: {reason}.").format(reason=setup.why_not)
+            return Verdict(self.step, False, None, None, setup.against, reason)
         gain = setup.judge.gain(self.last, setup.baseline)
         worse = self.last.structure - setup.baseline.structure
-        found = f"{abs(gain.error):.1%} of the noise's power"
+        found = tr("{share:.1%} of the noise's power").format(share=abs(gain.error))
         is_better = gain.is_better and worse <= _STRUCTURE
         if not gain.is_better and gain.error < -gain.band:
-            reason = f"On {on} its error is larger than that of {against}, by {found}."
+            said = tr("On {pictures} its error is larger than that of {against}, by {found}.")
         elif not gain.is_better:
-            reason = f"On {on} no difference to {against} was found that is more than chance ({gain.band:.1%})."
+            said = tr("On {pictures} no difference to {against} was found that is more than chance ({band:.1%}).")
         elif worse > _STRUCTURE:
-            than = f" than what {against} takes out" if setup.against else ": details go with it"
-            reason = f"What it takes out of {on} looks less like noise{than}."
+            said = (
+                tr("What it takes out of {pictures} looks less like noise than what {against} takes out.")
+                if setup.against
+                else tr("What it takes out of {pictures} looks less like noise: details go with it.")
+            )
         else:
-            reason = f"On {on} its error is smaller than that of {against}, by {found}."
+            said = tr("On {pictures} its error is smaller than that of {against}, by {found}.")
+        reason = said.format(pictures=on, against=against, found=found, band=gain.band)
         return Verdict(self.step, is_better, gain.db, gain.band_db, setup.against, reason, gain.error, gain.band)
 
     def _first_previews(self) -> Iterator[Event]:
@@ -513,7 +546,7 @@ class _Training:
                 self.preview.write(start, setup.start.params, 1)
         except (ValueError, OSError) as error:
             self.preview = None
-            yield Warned(self.step, f"There is no preview: {error}")
+            yield Warned(self.step, tr("There is no preview: {error}").format(error=error))
             return
         yield from self._previewed()
 
@@ -529,8 +562,8 @@ class _Training:
 _STRUCTURE = 0.1
 """Correlation that the residual may have more than the start's before the result is refused."""
 
-_LOWER = "lower the learning rate"
-_SMALLER = "choose a smaller patch or another device"
+_LOWER = tr("lower the learning rate")
+_SMALLER = tr("choose a smaller patch or another device")
 
 
 def _stage_at(stages: Sequence[Stage], progress: float) -> tuple[int, float]:

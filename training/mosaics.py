@@ -10,6 +10,7 @@ import torch
 
 from engine.develop import develop_as_published
 from engine.image import ImageError
+from engine.language import tr
 from engine.method import Batch
 from engine.mosaic import Mosaic, pack
 from engine.noise import NoiseError, estimate_noise
@@ -29,14 +30,22 @@ def load_mosaics(job: TrainJob) -> list[Mosaic]:
         try:
             mosaic = read_mosaic(path)
             if min(mosaic.pixels.shape) < job.patch * (2 if job.domain == "mosaic" else 1) + 2 * _AROUND:
-                raise ImageError(f"{path.name} is smaller than a patch of {job.patch} pixels")
+                raise ImageError(
+                    tr("{name} is smaller than a patch of {patch} pixels").format(name=path.name, patch=job.patch)
+                )
             found.append(mosaic if mosaic.noise is not None else replace(mosaic, noise=fitted_noise(mosaic)))
         except (ImageError, NoiseError) as error:
             refused.append(str(error))
     if not found:
         raise TrainError(
-            f"None of the {len(paths)} mosaics in {job.data} can be used"
-            + (f"; the first: {refused[0]}" if refused else "; expected DNG files or SIDD's *_NOISY_RAW_*.MAT")
+            (
+                tr("None of the {count} mosaics in {folder} can be used; the first: {reason}")
+                if refused
+                else tr(
+                    "None of the {count} mosaics in {folder} can be used; expected DNG files or SIDD's "
+                    "*_NOISY_RAW_*.MAT"
+                )
+            ).format(count=len(paths), folder=job.data, reason=next(iter(refused), ""))
         )
     return found
 

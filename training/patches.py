@@ -24,6 +24,7 @@ from torch import Tensor
 from engine.color import to_grey, to_rgb
 from engine.corruption import Corruption, rng_for
 from engine.image import ImageError, find_images, load_image
+from engine.language import tr
 from engine.method import Batch
 from engine.noise import Line, NoiseError, NoiseReport, estimate_noise, on_line
 from engine.pairs import is_reference
@@ -285,7 +286,11 @@ class Pool(Sequence[Picture]):
     def _failure(self, names: Collection[str]) -> TrainError:
         """Why none of these pictures is there."""
         if self._is_late:
-            return TrainError(f"{self.job.data} has not answered for {_PATIENCE_S:.0f} s; connect it again")
+            return TrainError(
+                tr("{data} has not answered for {seconds:.0f} s; connect it again").format(
+                    data=self.job.data, seconds=_PATIENCE_S
+                )
+            )
         return _none_usable(self.job, len(names), [self._unusable[name] for name in names if name in self._unusable])
 
     def _begin(self, key: tuple[str, int]) -> None:
@@ -318,8 +323,9 @@ class Pool(Sequence[Picture]):
             if time.monotonic() > end:
                 if not self._is_late:
                     self.warnings.append(
-                        f"{self.job.data} has not answered for {_PATIENCE_S:.0f} s; what is in memory is learned from "
-                        "meanwhile"
+                        tr(
+                            "{data} has not answered for {seconds:.0f} s; what is in memory is learned from meanwhile"
+                        ).format(data=self.job.data, seconds=_PATIENCE_S)
                     )
                 self._is_late = True
                 return None
@@ -331,7 +337,7 @@ class Pool(Sequence[Picture]):
             pictures = future.result()
         except (ImageError, NoiseError, MemoryError) as error:
             if name not in self._unusable:
-                self.warnings.append(f"{name} is left out: {error}")
+                self.warnings.append(tr("{name} is left out: {error}").format(name=name, error=error))
             self._unusable[name] = str(error)
             return []
         self._unusable.pop(name, None)
@@ -382,18 +388,23 @@ def _usable(job: TrainJob) -> dict[str, Path]:
     if job.noise is None and paths:
         paths = [path for path in paths if not is_reference(path)]
         if not paths:
-            raise TrainError(f"All pictures in {job.data} are clean ones by their names; give the noisy ones")
+            raise TrainError(
+                tr("All pictures in {data} are clean ones by their names; give the noisy ones").format(data=job.data)
+            )
     names = {path.relative_to(job.data).as_posix(): path for path in paths}
     used = {name: path for name, path in names.items() if name not in set(job.leave_out)}
     if not used:
-        raise _none_usable(job, len(names), ["it is left out"] if names else [])
+        raise _none_usable(job, len(names), [tr("it is left out")] if names else [])
     return used
 
 
 def _none_usable(job: TrainJob, count: int, refused: Sequence[str]) -> TrainError:
     return TrainError(
-        f"None of the {count} pictures in {job.data} can be used"
-        + (f"; the first: {refused[0]}" if refused else "; expected pictures such as PNG, JPEG or TIFF")
+        (
+            tr("None of the {count} pictures in {folder} can be used; the first: {reason}")
+            if refused
+            else tr("None of the {count} pictures in {folder} can be used; expected pictures such as PNG, JPEG or TIFF")
+        ).format(count=count, folder=job.data, reason=next(iter(refused), ""))
     )
 
 
@@ -407,15 +418,15 @@ def _kept_out(names: Collection[str], job: TrainJob) -> list[str]:
     if job.held_out:
         chosen = sorted(set(job.held_out) & set(names))
         if not chosen:
-            raise TrainError(f"None of the pictures to hold out is in {job.data}")
+            raise TrainError(tr("None of the pictures to hold out is in {data}").format(data=job.data))
     elif job.hold_out:
         chosen = sorted(names)
     else:
         return []
     if len(names) < 2:
-        raise TrainError("To hold some pictures out, there must be two at least")
+        raise TrainError(tr("To hold some pictures out, there must be two at least"))
     if job.held_out and len(chosen) == len(names):
-        raise TrainError("All pictures are held out: nothing is left to learn from; hold fewer out")
+        raise TrainError(tr("All pictures are held out: nothing is left to learn from; hold fewer out"))
     if not job.held_out:
         count = min(max(1, round(job.hold_out * len(names))), len(names) - 1)
         chosen = [chosen[index] for index in rng_for(job.seed, "held out").permutation(len(chosen))[:count]]
@@ -451,9 +462,13 @@ def _load(path: Path, name: str, job: TrainJob, report: NoiseReport | None = Non
     """
     image = load_image(path)
     if int(min(image.height, image.width) * min(job.scales)) < job.patch:
-        raise ImageError(f"{path.name} is smaller than a patch of {job.patch} pixels")
+        raise ImageError(tr("{name} is smaller than a patch of {patch} pixels").format(name=path.name, patch=job.patch))
     if job.sides and not all(job.sides[0] <= side <= job.sides[1] for side in (image.height, image.width)):
-        raise ImageError(f"{path.name} has a side that is not {job.sides[0]} to {job.sides[1]} pixels")
+        raise ImageError(
+            tr("{name} has a side that is not {least} to {most} pixels").format(
+                name=path.name, least=job.sides[0], most=job.sides[1]
+            )
+        )
     whole = Picture(
         name, image.pixels, 0.0, None, image.levels, 1 if job.grey else 3, None if image.is_float else image.bits
     )

@@ -11,6 +11,7 @@ import numpy as np
 from engine.denoise import Model
 from engine.encode import Encoding, save_image
 from engine.image import Image
+from engine.language import tr
 from engine.noise import estimate_noise
 from training.job import TrainError, TrainJob
 from training.judge import Window, denoised
@@ -33,7 +34,7 @@ class PreviewWriter:
         report = estimate_noise(pixels) if sigma is None else None
         part = pixels[max(0, chosen.top) :, max(0, chosen.left) :][: chosen.side, : chosen.side]
         if min(part.shape[:2]) < 16:
-            raise TrainError(f"The preview lies outside of {chosen.name}; choose another place")
+            raise TrainError(tr("The preview lies outside of {name}; choose another place").format(name=chosen.name))
         level = report.sigma if report is not None else sigma or 0.0
         self._window = Window(chosen.name, part.copy(), level, report)
         self._run, self._seed = run, job.seed

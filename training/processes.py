@@ -18,6 +18,7 @@ from pathlib import Path
 
 import torch
 
+from engine.language import tr
 from training.events import Ended, Event
 from training.job import TrainError
 from training.ranks import RankLost, Ranks, join, leave
@@ -163,10 +164,15 @@ def _overheard(members: list[_Member], should_stop: Callable[[], bool]) -> Gener
 
 def _killed(process: BaseProcess) -> _Failure:
     code = process.exitcode or 0
-    why = f"was ended by signal {-code}" if code < 0 else f"ended with status {code}"
     if code == -9:
-        why += ", as by a system that is out of memory"
-    return _Failure(f"A process of the training ({process.name}) {why}")
+        said = tr(
+            "A process of the training ({name}) was ended by signal {signal}, as by a system that is out of memory"
+        )
+    elif code < 0:
+        said = tr("A process of the training ({name}) was ended by signal {signal}")
+    else:
+        said = tr("A process of the training ({name}) ended with status {status}")
+    return _Failure(said.format(name=process.name, signal=-code, status=code))
 
 
 def _end(members: list[_Member]) -> None:

@@ -22,6 +22,8 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torch.distributed import FileStore  # pyright: ignore[reportPrivateImportUsage]
 
+from engine.language import tr
+
 Value = TypeVar("Value")
 
 _PATIENCE = timedelta(hours=1)
@@ -127,7 +129,7 @@ def _hearing() -> Iterator[None]:
     try:
         yield
     except RuntimeError as error:
-        raise RankLost("Another process of the training has ended") from error
+        raise RankLost(tr("Another process of the training has ended")) from error
 
 
 def join(number: int, count: int, meeting: Path | None, gpu: int | None, patience: timedelta | None = None) -> Ranks:

@@ -24,6 +24,7 @@ from typing import Literal
 import filelock
 
 from engine import paths
+from engine.language import tr
 from training.events import EVENTS, Ended, Event, Paused, Reader, Started, Verdict, last_event
 from training.job import TrainError, TrainJob, read_job, write_job
 
@@ -66,9 +67,15 @@ class Run:
             # `is_running` holds it for a moment, too.
             lock.acquire(timeout=2)
         except filelock.Timeout:
-            raise TrainError(f"Another process is working in {self.folder}; stop it first, or wait") from None
+            raise TrainError(
+                tr("Another process is working in {folder}; stop it first, or wait").format(folder=self.folder)
+            ) from None
         except OSError as error:
-            raise TrainError(f"{self.folder} cannot be written in ({error.strerror}); choose another folder") from None
+            raise TrainError(
+                tr("{folder} cannot be written in ({reason}); choose another folder").format(
+                    folder=self.folder, reason=error.strerror
+                )
+            ) from None
         try:
             yield
         finally:
@@ -128,13 +135,19 @@ def begin(job: TrainJob, folder: Path) -> Run:
     run = Run(folder)
     if (folder / STATE).exists() or run.is_running:
         raise TrainError(
-            f"{folder} holds a run already; continue it with train --resume {folder} or give another folder"
+            tr("{folder} holds a run already; continue it with train --resume {folder} or give another folder").format(
+                folder=folder
+            )
         )
     try:
         folder.mkdir(parents=True, exist_ok=True)
         write_job(job, folder)
     except OSError as error:
-        raise TrainError(f"{folder} cannot be written in ({error.strerror}); choose another folder") from None
+        raise TrainError(
+            tr("{folder} cannot be written in ({reason}); choose another folder").format(
+                folder=folder, reason=error.strerror
+            )
+        ) from None
     return run
 
 

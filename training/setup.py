@@ -20,6 +20,7 @@ from engine.corruption import Corruption, rng_for
 from engine.denoise import Model, load_model
 from engine.device import autocast_dtype, is_out_of_memory, pick_device
 from engine.image import find_images, load_image
+from engine.language import tr
 from engine.method import Batch, Method, MethodError, Stage, architectures, build, method_of, methods
 from engine.metrics import psnr
 from engine.noise import Line, estimate_noise, on_line, shared_line
@@ -58,15 +59,25 @@ class Setup:
         self.values = values = params.make(method.Training, job.params)
         if method.needs_pairs and not (job.target or job.teacher):
             raise TrainError(
-                f"Method {job.method!r} learns from pairs only: give --target clean or noisy, clean pictures and "
-                "--noise, or choose a method that learns from noisy pictures alone, such as r2r"
+                tr(
+                    "Method {method!r} learns from pairs only: give --target clean or noisy, clean pictures "
+                    "and --noise, or choose a method that learns from noisy pictures alone, such as r2r"
+                ).format(method=job.method)
             )
         if job.target and not method.needs_pairs:
-            raise TrainError(f"Method {job.method!r} learns from noisy pictures alone; --target is for --method plain")
+            raise TrainError(
+                tr("Method {method!r} learns from noisy pictures alone; --target is for --method plain").format(
+                    method=job.method
+                )
+            )
         self.teacher = load_teacher(job) if job.teacher else None
         self.stages = self.teacher.stages(bool(job.clean)) if self.teacher else method.stages(values)
         if not self.stages:
-            raise TrainError(f"Method {job.method!r} cannot be trained here; choose one that can, such as r2r")
+            raise TrainError(
+                tr("Method {method!r} cannot be trained here; choose one that can, such as r2r").format(
+                    method=job.method
+                )
+            )
         if job.threads:
             torch.set_num_threads(job.threads)
         self.device = pick_device(job.device)
@@ -137,15 +148,23 @@ class Setup:
         if self.teacher and start is None:
             start = self.teacher.start(arch if job.network else None)
         if start is not None and start.channels != arch["channels"]:
-            raise TrainError(f"{start.name} is for {start.channels} channel(s), this job for {arch['channels']}")
+            raise TrainError(
+                tr("{name} is for {channels} channel(s), this job for {wanted}").format(
+                    name=start.name, channels=start.channels, wanted=arch["channels"]
+                )
+            )
         if start is not None and job.start and job.network and dict(start.arch) != arch:
             raise TrainError(
-                f"{start.name} brings a network of its own, which is not {job.network!r}; leave --network out"
+                tr("{name} brings a network of its own, which is not {network!r}; leave --network out").format(
+                    name=start.name, network=job.network
+                )
             )
         self.start, self.arch = start, dict(start.arch) if start else arch
         if not method.fits(self.arch):
             raise TrainError(
-                f"Method {job.method!r} cannot train network {self.arch['network']!r}; leave --network out"
+                tr("Method {method!r} cannot train network {network!r}; leave --network out").format(
+                    method=job.method, network=self.arch["network"]
+                )
             )
         network = start.build() if start else build(self.arch)
         self.layout = _layout(network, self.device)
@@ -162,7 +181,7 @@ class Setup:
             return
         windows = _windows(self.held_out, self.job, self.line)
         if not windows:
-            self.why_not = "no noise was found in the pictures that were held out"
+            self.why_not = tr("no noise was found in the pictures that were held out")
             return
         self.judge = Judge(windows, self.job.seed)
         name = self.job.against or self.job.start
@@ -178,8 +197,11 @@ class Setup:
         try:
             return [sampler.batch(rng) for sampler in (self.sampler, self.generic) if sampler]
         except MemoryError:
-            said = f"There is not enough memory for {self.job.batch} patches of {self.job.patch} pixels"
-            raise TrainError(f"{said}; choose a smaller batch") from None
+            raise TrainError(
+                tr("There is not enough memory for {batch} patches of {patch} pixels; choose a smaller batch").format(
+                    batch=self.job.batch, patch=self.job.patch
+                )
+            ) from None
 
     def learn(
         self, stage: Stage, batches: Sequence[Batch], generator: torch.Generator, within: float, parts: int = 1
@@ -194,8 +216,9 @@ class Setup:
                 except MethodError as error:
                     if not number:
                         raise
-                    said = f"Generated pictures have white noise only ({error})"
-                    raise TrainError(f"{said}; leave --replay out") from None
+                    raise TrainError(
+                        tr("Generated pictures have white noise only ({error}); leave --replay out").format(error=error)
+                    ) from None
                 loss = loss * (len(part.noisy) / count)
                 loss.backward()
                 total += loss.detach()
@@ -325,7 +348,7 @@ def _check_validation(job: TrainJob, channels: int) -> None:
     if not job.validate:
         return
     if not any(path.is_file() for path in find_images([Path(job.validate)])):
-        raise TrainError(f"There is no picture in {job.validate} to validate on")
+        raise TrainError(tr("There is no picture in {validate} to validate on").format(validate=job.validate))
     Corruption.parse(job.validate_noise).apply(np.zeros((1, 1, channels)), rng_for(job.seed, ""))
 
 
@@ -350,7 +373,11 @@ def _validation(job: TrainJob) -> list[tuple[Window, np.ndarray]]:
         if path in twins:
             clean = in_channels((load_image(twins[path]).pixels - black) / (white - black), job)
             if clean.shape != pixels.shape:
-                raise TrainError(f"{twins[path].name} is not of the same size as {path.name}; leave the pair out")
+                raise TrainError(
+                    tr("{name} is not of the same size as {original}; leave the pair out").format(
+                        name=twins[path].name, original=path.name
+                    )
+                )
             report = estimate_noise(pixels)
             found.append((Window(path.name, middle(pixels), report.sigma, report), middle(clean)))
         else:
@@ -369,7 +396,9 @@ def network_named(name: str | None, method: Method) -> Mapping[str, Any]:
         known = {id: {"network": id} for id in architectures()}
         known |= {name: arch for other in methods().values() for name, arch in other.networks.items()} | own
     if name not in known:
-        raise TrainError(f"There is no network {name!r}; choose from {', '.join(known)}")
+        raise TrainError(
+            tr("There is no network {name!r}; choose from {known}").format(name=name, known=", ".join(known))
+        )
     return known[name]
 
 

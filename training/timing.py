@@ -6,6 +6,7 @@ import multiprocessing
 from collections.abc import Generator
 from multiprocessing.connection import Connection
 
+from engine.language import tr
 from training.job import TrainError, TrainJob
 
 
@@ -25,7 +26,9 @@ def speed(job: TrainJob) -> Generator[None, None, float]:
             yield
         rate, problem = ours.recv()
     except EOFError:
-        raise TrainError("How fast this computer learns cannot be measured; there may be too little memory") from None
+        raise TrainError(
+            tr("How fast this computer learns cannot be measured; there may be too little memory")
+        ) from None
     finally:
         process.kill()
         process.join()
@@ -43,4 +46,4 @@ def _measure(job: TrainJob, answer: Connection) -> None:
     try:
         answer.send((steps_a_minute(job), ""))
     except (ValueError, OSError, MemoryError, RuntimeError) as error:
-        answer.send((0.0, str(error) or "There is not enough memory"))
+        answer.send((0.0, str(error) or tr("There is not enough memory")))
