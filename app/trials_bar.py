@@ -123,9 +123,10 @@ class TrialsBar(QWidget):
 
     def show_state(self) -> None:
         """What can be done now."""
-        can_try = self.trials.can_try
-        self.fill.setEnabled(can_try)
-        self.add.setEnabled(can_try)
+        can_try, is_full = self.trials.can_try, len(self.trials.trials) == MOST
+        for button in (self.fill, self.add):
+            button.setEnabled(can_try)
+            button.setVisible(not is_full)
 
 
 class _Cell(QWidget):
