@@ -113,8 +113,12 @@ def default_checkpoint(channels: int, method: str | None = None) -> Entry:
     ]
     found = leading(entries, channels, (method,)) if method else leading(entries, channels)
     if found is None:
-        wanted = f"for method {method!r} " if method else ""
-        raise CheckpointError(f"No model {wanted}is installed; train one with `train` or bring one in with `import`")
+        said = (
+            tr("No model for method {method!r} is installed; train one with `train` or bring one in with `import`")
+            if method
+            else tr("No model is installed; train one with `train` or bring one in with `import`")
+        )
+        raise CheckpointError(said.format(method=method))
     return found
 
 
@@ -125,7 +129,9 @@ def load_model_from(
     chosen = method_of(method or checkpoint.method)
     if not chosen.accepts(checkpoint.method):
         raise MethodError(
-            f"{checkpoint.name} was trained for method {checkpoint.method}, not {chosen.id}; run it by its own or plain"
+            tr("{name} was trained for method {method}, not {wanted}; run it by its own or plain").format(
+                name=checkpoint.name, method=checkpoint.method, wanted=chosen.id
+            )
         )
     where = pick_device(device)
     network = fold_batch_norm(checkpoint.build()).requires_grad_(False)
@@ -160,7 +166,9 @@ def _compare_with_cpu(checkpoint: Checkpoint, device: torch.device, dtype: torch
     # bf16 features leave about 0.0005 here; a wrong kernel leaves tens of times that.
     if not error < 0.005:
         raise DeviceError(
-            f"{device} was refused: a test tile differs from the CPU's by {error * 255:.1f} of 255; use --device cpu"
+            tr(
+                "{device} was refused: a test tile differs from the CPU's by {error:.1f} of 255; use --device cpu"
+            ).format(device=device, error=error * 255)
         )
     _trusted.add(key)
 
@@ -249,10 +257,17 @@ class Denoising:
         report: NoiseReport | None = None,
     ) -> None:
         if model.checkpoint.channels == 3 and image.channels == 1:
-            raise DenoiseError(f"{model.checkpoint.name} is for colour and this picture is grey; choose a grey model")
+            raise DenoiseError(
+                tr("{name} is for colour and this picture is grey; choose a grey model").format(
+                    name=model.checkpoint.name
+                )
+            )
         if model.checkpoint.channels not in (1, image.channels):
-            takes = f"{model.checkpoint.channels} channels, as packed from a camera's mosaic"
-            raise DenoiseError(f"{model.checkpoint.name} takes {takes}, and this picture has {image.channels}")
+            raise DenoiseError(
+                tr(
+                    "{name} takes {channels} channels, as packed from a camera's mosaic, and this picture has {given}"
+                ).format(name=model.checkpoint.name, channels=model.checkpoint.channels, given=image.channels)
+            )
         self.model, self.image, self.sigma, self.seed = model, image, sigma, seed
         self.params = model.method.settled(params)
         self.budget = budget
@@ -722,7 +737,11 @@ class Denoising:
         """Go on in tiles of half the side; what is computed stays."""
         side = self._side // 2 // self._multiple * self._multiple
         if side < max(_SMALLEST_TILE, self._multiple):
-            raise DenoiseError(f"There is not enough memory on {self.model.device} for a tile of {self._side} pixels")
+            raise DenoiseError(
+                tr("There is not enough memory on {device} for a tile of {side} pixels").format(
+                    device=self.model.device, side=self._side
+                )
+            )
         smaller = []
         for tile in self._tiles:
             parts = [_Tile(rect, tile.done, set(tile.kept), measured=tile.measured) for rect in grid(tile.rect, side)]
@@ -771,7 +790,9 @@ class Denoising:
         try:
             return scratch.filed(shape, np.float32)
         except scratch.NoRoom as error:
-            raise DenoiseError(f"There is not enough room to denoise this picture: {error}") from error
+            raise DenoiseError(
+                tr("There is not enough room to denoise this picture: {error}").format(error=error)
+            ) from error
 
 
 @dataclass(frozen=True, eq=False)

@@ -78,16 +78,14 @@ SHOWN_BY = {
 """What shows the texts that it is called with."""
 
 ENGLISH = (
-    "app/batch/command.py",
-    "app/benchmark.py",
-    "app/cli.py",
-    "app/selftest.py",
-    "app/studies/",
-    "app/terminal.py",
+    *("app/batch/command.py", "app/benchmark.py", "app/cli.py", "app/options.py", "app/sample.py", "app/selftest.py"),
+    *("app/studies/", "app/terminal.py", "app/window_bench.py"),
 )
 """The command line."""
 
-_SIGNS = re.compile(r"\b(?:px|dB|KB|MB|GB|min|sRGB|RAW|TIFF|MP|PSNR|SSIM|ISO)\b|\\u200b|<[^>]*>|&[a-z]+;|\*?\.[a-z]+\b")
+_SIGNS = re.compile(
+    r"\b(?:px|dB|KB|MB|GB|min|sRGB|RAW|TIFF|MP|PSNR|SSIM|ISO|Pellucid)\b|\\u200b|<[^>]*>|&[a-z]+;|\*?\.[a-z]+\b"
+)
 """What is written so in every language."""
 
 
