@@ -21,7 +21,6 @@ from PySide6.QtWidgets import (
     QMenuBar,
     QPlainTextEdit,
     QPushButton,
-    QRadioButton,
     QScrollArea,
     QScrollBar,
     QTabBar,
@@ -191,9 +190,10 @@ def looked_at(widget: QWidget) -> QImage:
 
 def is_one_of_a_group(widget: QWidget) -> bool:
     """Whether the arrow keys lead here, from the one of its group that is chosen."""
-    return isinstance(widget, QRadioButton) or (
-        isinstance(widget, QAbstractButton) and widget.autoExclusive() and widget.isCheckable()
-    )
+    if not isinstance(widget, QAbstractButton) or not widget.isCheckable():
+        return False
+    group = widget.group()
+    return widget.autoExclusive() or (group is not None and group.exclusive())
 
 
 @pytest.mark.parametrize("name", ["dark", "light"])

@@ -63,6 +63,11 @@ def main_windows(qtbot, folder: Path, name: str, look: Looked) -> None:
         window.workspace.open([noisy_file(folder / "a picture with a name of usual length.tif")])
         qtbot.waitUntil(lambda: window.workspace.is_done, timeout=PATIENCE_MS)
         look("main, one picture", window)
+        for page in window.viewer.dock.pages:
+            window.show_page(page)
+            qtbot.wait(50)
+            look(f"main, inspector, {page}", window)
+        window.toggle_inspector()
         sentence = "The picture could not be read: it ends after 120 of 4000 lines. Copy it again from the card."
         window.message.say(sentence, details="Traceback")
         look("main, a message", window)
