@@ -22,6 +22,7 @@ from PySide6.QtWidgets import (
 from app.display import Display
 from app.inspector import inspector as module
 from app.inspector import measuring
+from app.inspector.chart import Chart
 from app.inspector.dock import InspectorDock
 from app.inspector.inspector import PAGES, Inspector
 from app.inspector.table import Table
@@ -646,6 +647,24 @@ def test_the_profile_shows_luminance_or_a_channel(qtbot, dock, inspector):
     np.testing.assert_allclose(page.chart._curves["before"].getData()[1], row[:, 2])
     page.width_box.setValue(5)
     qtbot.waitUntil(lambda: page._profiles.width == 5, timeout=PATIENCE_MS)
+
+
+def test_a_long_profile_is_painted_at_once_and_keeps_its_extremes(qtbot):
+    chart = Chart("a profile")
+    qtbot.addWidget(chart)
+    heights = np.random.default_rng(0).random(14_000)
+    heights[7000], heights[9000:9100] = 5.0, np.nan
+    for role in ("before", "after", "reference"):
+        chart.draw(role, (np.arange(len(heights)), heights))
+    chart.show_range((0, len(heights)), (0, 5))
+    chart.show()
+    chart.grab()
+    began = time.thread_time()
+    chart.grab()
+    assert time.thread_time() - began < 0.05
+    drawn = chart._curves["after"].getData()[1]
+    assert len(drawn) <= 1000
+    assert np.nanmax(drawn) == 5.0
 
 
 def test_buttons_say_what_is_wanted(dock):

@@ -7,11 +7,12 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 import pyqtgraph as pg
 from PySide6.QtCore import QEvent, QSize, Qt
-from PySide6.QtGui import QColor, QPainter, QPaintEvent, QPen, QWheelEvent
+from PySide6.QtGui import QPen, QWheelEvent
 from PySide6.QtWidgets import QComboBox, QLabel, QVBoxLayout, QWidget
 
 from app import theme
 from app.inspector.flow import Flow
+from app.inspector.plots import Legend
 from engine.language import tr
 
 _MOST_POINTS = 1000
@@ -33,17 +34,21 @@ LUMA = (0.2126, 0.7152, 0.0722)
 """Shares of red, green and blue in the brightness of a colour: ITU-R BT.709."""
 
 
-def pen(role: str) -> QPen:
-    """Of a curve: thin, thick, dotted or dashed, and each in its colour."""
+_SYMBOLS = {BEFORE: "", AFTER: "o", REFERENCE: "t", TRUE: "o", ESTIMATE: "s"}
+"""What tells the curves apart without their colours."""
+
+_MARKS = 8
+"""Places at which a long curve has its symbol."""
+
+_MOST_THICK = 60
+"""Points of a thick line: the painter takes a tenth of a second for a thousand, and a millisecond for a thin one."""
+
+
+def pen(role: str, *, is_thick: bool = False) -> QPen:
+    """Of a curve."""
     c = theme.colors()
-    color, width, style = {
-        BEFORE: (c.muted, 1.0, Qt.PenStyle.SolidLine),
-        AFTER: (c.running, 2.5, Qt.PenStyle.SolidLine),
-        REFERENCE: (c.warning, 1.5, Qt.PenStyle.DotLine),
-        TRUE: (c.running, 2.0, Qt.PenStyle.SolidLine),
-        ESTIMATE: (c.warning, 2.0, Qt.PenStyle.DashLine),
-    }[role]
-    return pg.mkPen(color, width=width, style=style)
+    color = {BEFORE: c.muted, AFTER: c.running, REFERENCE: c.warning, TRUE: c.running, ESTIMATE: c.warning}[role]
+    return pg.mkPen(color, width=2 if is_thick else 1)
 
 
 class Chart(QWidget):
@@ -60,7 +65,7 @@ class Chart(QWidget):
             self.plot.getAxis(side).enableAutoSIPrefix(False)
         self.view = _View(self.plot)
         self.view.setAccessibleName(name)
-        self._samples = {role: _Sample(role) for role in roles}
+        self._samples = {role: Legend(_ALL_NAMES[role], None, _SYMBOLS[role]) for role in roles}
         self.legend = Flow(*self._samples.values())
         self.summary = QLabel()
         self.summary.setObjectName("muted")
@@ -73,6 +78,13 @@ class Chart(QWidget):
         column.addWidget(self.legend)
         column.addWidget(self.summary)
         self._curves = {role: self.plot.plot(antialias=True, connect="finite") for role in roles}
+        for role, curve in self._curves.items():
+            curve.setZValue({AFTER: 2, REFERENCE: 1}.get(role, 0))  # the result lies over all else
+        self._marks = {role: pg.ScatterPlotItem(size=7, pen=None) for role in roles if _SYMBOLS[role]}
+        for role, marks in self._marks.items():
+            marks.setSymbol(_SYMBOLS[role])
+            marks.setZValue(3)
+            self.plot.addItem(marks, ignoreBounds=True)
         self._apply_colors()
         self.clear()
 
@@ -84,13 +96,19 @@ class Chart(QWidget):
 
     def draw(self, role: str, points: tuple[np.ndarray, np.ndarray] | None) -> None:
         """Show one curve through these places and heights, or not."""
-        self._curves[role].setData(*(_thinned(*points) if points is not None else ([], [])))
-        self._curves[role].setVisible(points is not None)
+        curve, marks = self._curves[role], self._marks.get(role)
+        places, heights = _thinned(*points) if points is not None else (np.array([]), np.array([]))
+        curve.setPen(pen(role, is_thick=role in (TRUE, ESTIMATE) and len(places) <= _MOST_THICK))
+        curve.setData(places, heights)
+        curve.setVisible(points is not None)
         self._samples[role].setVisible(points is not None)
-
-    def mark(self, role: str, on: bool) -> None:
-        """Whether the points of a curve are marked one by one."""
-        self._curves[role].setSymbol(("o" if role == TRUE else "s") if on else None)
+        if marks is not None:
+            step = max(1, len(places) // _MARKS)
+            # Not where those of another curve are.
+            chosen = np.arange(step // 4 if role == AFTER else 3 * step // 4, len(places), step)
+            chosen = chosen[np.isfinite(heights[chosen])]
+            marks.setData(places[chosen], heights[chosen])
+            marks.setVisible(points is not None)
 
     def say(self, text: str) -> None:
         """What can be seen."""
@@ -122,10 +140,10 @@ class Chart(QWidget):
             self.plot.getAxis(side).setPen(c.line)
             self.plot.getAxis(side).setTextPen(c.muted)
         for role, curve in self._curves.items():
-            curve.setPen(pen(role))
-            curve.setSymbolBrush(pen(role).color())
-            curve.setSymbolPen(None)
-            curve.setSymbolSize(6)
+            curve.setPen(pen(role, is_thick=role in (TRUE, ESTIMATE)))
+            self._samples[role].restyle(pen(role, is_thick=True))
+            if role in self._marks:
+                self._marks[role].setBrush(pen(role).color())
 
 
 def _thinned(places: np.ndarray, heights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -159,30 +177,6 @@ class _View(pg.GraphicsView):
 
     def wheelEvent(self, event: QWheelEvent) -> None:
         event.ignore()
-
-
-class _Sample(QWidget):
-    """A piece of a curve and its name."""
-
-    def __init__(self, role: str) -> None:
-        super().__init__()
-        self._role = role
-        self.setAccessibleName(_ALL_NAMES[role])
-
-    def sizeHint(self) -> QSize:
-        metrics = self.fontMetrics()
-        return QSize(36 + metrics.horizontalAdvance(_ALL_NAMES[self._role]), metrics.height() + 2)
-
-    def minimumSizeHint(self) -> QSize:
-        return self.sizeHint()
-
-    def paintEvent(self, event: QPaintEvent) -> None:
-        painter = QPainter(self)
-        middle = self.height() // 2
-        painter.setPen(pen(self._role))
-        painter.drawLine(2, middle, 24, middle)
-        painter.setPen(QColor(theme.colors().text))
-        painter.drawText(self.rect().adjusted(30, 0, 0, 0), Qt.AlignmentFlag.AlignVCenter, _ALL_NAMES[self._role])
 
 
 class ChannelBox(QComboBox):

@@ -26,9 +26,6 @@ if TYPE_CHECKING:
 _LEAST_DB = 0.2
 """The heights span at least so much: hundredths are no mountains."""
 
-_MOST_DOTS = 20
-"""Passes whose numbers are marked one by one."""
-
 
 class PassesPage(QWidget):
     """PSNR against the reference, or without one the estimate with its band, over the passes."""
@@ -139,7 +136,6 @@ class PassesPage(QWidget):
             self.chart.plot.getAxis("left").setStyle(showValues=False)
             return
         self.chart.draw(role, (passes, values))
-        self.chart.mark(role, len(passes) <= _MOST_DOTS)
         middle, half = (low.min() + high.max()) / 2, max(_LEAST_DB, high.max() - low.min()) / 2
         self.chart.plot.getAxis("left").setStyle(showValues=True)
         self.chart.show_range((0, max(passes[-1], 2) + 0.5), (middle - half, middle + half))
