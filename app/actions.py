@@ -186,11 +186,11 @@ class Actions:
             action = add(f"layer_{layer}", text, run, _LAYER_KEYS[layer], checkable=True)
             self.layers.addAction(action)
             menu.addAction(action)
-        menu.addAction(add("amplify", tr("A&mplify more"), lambda: viewer.change_gain(2.0), "Ctrl+Up"))
+        menu.addAction(add("amplify", tr("Am&plify more"), lambda: viewer.change_gain(2.0), "Ctrl+Up"))
         menu.addAction(add("attenuate", tr("Amplify &less"), lambda: viewer.change_gain(0.5), "Ctrl+Down"))
         menu.addAction(add("marks", tr("Mark stru&cture that was removed"), viewer.toggle_marks, "M", checkable=True))
         menu.addSeparator()
-        for tool, text, keys in (("region", tr("Choose a re&gion"), "R"), ("line", tr("Draw a li&ne"), "P")):
+        for tool, text, keys in (("region", tr("Choose a re&gion"), "R"), ("line", tr("&Draw a line"), "P")):
             run = lambda tool=tool: viewer.toggle_tool(tool)  # noqa: E731
             menu.addAction(add(f"tool_{tool}", text, run, keys, checkable=True))
         menu.addAction(add("region_visible", tr("Region: what is &visible"), viewer.take_visible, "Shift+R"))

@@ -23,7 +23,7 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
-from app import theme
+from app import theme, words
 from app.areas_controls import AreasControls
 from app.combo import Combo
 from app.jobs import NOTHING_FOUND, SEEMS_CLEAN, MethodInfo
@@ -286,10 +286,10 @@ class Controls(QWidget):
                 tr("Made for this kind of picture"),
             )
         ]
-        known += [(entry.name, entry.name, entry.card.title) for entry in runs]
+        known += [(entry.name, entry.name, words.own(entry.card.title)) for entry in runs]
         chosen = workspace.values.model
         self._fill(self.model, known, chosen if any(entry.name == chosen for entry in runs) else "")
-        self.title.setText(in_force.card.title if in_force is not None else "")
+        self.title.setText(words.own(in_force.card.title) if in_force is not None else "")
         self.title.setVisible(bool(self.title.text()))
         self.card.setEnabled(in_force is not None)
         if method is not self._drawn:

@@ -310,7 +310,7 @@ def card_text(entry: CheckpointEntry, labels: Mapping[str, str]) -> str:
     card = entry.card
     minutes = tr("{count:.0f} minutes").format(count=card.minutes) if card.minutes >= 1.5 else tr("under two minutes")
     source = {tr("The model it learned from"): f"SHA-256 {card.source}"} if _is_hash(card.source) else {}
-    lines = [card.title or entry.name, ""]
+    lines = [words.own(card.title) or entry.name, ""]
     facts = {
         tr("Name"): entry.name,
         tr("Method"): labels.get(entry.method, entry.method),

@@ -10,6 +10,28 @@ from training.events import Judged, Verdict
 _WIDEST_DB = 3.0
 """Half a band in dB, from which on a number in dB says nothing."""
 
+_OWN = {
+    "Colour, white noise of sigma 0 to 75": tr("Colour, white noise of sigma 0 to 75"),
+    "Grey, white noise of sigma 0 to 75": tr("Grey, white noise of sigma 0 to 75"),
+    "adjacent pixels replaced": tr("adjacent pixels replaced"),
+    "blind mean": tr("blind mean"),
+    "joint": tr("joint"),
+    "masked pixels": tr("masked pixels"),
+    "neighbouring pixels": tr("neighbouring pixels"),
+    "noise levels": tr("noise levels"),
+    "one pass": tr("one pass"),
+    "one pass, with clean pictures": tr("one pass, with clean pictures"),
+    "pairs": tr("pairs"),
+    "recharged distillation": tr("recharged distillation"),
+    "recorrupted pairs": tr("recorrupted pairs"),
+}
+"""The titles of the bundled models and the stages of trainings: files hold them, so they are English there."""
+
+
+def own(text: str) -> str:
+    """What a file holds in the language in use, if it is a text of this program's; else as it is."""
+    return _OWN.get(text, text)
+
 
 def wrapped(text: str) -> str:
     """Rich text, which Qt wraps; a plain tooltip is one long line."""

@@ -298,3 +298,53 @@ def test_a_text_that_cannot_be_translated_is_seen(source):
 )
 def test_what_is_no_text_for_people_is_let_through(source):
     assert not list(translations.unwrapped(source))
+
+
+def test_the_stages_of_all_trainings_can_be_said_in_the_language_in_use():
+    """Files hold them in English."""
+    from app import words
+    from engine.method import methods
+
+    trained = [method for method in methods().values() if method.stages(method.Training())]
+    assert len(trained) > 3
+    names = {stage.name for method in trained for stage in method.stages(method.Training())}
+    assert names - set(words._OWN) == set()
+    assert words.own("model of a friend") == "model of a friend"
+
+
+MENUS = """
+import collections, re, sys
+from PySide6.QtWidgets import QApplication
+from app import translation
+app = QApplication([])
+assert translation.begin(sys.argv[1]) == sys.argv[1]
+from app.settings import Settings
+from app.window import MainWindow
+from app.workspace import Workspace
+window = MainWindow(Workspace(Settings()))
+def look(name, actions):
+    found = [re.search("&([^&])", action.text().replace("&&", "")) for action in actions]
+    for key, count in collections.Counter(match[1].lower() for match in found if match).items():
+        if count > 1:
+            print("Alt+" + key, "stands for", count, "entries of", name)
+    for action in actions:
+        if action.menu() is not None:
+            look(action.text(), action.menu().actions())
+look("the bar", window.menuBar().actions())
+window.close()
+window.workspace.close()
+"""
+
+
+@pytest.mark.parametrize("code", ["en", *CODES])
+def test_no_two_entries_of_a_menu_have_one_key(code, home):
+    done = subprocess.run(
+        [sys.executable, "-c", MENUS, code],
+        cwd=translations.ROOT,
+        env={**os.environ, "PYTHONUTF8": "1"},
+        capture_output=True,
+        encoding="utf-8",
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == ""

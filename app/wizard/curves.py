@@ -10,7 +10,7 @@ from PySide6.QtCore import QEvent, QSize, Qt
 from PySide6.QtGui import QColor
 from PySide6.QtWidgets import QGridLayout, QLabel, QWidget
 
-from app import theme
+from app import theme, words
 from app.words import is_sharp
 from engine.language import tr
 from training.events import Event, HeldOut, Judged, Staged, Started, Step, Validated
@@ -284,7 +284,7 @@ class Curves(QWidget):
         for step, name in wanted:
             for plot in (self.loss_plot, self.held_out_plot):
                 options = {"position": 0.92, "anchors": [(0, 0), (0, 0)]}
-                text = name if plot is self.loss_plot else None
+                text = words.own(name) if plot is self.loss_plot else None
                 mark = pg.InfiniteLine(step, angle=90, label=text, labelOpts=options)
                 plot.addItem(mark, ignoreBounds=True)
                 self._marks.append((plot, mark))

@@ -660,12 +660,12 @@ class MethodPage(Page):
             items.append((f"{info.label}  ·  {takes}", info.id, info.source))
         _fill(self.method, items, method)
         starts = [
-            (f"{e.name}  ·  {tr('bundled') if e.bundled else tr('yours')}", e.name, e.card.title)
+            (f"{e.name}  ·  {tr('bundled') if e.bundled else tr('yours')}", e.name, words.own(e.card.title))
             for e in self._starts(method)
         ]
         _fill(self.start, [*starts, (tr("From scratch  ·  random weights"), "", tr("Hours, and many pictures"))], start)
         entry = next((e for e in self._starts(method) if e.name == start), None)
-        self.start_title.setText(entry.card.title if entry is not None else "")
+        self.start_title.setText(words.own(entry.card.title) if entry is not None else "")
         self.start_title.setVisible(bool(self.start_title.text()))
         networks = self._learning[method].networks if method in self._learning else ()
         names = [(f"{name}  ·  {_SUITS[name]}" if name in _SUITS else name, name, "") for name in networks]

@@ -402,7 +402,7 @@ class ProgressPage(Page):
             shared = " · " + trn("{count} process", "{count} processes", count).format(count=count) if count > 1 else ""
             texts["device"] = f"{begun.device} · {begun.precision}{shared}"
         if stage is not None:
-            texts["stage"] = stage.stage
+            texts["stage"] = words.own(stage.stage)
         if judged is not None and judged.structure is not None:
             texts["structure"] = tr("{structure:.1f} % of the noise").format(structure=100 * judged.structure)
         if step is not None:
