@@ -71,13 +71,16 @@ def statistics(pixels: np.ndarray) -> Statistics:
 
 
 def _statistics(band: np.ndarray) -> Statistics:
-    samples = band.reshape(-1, band.shape[2]).astype(np.float64)
+    # Channel by channel: along the short last axis NumPy takes ten times as long.
+    planes = [np.ascontiguousarray(band[..., channel], np.float64).ravel() for channel in range(band.shape[2])]
+    means = [float(plane.mean()) for plane in planes]
+    centred = [plane - mean for plane, mean in zip(planes, means, strict=True)]
     return Statistics(
-        len(samples),
-        tuple(samples.mean(0).tolist()),
-        tuple(samples.std(0).tolist()),
-        tuple(samples.min(0).tolist()),
-        tuple(samples.max(0).tolist()),
+        len(planes[0]),
+        tuple(means),
+        tuple(math.sqrt(float(plane @ plane) / len(plane)) for plane in centred),
+        tuple(float(plane.min()) for plane in planes),
+        tuple(float(plane.max()) for plane in planes),
     )
 
 

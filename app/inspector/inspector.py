@@ -101,7 +101,7 @@ class Inspector(QObject):
         self.marks = False
         self.shift_free = False
         self.visible: frozenset[str] = frozenset()
-        self.why = dict.fromkeys(PAGES, "")
+        self.why: dict[str, str] = dict.fromkeys(PAGES, "")
         """Why there is no answer, one sentence where it is known."""
         self._cursor: tuple[int, int] | None = None
         # At most one, put in here and taken out by the worker in one step each.
@@ -109,7 +109,7 @@ class Inspector(QObject):
         self._pointing: Job | None = None
         self._counted: tuple[Shown, Histograms] | None = None
         self._is_closed = False
-        self._questions = {page: _Question() for page in PAGES}
+        self._questions: dict[str, _Question] = {page: _Question() for page in PAGES}
         self._background = Background("inspecting", self)
         self._timer = QTimer(self)
         self._timer.setSingleShot(True)

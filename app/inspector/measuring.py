@@ -316,7 +316,9 @@ def _shift(here: Statistics, there: Statistics) -> np.ndarray:
     return (np.array(there.mean) - np.array(here.mean)).astype(np.float32)
 
 
-def _psnr(parts: list[np.ndarray], pieces: list[Rect], twin: Image, shift: np.ndarray) -> Generator[None, None, float]:
+def _psnr(
+    parts: list[np.ndarray], pieces: list[Rect], twin: Image, shift: np.ndarray | None
+) -> Generator[None, None, float]:
     """Of all parts together, each of which lies at its piece."""
     error, samples = 0.0, 0
     for pixels, piece in zip(parts, pieces, strict=True):
