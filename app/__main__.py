@@ -12,9 +12,13 @@ import sys
 from collections.abc import Sequence
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import engine
 from engine import paths
+
+if TYPE_CHECKING:
+    from app.window import MainWindow
 
 _NO_QT = (
     "pellucid: the window cannot open because a system library is missing ({reason}). On Debian and Ubuntu: "
@@ -45,8 +49,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if test:
         os.environ["QT_QPA_PLATFORM"] = "offscreen"
     if sys.platform == "win32":
+        from app.splash import splash
+
         # Loaded after Qt its libraries fail there with WinError 1114.
-        import torch  # noqa: F401
+        with splash():
+            import torch  # noqa: F401
     elif sys.platform == "linux" and not (
         os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY") or os.environ.get("QT_QPA_PLATFORM")
     ):
@@ -109,9 +116,26 @@ def _open_window(files: Sequence[Path]) -> int:
         window.workspace.open(files)
     elif is_first and sample.is_file():
         window.workspace.open([sample])
+        _welcome(window, sample)
     status = app.exec()
     window.workspace.close()
     return status
+
+
+def _welcome(window: MainWindow, sample: Path) -> None:
+    """Say in one line what to do, until there is another picture than the sample."""
+    from engine.language import tr
+
+    text = tr("This photograph is a sample: drag the line across it, or drop your own pictures anywhere.")
+    window.viewer.set_mode("wipe")
+    window.message.say(text)
+
+    def leave() -> None:
+        others = [entry for entry in window.workspace.entries if entry.path is None or entry.path.name != sample.name]
+        if others and window.message.text.text() == text:
+            window.message.hide()
+
+    window.workspace.images_changed.connect(leave)
 
 
 def _log_to_file() -> None:
