@@ -467,6 +467,20 @@ def test_pages_are_reached_by_keyboard(qtbot, dock):
     assert dock.page == pages[1]
 
 
+def test_a_large_font_leaves_room_for_the_pages(qtbot, dock):
+    font = dock.font()
+    font.setPointSizeF(2.5 * font.pointSizeF())
+    dock.setFont(font)
+    dock.parentWidget().resize(500, 500)
+    qtbot.waitUntil(lambda: dock.list.isVisible(), timeout=PATIENCE_MS)
+    assert not any(button.isVisible() for button in dock.buttons.values())
+    dock.list.setFocus()
+    QTest.keyClick(dock.list, Qt.Key.Key_End)
+    assert dock.page == list(dock.pages)[-1]
+    dock.show_page("region")
+    assert dock.list.currentText() == "Region"
+
+
 def test_every_control_has_a_name(dock):
     for kind in (QPushButton, QComboBox, QAbstractSpinBox, QCheckBox):
         for widget in dock.findChildren(kind):

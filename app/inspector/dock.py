@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from PySide6.QtCore import QEvent, Qt, Signal
-from PySide6.QtGui import QKeyEvent
+from PySide6.QtGui import QKeyEvent, QResizeEvent
 from PySide6.QtWidgets import (
     QButtonGroup,
+    QComboBox,
     QDockWidget,
     QFrame,
     QScrollArea,
@@ -105,9 +106,10 @@ class InspectorDock(QDockWidget):
         box = QWidget()
         column = QVBoxLayout(box)
         column.setContentsMargins(6, 8, 0, 0)
-        choice = Flow(*self.buttons.values(), stretch=True, least=2)
-        choice.setContentsMargins(0, 0, 6, 0)
-        column.addWidget(choice)
+        self._choice = _Choice(Flow(*self.buttons.values(), stretch=True), [TITLES[page] for page in self.pages])
+        self.list = self._choice.list
+        self.list.activated.connect(lambda index: self.show_page(list(self.pages)[index]))
+        column.addWidget(self._choice)
         column.addWidget(self._stack, 1)
         box.setMinimumWidth(280)
         self.setWidget(box)
@@ -181,6 +183,7 @@ class InspectorDock(QDockWidget):
     def _choose(self, index: int, on: bool) -> None:
         if on:
             self._stack.setCurrentIndex(index)
+            self.list.setCurrentIndex(index)
             self._ask()
             self.page_changed.emit(self.page)
 
@@ -222,6 +225,29 @@ class InspectorDock(QDockWidget):
     def _show_numbers(self) -> None:
         workspace = self.inspector.workspace
         self.passes.show_numbers(workspace.numbers, workspace.shown, self.inspector.shift_free)
+
+
+class _Choice(QWidget):
+    """The pages as buttons, or as a list where these would need a row each."""
+
+    def __init__(self, buttons: Flow, titles: list[str]) -> None:
+        super().__init__()
+        self.buttons, self.list = buttons, QComboBox()
+        self.list.setAccessibleName(tr("Page of the inspector"))
+        self.list.addItems(titles)
+        self.list.hide()
+        column = QVBoxLayout(self)
+        column.setContentsMargins(0, 0, 6, 0)
+        column.addWidget(self.buttons)
+        column.addWidget(self.list)
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        """Use the new width."""
+        is_narrow = self.contentsRect().width() - 6 < self.buttons.width_of(2)
+        if is_narrow != self.buttons.isHidden():
+            self.buttons.setHidden(is_narrow)
+            self.list.setVisible(is_narrow)
+        super().resizeEvent(event)
 
 
 def _scrolled(page: QWidget, name: str) -> QScrollArea:

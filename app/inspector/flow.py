@@ -8,11 +8,11 @@ from PySide6.QtWidgets import QGridLayout, QWidget
 
 
 class Flow(QWidget):
-    """A grid whose columns, at least so many, follow its width; each is as wide as the widest widget."""
+    """A grid whose columns, each as wide as the widest widget, follow its width."""
 
-    def __init__(self, *widgets: QWidget, stretch: bool = False, least: int = 1, parent: QWidget | None = None) -> None:
+    def __init__(self, *widgets: QWidget, stretch: bool = False, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self._widgets, self._stretch, self._least_columns = widgets, stretch, least
+        self._widgets, self._stretch = widgets, stretch
         self._arrangement: tuple[int, list[QWidget]] = (0, [])
         self._grid = QGridLayout(self)
         self._grid.setContentsMargins(0, 0, 0, 0)
@@ -22,7 +22,7 @@ class Flow(QWidget):
         self._arrange()
 
     def minimumSizeHint(self) -> QSize:
-        """The least columns."""
+        """As wide as its widest widget."""
         return QSize(self._least(), self._grid.minimumSize().height())
 
     def sizeHint(self) -> QSize:
@@ -40,9 +40,12 @@ class Flow(QWidget):
             self._arrange()
         return super().event(event)
 
+    def width_of(self, columns: int) -> int:
+        """What so many columns need."""
+        return columns * (self._widest() + self._grid.horizontalSpacing()) - self._grid.horizontalSpacing()
+
     def _least(self) -> int:
-        columns = self._least_columns * (self._widest() + self._grid.horizontalSpacing())
-        return columns - self._grid.horizontalSpacing() + self.width() - self.contentsRect().width()
+        return self._widest() + self.width() - self.contentsRect().width()
 
     def _shown(self) -> list[QWidget]:
         return [widget for widget in self._widgets if not widget.isHidden()]
