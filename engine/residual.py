@@ -6,7 +6,8 @@ is noise as elsewhere in the picture, of any spectrum and of any dependence on b
 
 1. Standardising. The removed part r = noisy - result is divided by its deviation at pixels of that brightness, after
    its mean there was subtracted, both taken robustly over the picture for each channel: noise may depend on brightness,
-   and the mean of clipped noise does. Blocks where more than a quarter of the pixels are clipped say nothing.
+   and the mean of clipped noise does. Of white noise the deviation is at least the measured one. Blocks where more than
+   a quarter of the pixels are clipped say nothing.
 2. Prewhitening. The channels are turned to their principal axes, and each of the block's DCT coefficients is divided by
    its root mean square over those blocks of the picture where the result is flattest and nothing was found (two
    rounds). For stationary noise the coefficients z are then independent and standard normal: sums over a block tend to
@@ -17,9 +18,12 @@ is noise as elsewhere in the picture, of any spectrum and of any dependence on b
    Ljung and Box, Biometrika 65, 1978), in the frequency domain and for a peak in a known cell rather than for any
    departure. The ratio is F distributed; an approximation makes it a normal deviate (Paulson, Annals of Mathematical
    Statistics 13, 1942). (b) Always: what was eaten of an edge has the shape of the result's own high frequencies. With
-   u the result's DCT coefficients, weighted by omega^2 or 1 - exp(-2 omega^2) and prewhitened as z is, sum(z u) is
-   normal with variance sum(u^2) where z is noise that knows nothing of the result. It does know some, for noise is
-   left in each result: mean and variance of the sum over the flat blocks are subtracted and added. Only a positive
+   u the result's DCT coefficients, weighted by 1 - exp(-omega^2 / 2) or 1 - exp(-2 omega^2) and prewhitened as z is,
+   sum(z u) is normal with variance sum(u^2) where z is noise that knows nothing of the result. It does know some, for
+   noise is left in each result: the sum's expectation is then the weighted trace of the denoiser's Jacobian (Stein,
+   Annals of Statistics 9, 1981). Over the flat blocks its mean is subtracted and its variance added. Beside structure
+   networks keep more; the best possible denoiser keeps as much as is missing of the noise in what it removed, so
+   sum(w (1 - z^2)), as a median over blocks with a result of like strength, is subtracted too. Only a positive
    correlation counts; the negative one is a result sharper than its picture.
 4. Significance. A block is marked where any of its tests lies beyond the normal quantile of `SIGNIFICANCE` divided by
    the number of tests in the picture (Bonferroni), so the expected number of blocks marked by chance is at most that,
@@ -31,10 +35,7 @@ any spectrum of the block (Econometrica 48, 1980). The z^2 in it is that of the 
 and columns of the spectrum: the structure of an edge lies in one of these, and would hide behind its own strength.
 JPEG's noise depends on the structure besides; where it is seen, deviates must be 1.5 times as large.
 
-Measured in 300 pictures of 256x192 pixels of each kind of pure noise: white, colour and grey, growing with brightness,
-Poisson, clipped and rounded with the true picture as the result, and white noise removed by a blur and by a median,
-anything is marked in 1 of 2,700.
-
+How often noise alone is marked is measured in `tests/test_residual.py`.
 The residual's autocorrelation as a check of denoisers that learn without clean pictures was asked for in CAREamics
 issue 299.
 """
@@ -81,6 +82,7 @@ _OUTLYING = 5.0
 # What JPEG leaves of noise depends on the structure below it. Over 2,811 blocks of pictures of quality 75 whose result
 # was the mean of 40 such, 29 exceed the limit by themselves, 3 when divided by this; at 90 and 95 none.
 _JPEG_SPREAD = 1.5
+_ALIKE = 64
 _NEAR = 3  # coefficients in each direction from which the variance of one is told
 _WEAKEST = 1e-2  # least mean square of a coefficient, in that of all
 # A network leaves slow noise in its result, but takes no more of it than was there.
@@ -181,9 +183,9 @@ def analyse_area(
     if report is not None and len(report.slope) != noisy[0].shape[2]:
         report = None  # measured on the sensor's mosaic: what is shown of it was developed
     expected = _expected(report, result) if report is not None and not report.is_clean else None
-    standard = _standardised(removed, result)
-    autocorrelation, band = _autocorrelation(standard)
     is_white = report is not None and report.is_white
+    standard = _standardised(removed, result, report if is_white else None)
+    autocorrelation, band = _autocorrelation(standard)
     frame = _frame(_SIDE if is_white else _WIDE_SIDE)
     usable = [i for i, rect in enumerate(rects) if min(rect.width, rect.height) >= LEAST_SIDE]
     marks: list[Rect] = []
@@ -320,12 +322,16 @@ def _mean_square(parts: Sequence[np.ndarray]) -> float:
 
 def _expected(report: NoiseReport, result: Sequence[np.ndarray]) -> float:
     """Deviation of the measured noise at the result's brightnesses, in 255ths: the report's line, as strong as it."""
-    slope, offset = np.array(report.slope), np.array(report.offset)
     here = np.mean([part[::4, ::4].mean((0, 1)) for part in result], axis=0)
-    typical = float(np.mean(slope * report.mean + offset)) if report.mean else 0.0
-    local = float(np.mean(slope * here + offset))
-    factor = local / typical if typical > 0 and local > 0 else 1.0
-    return 255 * report.sigma * math.sqrt(factor)
+    variances = [float(_variance(report, channel, level)) for channel, level in enumerate(here)]
+    return 255 * math.sqrt(np.mean(variances)) if min(variances) > 0 else 255 * report.sigma
+
+
+def _variance(report: NoiseReport, channel: int, level: np.ndarray | float) -> np.ndarray:
+    """Of a channel's noise at that brightness: the report's line, as strong as its sigma is on average."""
+    usual = np.mean(np.array(report.slope) * report.mean + report.offset) if report.mean else 0.0
+    line = np.maximum(report.slope[channel] * np.asarray(level) + report.offset[channel], 0)
+    return line * (report.sigma**2 / usual) if usual > 0 else np.full_like(line, report.sigma**2)
 
 
 def _windows(area: Rect) -> list[Rect]:
@@ -344,8 +350,13 @@ def _windows(area: Rect) -> list[Rect]:
     return [window.shared(area) for window in windows]
 
 
-def _standardised(removed: Sequence[np.ndarray], result: Sequence[np.ndarray]) -> list[np.ndarray]:
-    """The residual less its mean, over its deviation, at the result's brightness, cut off at 5 deviations."""
+def _standardised(
+    removed: Sequence[np.ndarray], result: Sequence[np.ndarray], report: NoiseReport | None
+) -> list[np.ndarray]:
+    """The residual less its mean, over its deviation, at the result's brightness, cut off at 5 deviations.
+
+    With a report the deviation is at least that of the measured noise: where less was removed, that is to be seen.
+    """
     channels = removed[0].shape[2]
     step = max(1, math.isqrt(sum(part.shape[0] * part.shape[1] for part in removed) // _SAMPLES))
     out = [np.empty_like(part) for part in removed]
@@ -354,6 +365,8 @@ def _standardised(removed: Sequence[np.ndarray], result: Sequence[np.ndarray]) -
         value = np.concatenate([part[::step, ::step, channel].ravel() for part in removed])
         low, high = float(level.min()), float(level.max())
         centres, means, deviations = _by_brightness(level, value)
+        if report is not None:
+            deviations = np.maximum(deviations, np.sqrt(_variance(report, channel, np.array(centres))))
         nodes = np.linspace(low, high, _LEVELS)
         mean = np.interp(nodes, centres, means).astype(np.float32)
         inverse = (1 / np.interp(nodes, centres, deviations)).astype(np.float32)
@@ -460,7 +473,7 @@ def _frame(side: int) -> _Frame:
         matrix.astype(np.float32),
         used,
         np.array(cells, np.float32),
-        (used * np.stack([square, 1 - np.exp(-2 * square)])).astype(np.float32),
+        (used * np.stack([1 - np.exp(-square / 2), 1 - np.exp(-2 * square)])).astype(np.float32),
         np.cos(np.pi * np.stack([k, n]).reshape(2, -1) / side),
         rings[-1],
     )
@@ -610,10 +623,26 @@ def _deviates(
         energy = np.einsum("bk,bk->b", feature, feature)
         own = np.einsum("bk,bk->b", around, np.square(feature))
         usual, spread = float(np.mean(product[flat])), float(np.var(product[flat]))
-        excess = product - usual
+        kept = _kept(weight, squares, energy) / level
+        excess = product - usual - np.maximum(kept - np.median(kept[flat]), 0)
         by_shape.append(excess / np.sqrt(np.maximum(energy, 1e-12) + spread))
         uneven.append(excess / np.sqrt(np.maximum(own, 1e-12) + spread))
     return by_cell, np.stack(by_shape, axis=1), np.stack(uneven, axis=1)
+
+
+def _kept(weight: np.ndarray, squares: np.ndarray, energy: np.ndarray) -> np.ndarray:
+    """(blocks,) how much the noise left in the result makes of its correlation with what was removed.
+
+    That is tr(W J), J the denoiser's Jacobian (Stein 1981), and as much of it as the noise is missing from what the
+    best denoiser removed. The missing part is the median over blocks whose results are of a like energy.
+    """
+    missing = (1 - squares).sum(1) @ weight
+    order = np.argsort(energy, kind="stable")
+    count = min(_ALIKE, len(order)) // 2
+    padded = np.pad(missing[order], count, mode="reflect" if count < len(order) else "edge")
+    out = np.empty(len(order))
+    out[order] = np.median(sliding_window_view(padded, 2 * count + 1), axis=1)
+    return out
 
 
 def _around(frame: _Frame, squares: np.ndarray) -> np.ndarray:

@@ -171,6 +171,17 @@ def test_edges_wiped_from_correlated_noise_are_marked_where_they_are():
     assert all(mark.left >= 160 for mark in found.marks)
 
 
+@pytest.mark.parametrize("kept", [0.3, 0.5, 0.7])
+def test_noise_that_a_result_keeps_where_it_has_texture_is_not_taken_for_wiped_structure(kept):
+    """As good networks do: they average over wide flat places, and over little where there is structure."""
+    y, x = np.mgrid[0:256, 0:384]
+    inside = (x >= 256)[..., None]
+    clean = 0.5 + 0.1 * (np.sin(x / 2) * np.sin(y / 3))[..., None] * inside * np.ones(3)
+    noise = SIGMA * np.random.default_rng(0).standard_normal(clean.shape)
+    result = clean + np.where(inside, kept * blurred(noise, 1.0), blurred(noise, 3.0))
+    assert not judged((clean + noise, result), report(sigma=SIGMA)).marks
+
+
 def test_protected_part_where_nothing_was_removed_is_not_looked_at():
     noisy, clean = white(np.random.default_rng(0), (128, 256, 3))
     clean[:, :128] = noisy[:, :128]
