@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -57,6 +57,14 @@ class Shown:
     def clean(self, area: Rect) -> np.ndarray | None:
         """(h, w, C) of the reference; None without one."""
         return None if self.reference is None else self.reference.pixels[area.slices]
+
+    def course(self, area: Rect) -> list[Shown]:
+        """The same after each number of passes whose mean is at hand in all of the area, the fewest first."""
+        if self.denoising is None or not self.denoising.is_begun(area):
+            return []
+        made = self.denoising.passes_made(self.passes, area)
+        steps = {1 << power for power in range(made.bit_length())} | {made}
+        return [replace(self, passes=step) for step in sorted(steps) if self.denoising.has(step, area)]
 
     def spread(self, area: Rect) -> np.ndarray | None:
         """(h, w, 1) float32 standard deviation over the passes made, in the picture's units; None before two."""

@@ -55,18 +55,25 @@ class Denoised:
     def is_begun(self, area: Rect) -> bool:
         return self.begun
 
+    def passes_made(self, passes: int, area: Rect) -> int:
+        return min(passes, 4)
+
+    def has(self, passes: int, area: Rect) -> bool:
+        return passes in (1, 2, 4)
+
     def blended(self, passes: int, blend: Blend, area: Rect) -> np.ndarray:
         self.threads.add(threading.current_thread().name)
         self.reads += 1
         if self.gate is not None:
             self.gate.wait(10)
-        return self.pixels[area.slices].copy()
+        return self.pixels[area.slices] + np.float32(0.02 * (4 - min(passes, 4)))
 
     def spread(self, area: Rect) -> None:
         return None
 
     def estimate(self, passes: int, blend: Blend, report: object, area: Rect | None = None) -> Estimate:
-        return Estimate(31.5, 0.25) if area is None else Estimate(30.5, 0.5)
+        fewer = 0.1 * (4 - min(passes, 4))
+        return Estimate(31.5 - fewer, 0.25) if area is None else Estimate(30.5 - fewer, 0.5)
 
 
 class Stand(QObject):
@@ -696,49 +703,58 @@ def test_buttons_say_what_is_wanted(dock):
     assert wanted == ["region", "visible", "line", "horizontal", "vertical", None]
 
 
-def numbers(passes: int, psnr_db: float | None, estimate: Estimate | None = None) -> Numbers:
-    return Numbers(psnr_db, None if psnr_db is None else 0.9, estimate, passes == 4, passes=passes)
-
-
 def points(dock: InspectorDock, role: str) -> list[tuple[float, float]]:
     curve = dock.passes.chart._curves[role]
     return list(zip(*curve.getData(), strict=True)) if curve.isVisible() else []
 
 
-def test_with_a_reference_the_psnr_is_plotted_and_without_one_the_estimate(qtbot, dock, workspace):
-    dock.show_page("passes")
-    for passes, db in ((1, 30.0), (2, 31.0), (2, 31.5), (4, 32.0)):
-        workspace.numbers = numbers(passes, db, Estimate(db + 1, 0.2))
-        workspace.estimate_changed.emit()
-    assert points(dock, "true") == [(1, 30.0), (2, 31.5), (4, 32.0)]
+VISIBLE = Rect(0, 0, 90, 80)
+
+
+def test_with_a_reference_the_psnr_of_one_and_the_same_part_is_plotted_over_the_passes(
+    qtbot, dock, inspector, workspace
+):
+    workspace.estimate_changed.emit()
+    inspector.set_viewport(VISIBLE)
+    settle(qtbot, dock, "passes", inspector.visible_ready)
+    shown = workspace.shown
+    expected = []
+    for passes in (1, 2, 4):
+        result = dataclasses.replace(shown, passes=passes).result(VISIBLE)
+        expected.append((passes, psnr(result, shown.clean(VISIBLE), shown.reference.peak)))
+    np.testing.assert_allclose(points(dock, "true"), expected, atol=1e-5)
     assert points(dock, "estimate") == []
-    assert "against the reference" in dock.passes.title.text()
+    assert "visible part against the reference" in dock.passes.title.text()
+
+
+def test_without_a_reference_the_estimate_is_plotted_and_called_so(qtbot, dock, inspector, workspace):
     workspace.shown = shown_of()
-    for passes, db in ((1, 29.0), (2, 29.5)):
-        workspace.numbers = numbers(passes, None, Estimate(db, 0.2))
-        workspace.estimate_changed.emit()
+    workspace.estimate_changed.emit()
+    inspector.set_viewport(VISIBLE)
+    settle(qtbot, dock, "passes", inspector.visible_ready)
     assert points(dock, "true") == []
-    assert points(dock, "estimate") == [(1, 29.0), (2, 29.5)]
+    np.testing.assert_allclose(points(dock, "estimate"), [(1, 30.2), (2, 30.3), (4, 30.5)])
     assert "Estimated" in dock.passes.title.text()
-    assert "29.50 dB ± 0.20" in dock.passes.chart.view.accessibleDescription()
+    assert "30.50 dB ± 0.50" in dock.passes.chart.view.accessibleDescription()
 
 
-def test_other_values_begin_another_plot(qtbot, dock, workspace):
-    workspace.numbers = numbers(2, 31.0)
+def test_of_other_values_nothing_is_plotted_until_they_were_measured(qtbot, dock, inspector, workspace):
     workspace.estimate_changed.emit()
-    # More passes of the same go on.
-    workspace.shown = dataclasses.replace(workspace.shown, passes=8)
-    workspace.numbers = numbers(3, 31.2)
-    workspace.estimate_changed.emit()
-    assert len(points(dock, "true")) == 2
+    inspector.set_viewport(VISIBLE)
+    settle(qtbot, dock, "passes", inspector.visible_ready)
+    assert len(points(dock, "true")) == 3
     workspace.shown = dataclasses.replace(workspace.shown, blend=Blend(strength=0.5))
-    workspace.numbers = numbers(3, 29.0)
-    workspace.estimate_changed.emit()
-    assert points(dock, "true") == [(3, 29.0)]
-    workspace.shown = dataclasses.replace(workspace.shown, denoising=Denoised(workspace.shown.denoising.pixels))
-    workspace.numbers = Numbers()
     workspace.estimate_changed.emit()
     assert points(dock, "true") == []
+    qtbot.waitUntil(lambda: len(points(dock, "true")) == 3, timeout=PATIENCE_MS)
+
+
+def test_where_fewer_passes_are_kept_fewer_are_plotted(qtbot, dock, inspector, workspace, monkeypatch):
+    monkeypatch.setattr(Denoised, "has", lambda self, passes, area: passes == 4)
+    workspace.estimate_changed.emit()
+    inspector.set_viewport(VISIBLE)
+    settle(qtbot, dock, "passes", inspector.visible_ready)
+    assert [passes for passes, _ in points(dock, "true")] == [4]
 
 
 def test_a_difference_in_brightness_is_removed_only_with_a_reference(qtbot, dock, inspector, workspace):
@@ -749,7 +765,7 @@ def test_a_difference_in_brightness_is_removed_only_with_a_reference(qtbot, dock
     settle(qtbot, dock, "passes", inspector.visible_ready)
     dock.passes.shift_free.click()
     assert told == [True]
-    qtbot.waitUntil(lambda: dock.passes._measured.is_shift_free, timeout=PATIENCE_MS)
+    qtbot.waitUntil(lambda: dock.passes._measured is not None and dock.passes._measured.is_shift_free, timeout=PATIENCE_MS)
     workspace.shown = shown_of()
     workspace.reference_changed.emit()
     assert dock.passes.shift_free.isHidden()

@@ -319,7 +319,7 @@ class Inspector(QObject):
             return lambda: measuring.measure(shown, region, shift_free, shift)
         if page == PASSES and self.viewport is not None:
             visible = measuring.inside(self.viewport, image)
-            return None if visible is None else lambda: measuring.measure(shown, visible, shift_free, shift)
+            return None if visible is None else lambda: measuring.follow(shown, visible, shift_free, shift)
         return None
 
     def _known(self, shown: Shown, area: Rect) -> Histograms | None:

@@ -121,6 +121,8 @@ class Measured:
         psnr_db, ssim: of the result against the reference; None without one of both.
         noisy_psnr_db: of the noisy picture against it.
         is_shift_free: whether the mean difference of each channel was taken out before comparing.
+        course: how good the same pixels were after fewer passes: (T, PSNR in dB, half-width of its band, which is 0
+            against a reference), the fewest first.
     """
 
     area: Rect
@@ -134,6 +136,7 @@ class Measured:
     ssim: float | None = None
     noisy_psnr_db: float | None = None
     is_shift_free: bool = False
+    course: tuple[tuple[int, float, float], ...] = ()
 
 
 def unit_of(image: Image) -> float:
@@ -290,6 +293,52 @@ def measure(
         yield measured
         similarity = yield from _ssim(result, pieces, twin, added)
     return replace(measured, psnr_db=db, ssim=similarity, noisy_psnr_db=noisy_db, is_shift_free=shift_free)
+
+
+def follow(
+    shown: Shown, area: Rect, shift_free: bool = False, shift: np.ndarray | None = None
+) -> Generator[Measured | None, None, Measured]:
+    """As `measure`, and how good the same pixels were after each number of passes whose mean is kept."""
+    points = []
+    for step in shown.course(area):
+        point = yield from _point(step, area, shift_free, shift)
+        if point is not None:
+            points.append((step.passes, *point))
+    steps = measure(shown, area, shift_free, shift)
+    while True:
+        try:
+            found = next(steps)
+        except StopIteration as end:
+            return replace(end.value, course=tuple(points))
+        yield None if found is None else replace(found, course=tuple(points))
+
+
+def _point(
+    shown: Shown, area: Rect, shift_free: bool, shift: np.ndarray | None
+) -> Generator[None, None, tuple[float, float] | None]:
+    """PSNR and the half-width of its band; None where there is no number."""
+    twin = shown.reference
+    if twin is None:
+        estimate = shown.estimate(None if area == shown.whole else area)
+        yield
+        return None if estimate.psnr_db is None else (estimate.psnr_db, estimate.band_db or 0.0)
+    pieces, _ = blocks(area, MOST_COUNTED)
+    result = []
+    for piece in pieces:
+        pixels = shown.result(piece)
+        yield
+        if pixels is None:
+            return None
+        result.append(pixels)
+    added = None
+    if shift_free and shift is None:
+        here = functools.reduce(operator.add, map(statistics, result))
+        there = functools.reduce(operator.add, (statistics(twin.pixels[piece.slices]) for piece in pieces))
+        added = _shift(here, there)
+    elif shift_free:
+        added = shift
+    db = yield from _psnr(result, pieces, twin, added)
+    return (db, 0.0) if math.isfinite(db) else None
 
 
 def judge(shown: Shown, area: Rect) -> Generator[None, None, Residual | None]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -36,7 +35,7 @@ class PassesPage(QWidget):
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._key: tuple[Any, ...] = ()
-        self._points: dict[int, tuple[float, float]] = {}
+        self._shown: Shown | None = None
         self._is_true = self._is_whole = False
         self._measured: Measured | None = None
         self._whole: list[str] = []
@@ -80,8 +79,8 @@ class PassesPage(QWidget):
             one is other or one == other for one, other in zip(key, self._key, strict=True)
         )
         if not is_same or shown is None or shown.denoising is None:
-            self._points.clear()
-        self._key, self._is_true = key, has_reference
+            self._measured = None
+        self._key, self._shown, self._is_true = key, shown, has_reference
         self._whole = ["–", "–", "–"]
         if numbers is not None:
             self._is_whole = numbers.is_whole
@@ -91,17 +90,14 @@ class PassesPage(QWidget):
                 "–" if numbers.ssim is None else f"{numbers.ssim:.4f}",
                 "–" if estimate is None else estimated(estimate),
             ]
-            if has_reference and numbers.psnr_db is not None:
-                self._add(numbers.passes, numbers.psnr_db, 0.0)
-            elif not has_reference and estimate is not None and estimate.psnr_db is not None:
-                self._add(numbers.passes, estimate.psnr_db, estimate.band_db or 0.0)
-        self._draw(shown)
+        self._draw()
         self._tell()
 
     def show_visible(self, measured: Measured | None, waiting: bool) -> None:
         """Take over what was measured of the visible part; the last one stays while a newer answer is awaited."""
         if measured is not None or not waiting:
             self._measured = measured
+            self._draw()
             self._tell()
 
     def changeEvent(self, event: QEvent) -> None:
@@ -110,19 +106,15 @@ class PassesPage(QWidget):
             self._apply_colors()
         super().changeEvent(event)
 
-    def _add(self, passes: int, value: float, band: float) -> None:
-        if passes and math.isfinite(value):
-            self._points[passes] = (value, band)
-
-    def _draw(self, shown: Shown | None) -> None:
+    def _draw(self) -> None:
         role, other = (TRUE, ESTIMATE) if self._is_true else (ESTIMATE, TRUE)
         if self._is_true:
-            self.title.setText(tr("PSNR against the reference, pass by pass"))
+            self.title.setText(tr("PSNR of the visible part against the reference, pass by pass"))
         else:
-            self.title.setText(tr("Estimated PSNR, without a reference, pass by pass"))
+            self.title.setText(tr("Estimated PSNR of the visible part, without a reference, pass by pass"))
         self.chart.draw(other, None)
-        passes = np.array(sorted(self._points), float)
-        values, bands = np.array([self._points[int(t)] for t in passes], float).reshape(-1, 2).T
+        course = self._measured.course if self._measured is not None else ()
+        passes, values, bands = np.array(course, float).reshape(-1, 3).T
         low, high = values - bands, values + bands
         self._band.setVisible(not self._is_true and len(passes) > 0)
         self._low.setData(passes, low)
@@ -131,7 +123,7 @@ class PassesPage(QWidget):
         self._high.setPen(None)
         self._apply_colors()
         if not len(passes):
-            self.chart.clear(self._why_empty(shown))
+            self.chart.clear(self._why_empty())
             self.chart.show_range((0, 4), (0, 1))
             self.chart.plot.getAxis("left").setStyle(showValues=False)
             return
@@ -150,7 +142,8 @@ class PassesPage(QWidget):
             said.append(first)
         self.chart.say(joined(said))
 
-    def _why_empty(self, shown: Shown | None) -> str:
+    def _why_empty(self) -> str:
+        shown = self._shown
         if shown is None:
             return tr("Open a picture and denoise it.")
         reason = ""
@@ -172,7 +165,7 @@ class PassesPage(QWidget):
             rows += [(name, []), (tr("visible part"), [visible[row]]), (tr("whole picture"), [self._whole[row]])]
         self.table.fill([""], rows)
         notes = []
-        if self._points and not self._is_whole:
+        if self._measured is not None and self._measured.course and not self._is_whole:
             notes.append(tr("Of the whole picture counts what has been denoised so far."))
         if measured is not None and measured.is_sampled:
             notes.append(tr("Of the visible part some is measured, evenly spread."))
