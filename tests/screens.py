@@ -192,8 +192,8 @@ def staged(
 def fitted(font: QFont) -> QFont:
     """The same font in the size in which a text is as wide as in the reference pictures: layouts follow that."""
     fitting = QFont(font)
-    fitting.setPixelSize(100)
-    fitting.setPixelSize(round(100 * _TEXT_WIDTH / QFontMetricsF(fitting).horizontalAdvance(_TEXT)))
+    fitting.setPointSizeF(90.0)
+    fitting.setPointSizeF(round(90 * _TEXT_WIDTH / QFontMetricsF(fitting).horizontalAdvance(_TEXT), 1))
     return fitting
 
 
@@ -475,6 +475,31 @@ def drop(stage: Stage) -> None:
     stage.wait(lambda: stage.workspace.opened is not None, "the picture that was dropped")
 
 
+def eaten(stage: Stage) -> QWidget:
+    """What was removed where the noise was said to be stronger than it is: structure is marked in it."""
+    workspace, view = stage.workspace, stage.viewer.view
+    workspace.set_value("sigma", 60 / 255)
+    residual(stage)
+    view.zoom_to(1.0, (330, 190))
+    found = []
+    stage.viewer.inspector.residual_ready.connect(lambda one, waiting: found.append(one))
+    stage.wait(lambda: found and found[-1] is not None and found[-1].marks, "marks")
+    stage.settle(0.5)
+    return stage.window
+
+
+def working_through(stage: Stage) -> QWidget:
+    """A batch at work."""
+    window, queue = stage.window.batch, stage.window.queue
+    window.resize(*stage.size)
+    window.set_up(BATCH_FOLDER, folder=stage.pictures())
+    window.show()
+    stage.wait(lambda: not window.setup.is_pending and not window.setup.problem, "the pictures of a batch")
+    window.start()
+    stage.wait(lambda: queue.counts["done"] >= 5 or not queue.is_live, "five results of a batch")
+    return window
+
+
 def learning(stage: Stage) -> QWidget:
     """A training on parts of the sample, some minutes after its start."""
     wizard = stage.plan(METHOD)
@@ -527,14 +552,14 @@ def walk() -> Iterator[tuple[str, np.ndarray]]:
         viewer.view.set_wipe_position(0.45)
         stage.settle()
         yield "4-wipe", grabbed(window)
-        yield "5-residual", grabbed(residual(stage))
+        yield "5-residual", grabbed(eaten(stage))
+        stage.workspace.reset_value("sigma")
         yield "6-noise", grabbed(noise(stage))
         yield "7-four-results", grabbed(grid(stage))
         yield "8-training", grabbed(learning(stage))
         stop_learning(stage)
-        summary = batch_summary(stage)
-        yield "9-batch", grabbed(summary)
-        summary.hide()
+        yield "9-batch", grabbed(working_through(stage))
+        stage.window.batch.hide()
         stage.workspace.change_settings(theme="light")
         histogram(stage)
         viewer.set_mode("wipe")
