@@ -85,7 +85,6 @@ class MainWindow(QMainWindow):
         self.setWindowTitle("Pellucid")
         self.setWindowIcon(QIcon(str(paths.resources() / "icon.png")))
         self.setAcceptDrops(True)
-        self.setMinimumSize(720, 480)
 
         self.controls = Controls(workspace)
         self.viewer = Viewer(workspace, self.controls.areas)

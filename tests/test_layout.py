@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from itertools import combinations
 from pathlib import Path
 
 import pytest
-from PySide6.QtCore import QRect, Qt
+from PySide6.QtCore import QRect, QSize, Qt
 from PySide6.QtTest import QTest
 from PySide6.QtWidgets import (
     QAbstractButton,
@@ -33,7 +36,7 @@ from windows import KINDS, looks
 from app.combo import Combo
 
 HERE = Path(__file__)
-SIZES = ((1000, 700), (1400, 900), (2560, 1440))
+SIZES = (QSize(1000, 700), QSize(1400, 900), QSize(2560, 1440))
 
 pytestmark = pytest.mark.qt_log_ignore("This plugin does not support raise", extend=True)
 
@@ -77,7 +80,7 @@ def cut_off(widget: QWidget) -> str:
         height = field.height() + 2  # of a letter's height, what is below no letter is not seen
     elif isinstance(widget, QAbstractSpinBox):
         text = widget.text()
-        wanted = widget.minimumSizeHint()
+        wanted.setWidth(0)
         line = widget.lineEdit()
         room = line.width() - 2 - widget.fontMetrics().horizontalAdvance(text)
         if room < 0:
@@ -132,10 +135,10 @@ def shown_children(parent: QWidget) -> list[QWidget]:
     ]
 
 
-def settle(window: QWidget) -> None:
+def settle(window: QWidget, wait_ms: int) -> None:
     for _ in range(4):
         QApplication.processEvents()
-    QTest.qWait(20)  # a dock has its width a moment later
+    QTest.qWait(wait_ms)  # a dock has its width a moment later
 
 
 @pytest.mark.parametrize("scale", [1.0, 1.5, 2.0])
@@ -145,16 +148,43 @@ def test_nothing_is_cut_off_or_overlaps(qtbot, tmp_path, kind, scale):
     name = "light" if scale == 1.5 else "dark"
 
     def look(title: str, window: QWidget) -> None:
-        sizes = [window.sizeHint().toTuple()] if isinstance(window, QDialog) else SIZES
-        for size in sizes if kind != "dialogs" else [(0, 0)]:
-            if size != (0, 0):
-                window.resize(*size)
-            settle(window)
-            if isinstance(window, QDialog) and size == (0, 0):
-                window.adjustSize()
-                settle(window)
-            found.extend(f"{title} at {window.width()} x {window.height()}: {fault}" for fault in faults(window))
+        for size in [window.size()] if isinstance(window, QDialog) else SIZES:
+            for wait_ms in (20, 200, 800):  # what is measured meanwhile changes texts, and these the layout
+                window.resize(size)
+                settle(window, wait_ms)
+                problems = [f"{title} at {window.width()} x {window.height()}: {fault}" for fault in faults(window)]
+                if scale < 2 and window.size() != size:
+                    problems.append(f"{title} cannot be made as small as {size.toTuple()}")
+                if not problems:
+                    break
+            found.extend(problems)
 
     with looks(name, scale):
         KINDS[kind](qtbot, tmp_path, name, look)
     assert not found, "\n".join(["", *dict.fromkeys(found)])
+
+
+IN_GERMAN = """
+import sys
+from engine import language
+assert language.use("de") == "de"
+import pytest
+sys.exit(pytest.main(["-q", "-p", "no:cacheprovider", "-k", "overlaps", sys.argv[1]]))
+"""
+
+
+@pytest.mark.slow
+def test_nothing_is_cut_off_in_german():
+    told = subprocess.run(
+        [sys.executable, "-c", IN_GERMAN, str(HERE)], cwd=HERE.parents[1], capture_output=True, text=True, timeout=110
+    )
+    assert told.returncode == 0, told.stdout
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("factor", ["1.5", "2"])
+def test_nothing_is_cut_off_on_a_screen_of_other_scale(factor):
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-k", "overlaps and 1.0", str(HERE)]
+    environment = {**os.environ, "QT_SCALE_FACTOR": factor}
+    told = subprocess.run(command, cwd=HERE.parents[1], env=environment, capture_output=True, text=True, timeout=110)
+    assert told.returncode == 0, told.stdout

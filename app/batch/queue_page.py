@@ -180,8 +180,8 @@ def table_of(model: RowsModel | Without, name: str) -> QTableView:
     header.setHighlightSections(False)
     header.setSectionResizeMode(QHeaderView.ResizeMode.Interactive)
     header.setStretchLastSection(True)
-    for column, width in ((PICTURE, 260), (STATE, 90), (PROGRESS, 130)):
-        table.setColumnWidth(column, theme.length(width))
+    for column, width in ((PICTURE, 220), (STATE, 90), (PROGRESS, 130)):
+        table.setColumnWidth(column, max(theme.length(width), header.sectionSizeHint(column)))
     return table
 
 
@@ -215,8 +215,8 @@ class QueuePage(QWidget):
         self.buttons = (self.cancel_button, self.skip_button, self.pause_button)
 
         top = QHBoxLayout()
-        top.addWidget(self.headline)
-        top.addStretch(1)
+        self.headline.setWordWrap(True)
+        top.addWidget(self.headline, 1)
         top.addWidget(self.counts)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(16, 10, 16, 8)

@@ -21,7 +21,6 @@ from PySide6.QtWidgets import (
     QLineEdit,
     QPushButton,
     QRadioButton,
-    QScrollArea,
     QSpinBox,
     QVBoxLayout,
     QWidget,
@@ -44,6 +43,7 @@ from app.batch.plan import (
     free_bytes,
 )
 from app.batch.saved import BatchJob, Watch
+from app.column import Column
 from app.combo import Combo
 from app.save_dialog import COMPRESSIONS
 from app.values import Values
@@ -125,12 +125,7 @@ class SetupPage(QWidget):
         self._build_target()
         self._build_file()
         form.setRowStretch(form.rowCount(), 1)
-        scroll = QScrollArea()
-        scroll.setWidget(inside)
-        scroll.setWidgetResizable(True)
-        scroll.setStyleSheet("QScrollArea { border: 0; }")
-        scroll.setFocusPolicy(Qt.FocusPolicy.NoFocus)
-        scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        scroll = Column(inside)
         self.notice = QLabel()
         self.notice.setObjectName("warning")
         self.notice.setWordWrap(True)
@@ -231,14 +226,11 @@ class SetupPage(QWidget):
         self.conflict = _combo()
         for name, text in CONFLICTS.items():
             self.conflict.addItem(text, name)
-        self.conflict.setAccessibleName(tr("If a file exists"))
-        self.conflict.setMinimumContentsLength(max(map(len, CONFLICTS.values())))
-        exists = QLabel(tr("If a file e&xists"))
-        exists.setBuddy(self.conflict)
-        self._row(tr("Na&me"), self.pattern, exists, self.conflict)
+        self._row(tr("Na&me"), self.pattern)
         self.example = _muted()
         self.example.setAccessibleName(tr("Example"))
         self._form.addWidget(self.example, self._form.rowCount(), 1)
+        self._row(tr("If a file e&xists"), self.conflict)
 
     def _build_file(self) -> None:
         self._heading(tr("Files"))
@@ -247,7 +239,6 @@ class SetupPage(QWidget):
         for kind in TYPES:
             self.kind.addItem(kind.name, kind.suffixes[0])
         self.bits, self.compression = _combo(), _combo()
-        self.compression.setMinimumContentsLength(22)
         self.bits.setAccessibleName(tr("Depth"))
         self.compression.setAccessibleName(tr("Compression"))
         self.lossless = QCheckBox(tr("Lossless"))
@@ -257,7 +248,13 @@ class SetupPage(QWidget):
         self.quality.setPrefix(tr("Quality") + " ")
         self.quality.setAccessibleName(tr("Quality"))
         self.quality.setToolTip(tr("Of files that lose something, as JPEG and AVIF"))
-        self._row(tr("Format"), self.kind, self.bits, self.compression, self.lossless, self.quality)
+        self._row(tr("Format"), self.kind, self.bits)
+        how = QHBoxLayout()
+        how.setSpacing(8)
+        how.addWidget(self.compression, 1)
+        how.addWidget(self.lossless)
+        how.addWidget(self.quality)
+        self._form.addLayout(how, self._form.rowCount(), 1)
         self.gps = QCheckBox(tr("&Keep where they were taken (GPS)"))
         self.sidecar = QCheckBox(tr("Write sidecars: how &pictures were made"))
         self.sidecar.setToolTip(tr("All that is needed to make a result once more"))

@@ -38,6 +38,7 @@ class SummaryPage(QWidget):
         self.queue = queue
         self.headline = QLabel()
         self.headline.setObjectName("number")
+        self.headline.setWordWrap(True)
         self.note = QLabel()
         self.note.setWordWrap(True)
         self.note.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)

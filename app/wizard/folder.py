@@ -202,6 +202,8 @@ class FolderPage(Page):
         self.summary = QLabel(tr("No folder chosen yet"))
         self.noise = QLabel()
         self.noise.setObjectName("muted")
+        for label in (self.summary, self.noise):
+            label.setWordWrap(True)
         self.noise.setToolTip(f"<p>{_NOISE_WORDS}</p>")
         self.view = PictureView(self.plan)
         self.view.empty = tr(
@@ -259,7 +261,7 @@ class FolderPage(Page):
         self.again.setAccessibleName(tr("Choose the held-out pictures automatically"))
         self.again.setToolTip(tr("Forget what was chosen by hand"))
         holding = QHBoxLayout()
-        for widget in (_label(tr("&Held out to judge by"), self.share), self.share, self.held, self.again):
+        for widget in (self.share, self.held, self.again):
             holding.addWidget(widget, 1 if widget is self.held else 0)
         self.crop = CropView()
         self.crop.setMaximumHeight(_CROP_HEIGHT)
@@ -288,6 +290,7 @@ class FolderPage(Page):
         right.setContentsMargins(0, 0, 0, 0)
         right.setSpacing(6)
         right.addWidget(self.groups, 2)
+        right.addWidget(_label(tr("&Held out to judge by"), self.share))
         right.addLayout(holding)
         right.addWidget(preview)
         right.addWidget(self.crop, 3)
