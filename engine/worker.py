@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import logging
+import os
+import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -11,6 +14,8 @@ from enum import Enum
 from typing import Any
 
 log = logging.getLogger(__name__)
+
+_NICENESS = 10
 
 
 class Kind(Enum):
@@ -46,7 +51,7 @@ class Job:
 
 
 class Worker:
-    """Runs jobs in order on its own thread.
+    """Runs jobs in order on its own thread, which gives way to others.
 
     `on_event` of a job is called on that thread: emit a Qt signal there and do nothing else.
     """
@@ -81,6 +86,11 @@ class Worker:
         self._thread.join()
 
     def _loop(self) -> None:
+        if sys.platform == "linux":
+            # Where all cores are busy the window's thread goes first. What this one starts, torch's threads among them,
+            # inherits it; elsewhere a thread has no such number.
+            with contextlib.suppress(OSError):
+                os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICENESS)
         while True:
             with self._wake:
                 while not self._jobs and not self._closing:

@@ -1,6 +1,10 @@
 """The worker runs jobs in order, stops them at a yield, and turns failures into events."""
 
+import os
+import sys
 import threading
+
+import pytest
 
 from engine.worker import Kind, Worker
 
@@ -88,3 +92,26 @@ def test_closing_cancels_what_runs_and_what_waits_and_joins_the_thread():
     worker.close()
     assert record.kinds().count(Kind.CANCELLED) == 2
     assert "test" not in [thread.name for thread in threading.enumerate()]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only there has each thread a niceness of its own")
+def test_work_and_the_threads_it_starts_give_way_to_the_window():
+    record, worker = Recorder(), Worker("test")
+    found = []
+
+    def look():
+        found.append(os.getpriority(os.PRIO_PROCESS, threading.get_native_id()))
+
+    def work():
+        look()
+        inner = threading.Thread(target=look)
+        inner.start()
+        inner.join()
+        yield
+
+    worker.submit(work, record)
+    record.wait(2)
+    worker.close()
+    own = os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
+    assert len(found) == 2
+    assert all(niceness > own or own == 19 for niceness in found)
