@@ -147,7 +147,7 @@ FOUND = {
     "delays": [{"megapixels": 1, "load": "opening", "action": "all", **summary([delay(0.06)])}],
     "blocks": [{"megapixels": 1, **row} for row in blocks([delay(0.06, where="app/a.py f", queued=None)])],
     "frames": [
-        {"megapixels": 1, "movement": name, "frames": 60, "median_fps": fps, "p5_fps": fps / 2}
+        {"megapixels": 1, "load": "denoising", "movement": name, "frames": 60, "median_fps": fps, "p5_fps": fps / 2}
         | {"own_median_fps": fps, "own_p5_fps": fps}
         for name, fps in (("pan", 90.0), ("wipe", 70.0))
     ],
@@ -159,7 +159,7 @@ def test_what_was_found_is_told_in_tables_and_in_short():
     assert "| 1 | app/a.py f | 1 | 60.0 | 0.0 | – | 60.0 | load: pan |" in text
     assert verdict(FOUND).splitlines() == [
         "1 megapixels, app/a.py f: 1 blocks, the longest 60 ms, its own work 0 ms, during load: pan",
-        "The slowest movement, wipe: 35 frames a second (5th percentile)",
+        "The slowest movement, wipe with load denoising: 35 frames a second (5th percentile)",
     ]
     assert verdict({**FOUND, "blocks": []}).startswith("Nothing blocked the event loop for more than 50 ms.")
 
@@ -186,5 +186,5 @@ def test_the_command_uses_the_whole_window(tmp_path):
     assert {row["load"] for row in found["delays"]} == {"opening", "denoising", "batch"}
     actions = {row["action"] for row in found["delays"]}
     assert {"drag the wipe line", "zoom about the cursor", "drag Strength", "undo", "open save", "resize"} <= actions
-    assert len(found["frames"]) == 5
+    assert len(found["frames"]) == 10
     assert done.stdout == markdown(found)
