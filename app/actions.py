@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING
 
 from PySide6.QtGui import QAction, QActionGroup, QKeySequence
@@ -28,7 +29,7 @@ _LAYER_KEYS = {"result": "Shift+D", "removed": "D", "spread": "S", "reference": 
 
 
 class Actions:
-    """All actions of a window by name.
+    """All actions of a window by name. It does not hold the window: that is deleted before those who hold it are.
 
     Attributes:
         by_name: the actions.
@@ -36,42 +37,42 @@ class Actions:
     """
 
     def __init__(self, window: MainWindow) -> None:
-        self._window = window
         self.by_name: dict[str, QAction] = {}
         self.rows: list[tuple[str, str]] = []
         bar = window.menuBar()
-        self._fill_file(bar.addMenu(tr("&File")))
-        self._fill_edit(bar.addMenu(tr("&Edit")))
-        self._fill_picture(bar.addMenu(tr("&Picture")))
-        self._fill_train(bar.addMenu(tr("&Train")))
-        self._fill_view(bar.addMenu(tr("&View")))
-        self._fill_inspect(bar.addMenu(tr("&Inspect")))
-        self._fill_help(bar.addMenu(tr("&Help")))
-        self._add_toolbar()
+        self._fill_file(window, bar.addMenu(tr("&File")))
+        self._fill_edit(window, bar.addMenu(tr("&Edit")))
+        self._fill_picture(window, bar.addMenu(tr("&Picture")))
+        self._fill_train(window, bar.addMenu(tr("&Train")))
+        self._fill_view(window, bar.addMenu(tr("&View")))
+        self._fill_inspect(window, bar.addMenu(tr("&Inspect")))
+        self._fill_help(window, bar.addMenu(tr("&Help")))
+        self._add_toolbar(window)
 
     def _add(
         self,
+        window: MainWindow,
         name: str,
         text: str,
         run: Callable[[], object],
         *keys: QKeySequence.StandardKey | str,
         checkable: bool = False,
     ) -> QAction:
-        action = QAction(text, self._window)
+        action = QAction(text, window)
         # A standard key may be one of ours too; given twice it would be ambiguous and do nothing.
         sequences = list({sequence.toString(): sequence for key in keys for sequence in _sequences(key)}.values())
         action.setShortcuts(sequences)
         action.setCheckable(checkable)
         action.triggered.connect(lambda *_: run())
-        self._window.addAction(action)
+        window.addAction(action)
         self.by_name[name] = action
         if sequences:
             shown = ", ".join(s.toString(QKeySequence.SequenceFormat.NativeText) for s in sequences)
             self.rows.append((text.replace("&", "").removesuffix("…"), shown))
         return action
 
-    def _fill_file(self, menu: QMenu) -> None:
-        key, add, window = QKeySequence.StandardKey, self._add, self._window
+    def _fill_file(self, window: MainWindow, menu: QMenu) -> None:
+        key, add = QKeySequence.StandardKey, partial(self._add, window)
         menu.addAction(add("open", tr("&Open…"), window.open, key.Open))
         menu.addAction(add("open_folder", tr("Open &folder…"), window.open_folder, "Ctrl+Shift+O"))
         self.recent_menu = menu.addMenu(tr("Open &recent"))
@@ -90,8 +91,8 @@ class Actions:
         menu.addSeparator()
         menu.addAction(add("quit", tr("&Quit"), window.close, "Ctrl+Q", key.Quit))
 
-    def _fill_edit(self, menu: QMenu) -> None:
-        key, add, window, workspace = QKeySequence.StandardKey, self._add, self._window, self._window.workspace
+    def _fill_edit(self, window: MainWindow, menu: QMenu) -> None:
+        key, add, workspace = QKeySequence.StandardKey, partial(self._add, window), window.workspace
         # Not the standard keys: where Ctrl+Y is one of them, it is a view mode here.
         menu.addAction(add("undo", tr("&Undo"), workspace.undo, "Ctrl+Z"))
         menu.addAction(add("redo", tr("&Redo"), workspace.redo, "Ctrl+Shift+Z"))
@@ -107,9 +108,8 @@ class Actions:
         menu.addSeparator()
         menu.addAction(add("preferences", tr("Pre&ferences…"), window.preferences, "Ctrl+,", key.Preferences))
 
-    def _fill_picture(self, menu: QMenu) -> None:
-        add, window, workspace = self._add, self._window, self._window.workspace
-        viewer = window.viewer
+    def _fill_picture(self, window: MainWindow, menu: QMenu) -> None:
+        add, workspace, viewer = partial(self._add, window), window.workspace, window.viewer
         menu.addAction(add("denoise", tr("&Denoise"), workspace.denoise, "Ctrl+Return"))
         menu.addAction(add("cancel", tr("&Cancel"), window.cancel, "Esc"))
         menu.addSeparator()
@@ -132,12 +132,12 @@ class Actions:
         self.rows.append((tr("Next picture, while the picture has the focus"), tr("Right, Down, Space")))
         self.rows.append((tr("Previous picture, while the picture has the focus"), tr("Left, Up, Backspace")))
 
-    def _fill_train(self, menu: QMenu) -> None:
-        menu.addAction(self._add("train", tr("&Train on my folder…"), self._window.train, "Ctrl+T"))
-        menu.addAction(self._add("trainings", tr("&Earlier trainings…"), self._window.show_trainings))
+    def _fill_train(self, window: MainWindow, menu: QMenu) -> None:
+        menu.addAction(self._add(window, "train", tr("&Train on my folder…"), window.train, "Ctrl+T"))
+        menu.addAction(self._add(window, "trainings", tr("&Earlier trainings…"), window.show_trainings))
 
-    def _fill_view(self, menu: QMenu) -> None:
-        key, add, window, view = QKeySequence.StandardKey, self._add, self._window, self._window.view
+    def _fill_view(self, window: MainWindow, menu: QMenu) -> None:
+        key, add, view = QKeySequence.StandardKey, partial(self._add, window), window.view
         self.modes = QActionGroup(window)
         for mode, text in MODES.items():
             run = lambda mode=mode: window.viewer.set_mode(mode)  # noqa: E731
@@ -178,9 +178,9 @@ class Actions:
         menu.addAction(add("full_screen", tr("Full s&creen"), window.toggle_full_screen, "F11", "F", checkable=True))
         self.rows.append((tr("Reset one value"), tr("Double click on its label or slider")))
 
-    def _fill_inspect(self, menu: QMenu) -> None:
-        add, viewer = self._add, self._window.viewer
-        self.layers = QActionGroup(self._window)
+    def _fill_inspect(self, window: MainWindow, menu: QMenu) -> None:
+        add, viewer = partial(self._add, window), window.viewer
+        self.layers = QActionGroup(window)
         for layer, text in LAYERS.items():
             run = lambda layer=layer: viewer.toggle_layer(layer)  # noqa: E731
             action = add(f"layer_{layer}", text, run, _LAYER_KEYS[layer], checkable=True)
@@ -197,15 +197,15 @@ class Actions:
         menu.addAction(add("line_across", tr("Line: &across the middle"), viewer.take_line, "Shift+P"))
         menu.addSeparator()
         for page, text in viewer.pages():
-            run = lambda page=page: self._window.show_page(page)  # noqa: E731
+            run = lambda page=page: window.show_page(page)  # noqa: E731
             menu.addAction(add(f"page_{page}", text, run))
 
-    def _fill_help(self, menu: QMenu) -> None:
-        menu.addAction(self._add("shortcuts", tr("&Keyboard shortcuts"), self._window.show_shortcuts, "F1"))
-        menu.addAction(self._add("about", tr("&About Pellucid"), self._window.about))
+    def _fill_help(self, window: MainWindow, menu: QMenu) -> None:
+        menu.addAction(self._add(window, "shortcuts", tr("&Keyboard shortcuts"), window.show_shortcuts, "F1"))
+        menu.addAction(self._add(window, "about", tr("&About Pellucid"), window.about))
 
-    def _add_toolbar(self) -> None:
-        bar = ToolBar(tr("View"), self._window)
+    def _add_toolbar(self, window: MainWindow) -> None:
+        bar = ToolBar(tr("View"), window)
         bar.setObjectName("toolbar")
         actions = self.by_name
         # A bar of words stays short: the menu has the whole sentence.
@@ -225,7 +225,7 @@ class Actions:
         self.zoom.setObjectName("muted")
         self.zoom.setAccessibleName(tr("Zoom"))
         bar.add_label(self.zoom)
-        self._window.addToolBar(bar)
+        window.addToolBar(bar)
 
 
 def _sequences(key: QKeySequence.StandardKey | str) -> list[QKeySequence]:
