@@ -97,6 +97,7 @@ def _open_window(files: Sequence[Path]) -> int:
     app = QApplication([sys.argv[0]])
     translation.begin(translation.chosen(paths.settings_file()))
     # Only now: modules translate the texts that they hold when they are imported.
+    from app.garbage import Garbage
     from app.settings import load_settings
     from app.window import MainWindow
     from app.workspace import Workspace
@@ -105,6 +106,9 @@ def _open_window(files: Sequence[Path]) -> int:
     app.setDesktopFileName("pellucid")
     is_first = not paths.settings_file().exists()
     window = MainWindow(Workspace(load_settings(paths.settings_file())))
+    garbage = Garbage(app)
+    # Torch is loaded then.
+    window.workspace.models_changed.connect(garbage.spare)
     # Ctrl-C in the terminal: Python sees the signal only while it runs, so the timer lets it run now and then.
     signal.signal(signal.SIGINT, lambda *_: window.close())
     waker = QTimer()
@@ -119,6 +123,7 @@ def _open_window(files: Sequence[Path]) -> int:
         _welcome(window, sample)
     status = app.exec()
     window.workspace.close()
+    garbage.end()
     return status
 
 

@@ -125,14 +125,17 @@ def write_picture(path: Path, megapixels: float) -> None:
 
 
 def _measure(large: Path, other: Path, folder: Path, seconds: float) -> dict[str, list[dict[str, Any]]]:
+    from app.garbage import Garbage
     from app.settings import Settings
     from app.window import MainWindow
     from app.workspace import Workspace
 
     app = QApplication([sys.argv[0]])
+    garbage = Garbage(app)
     with recorded() as recorder:
         recorder.stage, recorder.action = OPENING, "start"
         window = MainWindow(Workspace(Settings()))
+        window.workspace.models_changed.connect(garbage.spare)
         window.resize(*_SIZE)
         window.show()
         person = Person(window, large, other, folder, seconds)
@@ -159,6 +162,7 @@ def _measure(large: Path, other: Path, folder: Path, seconds: float) -> dict[str
         app.exec()
         recorder.stage, recorder.action = "", ""
     window.close()
+    garbage.end()
     if failed:
         raise failed[0]
     return {
