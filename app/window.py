@@ -627,6 +627,7 @@ class MainWindow(QMainWindow):
     def _picture_ready(self) -> None:
         opened = self.workspace.opened
         if opened is not None:
+            self._show_zoom(self.view.zoom)  # it tells only when it changes
             note = " ".join(f"{note}." for note in opened.picture.image.metadata.notes)
             if note and note != self._note:  # not again at every page
                 self._note = note
