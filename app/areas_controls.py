@@ -78,8 +78,10 @@ class AreasControls(QWidget):
         self.places.setAccessibleName(tr("Places"))
         self.places.setFixedHeight(_ROWS * self.places.fontMetrics().lineSpacing() + 2 * self.places.frameWidth() + 8)
         self.empty = QLabel(tr("Draw a place on the picture to protect it, or to denoise nothing else."))
-        self.empty.setObjectName("muted")
-        self.empty.setWordWrap(True)
+        self.all_pages = QLabel(tr("They hold for all pages of this stack."))
+        for note in (self.empty, self.all_pages):
+            note.setObjectName("muted")
+            note.setWordWrap(True)
         self.remove = QToolButton()
         self.remove.setText(tr("Remove"))
         self.remove.setAccessibleName(tr("Remove the place"))
@@ -99,6 +101,7 @@ class AreasControls(QWidget):
         layout.addWidget(self.outside)
         layout.addWidget(self.places)
         layout.addWidget(self.empty)
+        layout.addWidget(self.all_pages)
         row = QHBoxLayout()
         row.addStretch(1)
         row.addWidget(self.remove)
@@ -119,6 +122,7 @@ class AreasControls(QWidget):
         self.remove_all.clicked.connect(self._remove_all)
         workspace.params_changed.connect(self.show_values)
         workspace.current_changed.connect(self.show_values)
+        workspace.picture_ready.connect(self.show_values)
         self.show_values()
 
     @property
@@ -137,8 +141,11 @@ class AreasControls(QWidget):
                 self.places.clear()
                 self.places.addItems(texts)
                 self.places.setCurrentRow(row if row < len(texts) else len(texts) - 1)
+        self._show_strength()
         self.places.setVisible(bool(texts))
         self.empty.setVisible(not texts)
+        opened = self.workspace.opened
+        self.all_pages.setVisible(bool(texts) and opened is not None and opened.picture.image.pages > 1)
         self.remove.setEnabled(self.places.currentRow() >= 0)
         self.remove_all.setEnabled(bool(texts) or areas.outside != 1)
         self.outside.setCurrentIndex(self.outside.findData(0.0 if areas.outside == 0 else 1.0))
@@ -166,10 +173,15 @@ class AreasControls(QWidget):
         self.set_radius(round(float(self.radius.value) * (_LARGER if grows else 1 / _LARGER)) + (1 if grows else -1))
 
     def _select(self, row: int) -> None:
-        places = self.workspace.values.areas.places
+        self.workspace.history.seal()
+        self._show_strength()
+        self.remove.setEnabled(row >= 0)
+
+    def _show_strength(self) -> None:
+        """That of the chosen place; without one it stays what the next one gets."""
+        places, row = self.workspace.values.areas.places, self.places.currentRow()
         if 0 <= row < len(places):
             self.inside.set_value(places[row].strength)
-        self.remove.setEnabled(row >= 0)
 
     def _change_strength(self, name: str, strength: float) -> None:
         self.inside.set_value(strength)
@@ -177,7 +189,7 @@ class AreasControls(QWidget):
         if 0 <= row < len(areas.places):
             places = list(areas.places)
             places[row] = dataclasses.replace(places[row], strength=strength)
-            self.workspace.set_areas(dataclasses.replace(areas, places=tuple(places)))
+            self.workspace.set_areas(dataclasses.replace(areas, places=tuple(places)), merges=True)
 
     def _choose_outside(self, index: int) -> None:
         areas = self.workspace.values.areas

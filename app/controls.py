@@ -299,11 +299,14 @@ class Controls(QWidget):
         self.guard.set_value(workspace.values.guard or None)
         self.luminance.set_value(workspace.values.luminance)
         self.chroma.set_value(workspace.values.chroma)
-        factors = (workspace.values.luminance, workspace.values.chroma)
-        self.parts.set_remark(_by_hand(sum(factor != 1 for factor in factors)))
-        self.places.set_remark(str(len(workspace.values.areas.places) or ""))
         is_colour = workspace.opened is None or workspace.opened.picture.image.channels == 3
-        self.parts.setVisible(is_colour)
+        factors = (workspace.values.luminance, workspace.values.chroma)[: 2 if is_colour else 1]
+        is_set = sum(factor != 1 for factor in factors)
+        self.parts.set_remark(_by_hand(is_set))
+        self.places.set_remark(str(len(workspace.values.areas.places) or ""))
+        # A grey picture needs none of both, but it must be seen where one that was set for others counts for it, too.
+        self.parts.setVisible(is_colour or is_set > 0)
+        self.chroma.setVisible(is_colour)
         for name, control in self.params.items():
             measured = workspace.sigma if name == "sigma" else workspace.settled.get(name)
             control.set_value(workspace.value(name), measured)
@@ -492,13 +495,15 @@ def quality(workspace: Workspace) -> tuple[str, str]:
     if workspace.opened is None:
         return "–", ""
     if reference is not None:
-        noisy = db(reference.noisy_psnr_db)
+        is_aligned = numbers.shift is not None
+        noisy = db(reference.noisy_shift_free_db if is_aligned else reference.noisy_psnr_db)
         if numbers.psnr_db is None:
             note = tr("against {name}; the noisy picture has {noisy}").format(name=reference.name, noisy=noisy)
             return "–", note
         ssim = "" if numbers.ssim is None else f" · SSIM {numbers.ssim:.4f}"
         against = tr("against {name}").format(name=reference.name)
         note = f"{against}{ssim} · {tr('noisy {psnr}').format(psnr=noisy)}{partly}"
+        note += " · " + tr("brightness aligned") if is_aligned else ""
         # Beside the true number, so that one sees how far the estimate can be trusted.
         if estimate is not None and estimate.psnr_db is not None:
             note += "\n" + tr("{estimate} without it").format(estimate=_estimate(estimate))

@@ -115,10 +115,16 @@ class Catalog:
 
 @dataclass(frozen=True, eq=False)
 class Picture:
-    """A picture that was read, and its pixels for the screen with the levels that any zoom needs."""
+    """A picture that was read.
+
+    Attributes:
+        shown: its pixels for the screen, at any zoom.
+        levels: what they show as black and white, in the picture's units; None for those of its type.
+    """
 
     image: Image
     shown: Pyramid
+    levels: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True)
@@ -409,7 +415,7 @@ def show(image: Image, levels: tuple[float, float] | None = None) -> Iterator[An
 def _shown(image: Image, levels: tuple[float, float] | None) -> Picture:
     shown = Pyramid(screen.to_screen(image.pixels, levels or image.levels, screen.conversion_of(image)))
     shown.make_all()
-    return Picture(image, shown)
+    return Picture(image, shown, levels)
 
 
 def measure(image: Image) -> Iterator[Any]:
@@ -529,7 +535,8 @@ class Live:
     @property
     def passes(self) -> int:
         """T that is shown."""
-        return self._look[0] if self._look else 0
+        look = self._look  # which the worker may replace meanwhile
+        return look[0] if look else 0
 
     def twin(self) -> Live:
         """The same for another screen, which shows nothing of it yet; both share what is known of the passes."""

@@ -74,4 +74,5 @@ class Shown:
         """The PSNR of the result estimated without a reference, or why there is none; of the whole or of an area."""
         if self.denoising is None:
             return Estimate(None, None, tr("no pass has been made yet"))
-        return self.denoising.estimate(self.passes, self.blend, self.report, area)
+        # Of the whole as of an area: what is shown, also where it has fewer passes.
+        return self.denoising.estimate(self.passes, self.blend, self.report, area or self.whole)

@@ -98,11 +98,11 @@ class Trials(QObject):
         for signal in (
             workspace.params_changed,
             workspace.noise_ready,
-            workspace.picture_ready,
             workspace.reference_changed,
             workspace.settings_changed,
         ):
             signal.connect(self._follow)
+        workspace.picture_ready.connect(self._show_anew)
         for signal in (workspace.viewport_changed, workspace.display_changed, workspace.estimate_changed):
             signal.connect(self._plan_anew)
 
@@ -225,6 +225,11 @@ class Trials(QObject):
             key = None if request is None else request.key
             self.workspace.compute(lambda computing: computing.release(key), _ignore)
         self._tell()
+
+    def _show_anew(self) -> None:
+        """The picture was brought to the screen anew, maybe to one with other colours: so are the results."""
+        self._asked = {}
+        self._follow()
 
     def _follow(self) -> None:
         """Take over what has changed in the picture, its values or the models."""

@@ -129,11 +129,9 @@ class Viewer(QWidget):
 
     def _has_spread(self) -> bool:
         shown, area = self.workspace.shown, self.view.viewport()
-        return (
-            shown is not None
-            and area is not None
-            and shown.spread(Rect(*area[:2], area[0] + 1, area[1] + 1)) is not None
-        )
+        if shown is None or shown.denoising is None or area is None:
+            return False
+        return shown.denoising.spread_passes(Rect(*area[:2], area[0] + 1, area[1] + 1)) > 1
 
     def change_gain(self, factor: float) -> None:
         """Amplify what was removed, and the spread, by a factor more or less."""
@@ -164,7 +162,7 @@ class Viewer(QWidget):
         gain = f"× {display.gain:.2g}"
         if display.layer == "removed":
             after = tr("What was removed") + f" {gain}"
-        elif display.layer == "spread":
+        elif display.layer == "spread" and self._has_spread():
             after = tr("Spread over the passes, not error") + f" {gain}"
         elif display.layer == "reference" and workspace.reference is not None:
             after = tr("Reference {name}").format(name=workspace.reference.name)

@@ -116,6 +116,7 @@ class MainWindow(QMainWindow):
         self.view.tool_changed.connect(self._show_tool)
         self.view.installEventFilter(self)
         self.viewer.told.connect(self.message.say)
+        self.viewer.told.connect(lambda *_: self._show_layer())  # the one that was chosen may be refused
         self.view.loupe_changed.connect(self.actions_by_name["loupe"].setChecked)
         self.viewer.marks_changed.connect(self.actions_by_name["marks"].setChecked)
         self.viewer.dock.visibilityChanged.connect(self._show_inspector)
@@ -221,6 +222,7 @@ class MainWindow(QMainWindow):
         self._show_layer()
         self.strip.setVisible(settings.filmstrip)
         self.panel.setVisible(settings.panel)
+        self.viewer.dock.setVisible(settings.inspector)
         self.actions_by_name["filmstrip"].setChecked(settings.filmstrip)
         self.actions_by_name["panels"].setChecked(settings.panel)
 

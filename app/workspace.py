@@ -347,12 +347,13 @@ class Workspace(QObject):
         def handle(kind: Kind, value: Any) -> None:
             if kind is Kind.FAILED:
                 self._complain(value)
-            elif kind is Kind.DONE and opened is self.opened:
+            elif kind is Kind.DONE:
                 opened.picture = value
-                self._stop_live()
-                self._clear_result()
-                self.picture_ready.emit()
-                self._refresh()
+                if opened is self.opened:
+                    self._stop_live()
+                    self._clear_result()
+                    self.picture_ready.emit()
+                    self._refresh()
             if kind is not Kind.PROGRESS:
                 self._next_thumbnail()
 
@@ -466,6 +467,7 @@ class Workspace(QObject):
         self._page_rest.stop()
         self._leave()
         self._drop(self._levels_job)
+        self._levels_job = None
         self.current, self.opened = entry, None
         self.display = dataclasses.replace(self.display, levels=entry.levels if entry is not None else None)
         self.activity = Activity()
@@ -502,6 +504,8 @@ class Workspace(QObject):
             self.picture_ready.emit()
             self.noise_ready.emit()
             self.reference_changed.emit()
+            self._change_display(gain=self._gain(self.display.layer))
+            self._show_levels()
             self._refresh()
         else:
             self._read(entry, entry.image if cached is None else cached.picture.image)
@@ -591,6 +595,7 @@ class Workspace(QObject):
             self.picture_ready.emit()
             self.params_changed.emit()
             self.state_changed.emit()
+            self._show_levels()
             self._measure(opened)
             self._refresh()
         elif isinstance(value, Oversize):
@@ -656,6 +661,7 @@ class Workspace(QObject):
             entry.page = opened.picture.image.page
             self._show_activity(Activity())
             self.page_changed.emit()
+            self._clear_result()
             self._refresh()
 
     def _make_room(self) -> None:
@@ -837,10 +843,10 @@ class Workspace(QObject):
         if chroma != self.values.chroma:
             self._change_values(within(CHROMA.label), chroma=chroma)
 
-    def set_areas(self, areas: Areas) -> None:
-        """Where the strength is another one; each change is a step of its own."""
+    def set_areas(self, areas: Areas, merges: bool = False) -> None:
+        """Where the strength is another one; a step of its own, unless it merges with the last one, as of a slider."""
         if areas != self.values.areas:
-            self._change_values(tr("areas"), merges=False, areas=areas)
+            self._change_values(tr("areas"), merges, areas=areas)
 
     def set_guard(self, guard: float) -> None:
         """Kappa of the detail guard; 0 is off."""
@@ -966,7 +972,9 @@ class Workspace(QObject):
 
     def _develop(self, entry: Entry, opened: Opened) -> None:
         """Develop a RAW picture as its values say now; what was computed is of another picture then."""
+        was_shown = self._shows_result
         self._leave()
+        self._shows_result = was_shown  # until the new one takes its place, or none is made
         self._read(entry, opened.picture.image)
         self.estimate_changed.emit()
         self.state_changed.emit()
@@ -1059,14 +1067,21 @@ class Workspace(QObject):
 
     def set_levels(self, levels: tuple[float, float] | None) -> None:
         """Show these values of the current picture as black and white, None for those of its type."""
-        entry, opened = self.current, self.opened
+        entry = self.current
         if entry is None or levels == entry.levels:
             return
         entry.levels = levels
         self._change_display(levels=levels)
-        if opened is not None:
-            self._drop(self._levels_job)
-            self._levels_job = self._io.submit(lambda: jobs.show(opened.picture.image, levels), self._on_levels)
+        self._show_levels()
+
+    def _show_levels(self) -> None:
+        """Bring the noisy picture to the screen with its black and white, unless it is; each page is on its own."""
+        entry, opened = self.current, self.opened
+        self._drop(self._levels_job)
+        self._levels_job = None
+        if entry is not None and opened is not None and opened.picture.levels != entry.levels:
+            image, levels = opened.picture.image, entry.levels
+            self._levels_job = self._io.submit(lambda: jobs.show(image, levels), self._on_levels)
 
     def _on_levels(self, kind: Kind, value: Any) -> None:
         if kind is Kind.PROGRESS:
@@ -1585,7 +1600,8 @@ class Workspace(QObject):
 
     def copy_result(self) -> None:
         """Ask for the whole result as it is; `copied` brings it."""
-        request, look = self._request, self._look
+        # While this rests, the values may be of another result than the one that was made last.
+        request, look = self._make_request() if self._is_paused else self._request, self._look
         if request is None:
             return
 

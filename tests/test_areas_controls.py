@@ -2,6 +2,8 @@
 
 import numpy as np
 import pytest
+from opened import noisy_file
+from test_pages_window import stack, turn_to
 from test_workspace import (  # noqa: F401 - fixtures
     PATIENCE_MS,
     calls,
@@ -93,3 +95,51 @@ def test_the_brush_grows_and_shrinks_within_its_limits(controls, qtbot):
     for _ in range(40):
         controls.change_radius(grows=True)
     assert controls.radius.value == RADIUS.maximum
+
+
+def test_however_long_the_slider_of_a_place_is_held_it_makes_one_step(controls):
+    workspace = controls.workspace  # noqa: F811
+    controls.add(SQUARE)
+    steps = workspace.history.count()
+    controls.inside.slider.sliderPressed.emit()
+    for strength in (0.2, 0.4, 0.6):
+        controls.inside.value_changed.emit("inside", strength)
+    controls.inside.slider.sliderReleased.emit()
+    assert workspace.history.count() == steps + 1
+    workspace.undo()
+    assert texts(controls) == ["1 · rectangle · protected"]
+
+
+def test_changes_of_two_places_are_two_steps(controls):
+    controls.add(SQUARE)
+    controls.add(SQUARE)
+    controls.inside.value_changed.emit("inside", 0.5)
+    controls.places.setCurrentRow(0)
+    controls.inside.value_changed.emit("inside", 0.7)
+    controls.workspace.undo()
+    assert [place.strength for place in controls.workspace.values.areas.places] == [0.0, 0.5]
+
+
+def test_the_strength_that_is_shown_is_that_of_the_chosen_place_also_after_undoing(controls):
+    controls.add(SQUARE)
+    controls.inside.value_changed.emit("inside", 0.5)
+    controls.workspace.undo()
+    assert controls.inside.value == 0.0
+    controls.workspace.redo()
+    assert controls.inside.value == 0.5
+
+
+def test_of_a_stack_it_is_said_that_places_hold_for_all_its_pages(workspace, qtbot, tmp_path):  # noqa: F811
+    controls = AreasControls(workspace)
+    qtbot.addWidget(controls)
+    workspace.open([stack(tmp_path / "stack.tif")])
+    wait_done(workspace, qtbot)
+    assert controls.all_pages.isHidden()
+    controls.add(SQUARE)
+    assert not controls.all_pages.isHidden()
+    turn_to(workspace, qtbot, 1)
+    assert workspace.values.areas.places == (SQUARE,)
+    workspace.open([noisy_file(tmp_path / "single.tif")])
+    qtbot.waitUntil(lambda: workspace.current.name == "single.tif" and workspace.is_done, timeout=PATIENCE_MS)
+    controls.add(SQUARE)
+    assert controls.all_pages.isHidden()

@@ -2,7 +2,9 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
 from opened import install_models, noisy_file
 from PySide6.QtCore import QPoint, QPointF, Qt
@@ -11,12 +13,14 @@ from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QApplication, QStyleOptionViewItem
 from test_workspace import white_noise
 
-from app.controls import Controls
-from app.jobs import NOTHING_FOUND, Catalog, MethodInfo
+from app.controls import Controls, quality
+from app.jobs import NOTHING_FOUND, Catalog, MethodInfo, Numbers, Reference
 from app.param_control import ChoiceControl, ParamControl
 from app.settings import Settings
 from app.values import GUARD, STRENGTH
 from app.workspace import Workspace
+from engine.encode import save_image
+from engine.image import Image
 from engine.method import method_of
 from engine.params import choice, param, specs
 
@@ -432,3 +436,30 @@ def test_a_blind_method_tells_that_the_picture_seemed_clean(controls, qtbot, tmp
     qtbot.waitUntil(lambda: controls.notice.text() != "", timeout=20_000)
     assert "Made up has no noise level to set: it denoises every picture" in controls.notice.text()
     assert controls.workspace.sigma == pytest.approx(1 / 255)
+
+
+def test_a_strength_of_brightness_set_for_colour_pictures_is_seen_where_it_counts_for_a_grey_one(qtbot, tmp_path):
+    install_models()
+    workspace = Workspace(Settings(luminance=0.5, chroma=0.7))
+    controls = Controls(workspace)
+    qtbot.addWidget(controls)
+    clean = np.full((64, 64, 1), 0.5, np.float32)
+    save_image(Image(clean, bits=32, is_float=True), tmp_path / "grey.tif")
+    workspace.open([tmp_path / "grey.tif"])
+    qtbot.waitUntil(lambda: workspace.opened is not None, timeout=20_000)
+    assert not controls.parts.isHidden()
+    assert controls.chroma.isHidden()
+    assert "1 set by hand" in controls.parts.button.text()
+    workspace.set_luminance(1.0)
+    assert controls.parts.isHidden()
+    workspace.close()
+
+
+def test_what_the_noisy_picture_has_is_told_with_the_same_brightness_taken_out_as_of_the_result(qtbot):
+    image = Image(np.zeros((8, 8, 3), np.float32))
+    reference = Reference(image, "clean.tif", 20.0, 25.0)
+    workspace = SimpleNamespace(numbers=Numbers(30.0), reference=reference, opened=object(), is_left_alone=False)
+    assert "noisy 20.00 dB" in quality(workspace)[1]
+    workspace.numbers = Numbers(30.0, shift=(0.1, 0.1, 0.1))
+    assert "noisy 25.00 dB" in quality(workspace)[1]
+    assert "brightness aligned" in quality(workspace)[1]

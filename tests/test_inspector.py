@@ -24,7 +24,10 @@ from app.inspector import inspector as module
 from app.inspector import measuring
 from app.inspector.chart import Chart
 from app.inspector.dock import InspectorDock
+from app.inspector.histogram_page import LEVELS_REST_MS
 from app.inspector.inspector import PAGES, Inspector
+from app.inspector.measuring import Measured
+from app.inspector.region_page import number_rows
 from app.inspector.table import Table
 from app.jobs import Numbers
 from app.settings import Settings
@@ -37,6 +40,7 @@ from engine.image import Image
 from engine.metrics import Estimate, psnr, shift_of, ssim
 from engine.noise import measure_noise
 from engine.residual import Residual
+from engine.statistics import statistics
 from engine.tiles import Rect
 
 PATIENCE_MS = 20_000
@@ -73,7 +77,8 @@ class Denoised:
 
     def estimate(self, passes: int, blend: Blend, report: object, area: Rect | None = None) -> Estimate:
         fewer = 0.1 * (4 - min(passes, 4))
-        return Estimate(31.5 - fewer, 0.25) if area is None else Estimate(30.5 - fewer, 0.5)
+        is_whole = area is None or (area.height, area.width) == self.pixels.shape[:2]
+        return Estimate(31.5 - fewer, 0.25) if is_whole else Estimate(30.5 - fewer, 0.5)
 
 
 class Stand(QObject):
@@ -626,6 +631,24 @@ def test_black_and_white_points_follow_each_other_and_are_told_once(qtbot, dock,
     assert points.levels == pytest.approx(inspector.workspace.shown.image.levels)
 
 
+def test_points_that_were_just_being_set_are_not_given_to_the_next_picture(qtbot, dock, inspector):
+    settle(qtbot, dock, "histogram", inspector.histogram_ready)
+    told = []
+    dock.levels_changed.connect(told.append)
+    dock.histogram.points.black.setValue(0.2)
+    inspector.workspace.current_changed.emit()
+    qtbot.wait(2 * LEVELS_REST_MS)
+    assert told == []
+
+
+def test_the_pixels_of_an_estimate_are_said_where_they_are_not_those_of_the_region():
+    statistic = statistics(np.zeros((4, 4, 1), np.float32))
+    measured = Measured(REGION, False, 1.0, statistic, statistic, None, Estimate(30.0, 0.5, area=Rect(0, 0, 96, 96)))
+    assert "96 × 96 pixels at 0, 0" in number_rows(measured)[1]
+    exact = dataclasses.replace(measured, area=Rect(0, 0, 96, 96))
+    assert "blocks" not in number_rows(exact)[1]
+
+
 def test_8_bit_pictures_have_no_points_to_choose(qtbot, dock, inspector, workspace):
     workspace.shown = shown_of(bits=8, is_float=False)
     settle(qtbot, dock, "histogram", inspector.histogram_ready)
@@ -765,7 +788,9 @@ def test_a_difference_in_brightness_is_removed_only_with_a_reference(qtbot, dock
     settle(qtbot, dock, "passes", inspector.visible_ready)
     dock.passes.shift_free.click()
     assert told == [True]
-    qtbot.waitUntil(lambda: dock.passes._measured is not None and dock.passes._measured.is_shift_free, timeout=PATIENCE_MS)
+    qtbot.waitUntil(
+        lambda: dock.passes._measured is not None and dock.passes._measured.is_shift_free, timeout=PATIENCE_MS
+    )
     workspace.shown = shown_of()
     workspace.reference_changed.emit()
     assert dock.passes.shift_free.isHidden()

@@ -1,8 +1,12 @@
 """What was removed, its spread and the reference take the place of the result without a pass; points touch no data."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 from opened import noisy_file
+from test_pages_window import stack, turn_to
+from test_window import make_window, window  # noqa: F401 - fixtures
 from test_workspace import (  # noqa: F401 - fixtures
     PATIENCE_MS,
     Screen,
@@ -18,6 +22,7 @@ from test_workspace import (  # noqa: F401 - fixtures
 
 from app.display import Display, render
 from app.screen import to_screen
+from app.settings import Settings
 from engine.encode import save_image
 from engine.image import Image
 from engine.tiles import Rect
@@ -120,3 +125,82 @@ def test_before_the_first_pass_there_is_no_result_to_be_measured(workspace, qtbo
     assert workspace.shown.result(workspace.shown.whole) is None
     assert workspace.shown.spread(workspace.shown.whole) is None
     assert "no pass" in workspace.shown.estimate().reason
+
+
+def test_a_page_seen_before_shows_the_black_and_white_that_were_set_on_another(workspace, qtbot, tmp_path):  # noqa: F811
+    workspace.open([stack(tmp_path / "stack.tif")])
+    wait_done(workspace, qtbot)
+    turn_to(workspace, qtbot, 1)
+    wait_done(workspace, qtbot)
+    workspace.set_levels((0.2, 0.6))
+    turn_to(workspace, qtbot, 0)
+    wait_done(workspace, qtbot)
+    wait_shown(workspace, qtbot)
+    idle(workspace, qtbot, "_io")
+    noisy = workspace.opened.picture.image.pixels
+    assert np.array_equal(workspace.opened.picture.shown.pixels, to_screen(noisy, (0.2, 0.6)))
+
+
+def test_points_set_just_before_leaving_a_picture_are_shown_when_it_comes_back(opened, qtbot, tmp_path):  # noqa: F811
+    first = opened.current
+    opened.open([noisy_file(tmp_path / "other.tif", 140, 250)])
+    qtbot.waitUntil(lambda: opened.current is not first and opened.is_done, timeout=PATIENCE_MS)
+    second = opened.current
+    opened.set_levels((0.2, 0.6))
+    opened.select(first)
+    wait_done(opened, qtbot)
+    opened.select(second)
+    wait_done(opened, qtbot)
+    wait_shown(opened, qtbot)
+    idle(opened, qtbot, "_io")
+    noisy = opened.opened.picture.image.pixels
+    assert np.array_equal(opened.opened.picture.shown.pixels, to_screen(noisy, (0.2, 0.6)))
+
+
+def test_a_picture_that_comes_back_is_amplified_as_its_own_noise_asks(
+    workspace,  # noqa: F811
+    qtbot,
+    tmp_path,
+    real_noise,  # noqa: F811
+):
+    workspace.open([noisy_file(tmp_path / "a.tif", sigma=0.02), noisy_file(tmp_path / "b.tif", sigma=0.1)])
+    wait_done(workspace, qtbot)
+    workspace.set_layer("removed")
+    gain = workspace.display.gain
+    workspace.step(1)
+    wait_done(workspace, qtbot)
+    assert workspace.display.gain < gain
+    workspace.step(-1)
+    wait_done(workspace, qtbot)
+    assert workspace.display.gain == gain
+
+
+def test_what_has_no_spread_is_not_called_one(window, qtbot, tmp_path):  # noqa: F811
+    workspace = window.workspace  # noqa: F811
+    workspace.open([noisy_file(tmp_path / "noisy.tif", 140, 250)])
+    qtbot.waitUntil(lambda: workspace.is_done, timeout=PATIENCE_MS)
+    window.actions_by_name["layer_spread"].trigger()
+    assert window.view._labels[1].startswith("Spread")
+    workspace.set_method("plain")
+    qtbot.waitUntil(lambda: workspace.is_done and workspace._live_job is None, timeout=PATIENCE_MS)
+    assert window.view._labels[1].startswith("After")
+
+
+def test_while_passes_are_missing_the_whole_picture_is_estimated_from_those_that_are_there(opened):  # noqa: F811
+    more = dataclasses.replace(opened.shown, passes=16)
+    assert not more.denoising.has(16)
+    assert more.estimate().psnr_db == pytest.approx(opened.shown.estimate().psnr_db, abs=1)
+
+
+def test_a_layer_that_is_refused_is_not_ticked(window, qtbot, tmp_path):  # noqa: F811
+    window.workspace.open([noisy_file(tmp_path / "noisy.tif")])
+    qtbot.waitUntil(lambda: window.workspace.is_done, timeout=PATIENCE_MS)
+    window.actions_by_name["layer_reference"].trigger()
+    assert "no reference to show" in window.message.text.text()
+    assert window.actions_by_name["layer_result"].isChecked()
+    assert not window.actions_by_name["layer_reference"].isChecked()
+
+
+def test_the_inspector_is_there_again_in_the_next_window(make_window):  # noqa: F811
+    assert make_window(Settings(inspector=True)).actions_by_name["inspector"].isChecked()
+    assert not make_window().actions_by_name["inspector"].isChecked()

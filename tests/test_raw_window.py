@@ -108,3 +108,15 @@ def test_the_group_is_there_for_raw_pictures_alone_and_says_what_is_wrong(raw, q
     raw.open([noisy_file(tmp_path / "n.png")])
     qtbot.waitUntil(lambda: raw.opened is not None and not raw.opened.picture.image.is_raw, timeout=PATIENCE_MS)
     assert group.isHidden()
+
+
+def test_a_result_of_another_development_is_taken_away_where_no_new_one_is_made(raw, qtbot):
+    raw.cancel()
+    cleared = []
+    raw.result_cleared.connect(lambda: cleared.append(raw.opened.picture.image.develop.exposure))
+    raw.change_develop(exposure=1.0)
+    qtbot.waitUntil(
+        lambda: raw.opened.picture.image.develop.exposure == 1.0 and raw.opened.is_measured, timeout=PATIENCE_MS
+    )
+    assert cleared == [1.0]
+    assert raw.shown.denoising is None

@@ -747,3 +747,26 @@ def test_every_button_has_a_name_and_takes_the_focus(bar, qtbot):
         seen.add(widget.accessibleName())
         widget = widget.nextInFocusChain()
     assert all(button.accessibleName() in seen for cell in bar.cells for button in (cell.choose, cell.keep))
+
+
+def test_what_is_copied_while_trials_are_shown_is_the_marked_one(trials, qtbot):
+    workspace = trials.workspace
+    workspace.set_viewport((0, 0, 250, 140))
+    workspace.denoise()
+    wait_done(workspace, qtbot)
+    try_values(trials, workspace.values, with_params(workspace.values, alpha=1.0))
+    trials.mark(1)
+    wait(trials, qtbot)
+    with qtbot.waitSignal(workspace.copied, timeout=PATIENCE_MS) as copied:
+        workspace.copy_result()
+    whole = Rect(0, 0, 250, 140)
+    assert np.array_equal(copied.args[0], to_screen(direct(workspace, trials.trials[1].values, whole), (0.0, 1.0)))
+
+
+def test_a_picture_that_comes_to_another_screen_brings_its_trials_there(trials, qtbot):
+    trials.add_current()
+    wait(trials, qtbot)
+    shown = trials.screens.pop(0)
+    trials.workspace.picture_ready.emit()
+    wait(trials, qtbot)
+    assert np.array_equal(trials.screens[0], shown)

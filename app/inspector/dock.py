@@ -173,6 +173,7 @@ class InspectorDock(QDockWidget):
         self.residual.gain_changed.connect(self.gain_changed)
         self.residual.marks_wanted.connect(self.set_marks)
         workspace.display_changed.connect(self._show_display)
+        workspace.current_changed.connect(self.histogram.let_go)
         workspace.current_changed.connect(self._show_display)
         self._show_display()
         for signal in (workspace.estimate_changed, workspace.result_cleared, workspace.reference_changed):

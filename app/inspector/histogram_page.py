@@ -126,6 +126,10 @@ class HistogramPage(QWidget):
             self.points.show_levels(levels or self._histograms.levels, self._histograms)
             self._draw()
 
+    def let_go(self) -> None:
+        """Another picture: what was just being set was for the one before."""
+        self.points.let_go()
+
     def _set_by_hand(self, levels: tuple[float, float] | None) -> None:
         self.set_levels(levels)
         if levels is None and self._histograms is not None:
@@ -264,6 +268,10 @@ class _Points(QWidget):
     def _reset(self) -> None:
         self._rest.stop()
         self.changed.emit(None)
+
+    def let_go(self) -> None:
+        """Tell nothing of what was just being set."""
+        self._rest.stop()
 
     def _typed(self) -> None:
         """Keep white above black, by moving the one that was not set."""

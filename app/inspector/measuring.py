@@ -275,7 +275,7 @@ def measure(
     before = functools.reduce(operator.add, befores)
     after = functools.reduce(operator.add, afters) if result is not None else None
     reference = functools.reduce(operator.add, references) if references else None
-    estimate = shown.estimate(None if area == shown.whole else area)
+    estimate = shown.estimate(area)
     yield
     measured = Measured(area, is_sampled, unit_of(image), before, after, reference, estimate)
     twin = shown.reference
@@ -319,7 +319,7 @@ def _point(
     """PSNR and the half-width of its band; None where there is no number."""
     twin = shown.reference
     if twin is None:
-        estimate = shown.estimate(None if area == shown.whole else area)
+        estimate = shown.estimate(area)
         yield
         return None if estimate.psnr_db is None else (estimate.psnr_db, estimate.band_db or 0.0)
     pieces, _ = blocks(area, MOST_COUNTED)
