@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,23 +11,25 @@ from engine.image import Image
 
 LAYERS = ("result", "removed", "spread", "reference")
 
-MOST_GAIN = 64.0
+GAINS = (1.0, 1.5, 2.0, 3.0, 4.0, 6.0, 8.0, 12.0, 16.0, 24.0, 32.0, 48.0, 64.0)
+"""How many times what was removed, and the spread, can be shown larger."""
 
+MOST_GAIN = GAINS[-1]
 
-_SIGMAS = {"spread": 1.5}
+_SIGMAS = {"spread": 0.4}
 _MOST_SIGMAS = 7.0
 """How many standard deviations of the noise the screen's range holds: 3.5 on either side of grey."""
 
 
 def usual_gain(layer: str, sigma: float) -> float:
-    """A gain at which next to nothing is clipped, a power of the square root of two.
+    """The largest of GAINS at which next to nothing is clipped.
 
     Args:
-        layer: one of LAYERS; the spread is never negative, and a part of the noise.
+        layer: one of LAYERS; the spread is never negative, and a small part of the noise.
         sigma: of the noise, where white is 1.
     """
     wanted = 1 / (_SIGMAS.get(layer, _MOST_SIGMAS) * sigma)
-    return min(MOST_GAIN, max(1.0, 2 ** (math.floor(2 * math.log2(wanted)) / 2)))
+    return max(gain for gain in GAINS if gain <= max(1.0, wanted))
 
 
 @dataclass(frozen=True)

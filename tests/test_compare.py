@@ -15,6 +15,7 @@ from PySide6.QtWidgets import QApplication, QWidget
 from viewed import BLUE, GREEN, at, drag, flat, noise, shown, wheel
 
 from app.compare.comparison import MODES
+from app.compare.overlay import caption_lines
 from app.compare.view import CompareView
 from app.pyramid import TILE, Pyramid
 
@@ -546,6 +547,22 @@ def test_empty_view_has_no_viewport_and_ignores_zoom_and_pan(view):
     view.toggle_fit()
     assert view.viewport() is None
     assert shown(view).std() > 1, "the invitation to drop pictures is drawn"
+
+
+@pytest.mark.parametrize("room", [60, 90, 130, 220, 1000])
+def test_a_caption_says_all_in_a_narrow_pane_and_no_line_is_wider_than_it(view, room):
+    metrics = view.fontMetrics()
+    text = "Spread over the passes, not error × 5.7\n1  R2R · alpha auto · Strength 100 %"
+    lines = caption_lines(text, metrics, room)
+    assert " ".join(lines).replace(" · ", " ").split() == text.replace(" · ", " ").split()
+    assert all(metrics.horizontalAdvance(line) <= room or " " not in line for line in lines)
+    assert (len(lines) == 2) is (metrics.horizontalAdvance("Spread over the passes, not error × 5.7") <= room)
+
+
+def test_a_caption_breaks_between_two_facts_before_it_breaks_between_words(view):
+    metrics = view.fontMetrics()
+    room = metrics.horizontalAdvance("After · PSNR 31")
+    assert caption_lines("After · PSNR 31.39 dB", metrics, room) == ["After", "PSNR 31.39 dB"]
 
 
 def test_captions_are_drawn_and_flip_changes_the_second(view):

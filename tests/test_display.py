@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from app.display import Display, render, usual_gain
+from app.display import GAINS, Display, render, usual_gain
 from app.screen import to_screen
 from engine.image import Image
 
@@ -59,6 +59,19 @@ def test_the_usual_gain_clips_next_to_none_of_the_noise_and_shows_it(image):
         noisy = 0.5 + np.float32(sigma) * noise
         shown = render(Display("removed", usual_gain("removed", sigma)), image, noisy, np.full_like(noisy, 0.5))
         assert np.isin(shown, (0, 255)).mean() < 0.002
-        assert shown.std() > 25
+        assert shown.std() > 24
     assert usual_gain("spread", 5 / 255) > usual_gain("removed", 5 / 255)
     assert usual_gain("removed", 1.0) == 1
+
+
+@pytest.mark.parametrize("sigma", [1e-4, 3 / 255, 25 / 255, 2.0])
+def test_the_usual_gain_is_one_that_the_slider_can_show(sigma):
+    assert {usual_gain("removed", sigma), usual_gain("spread", sigma)} <= set(GAINS)
+
+
+def test_a_spread_of_a_fifth_of_the_noise_is_seen(image):
+    sigma = 25 / 255
+    spread = np.full((8, 8, 1), 0.2 * sigma, np.float32)
+    clean = np.full((8, 8, image.channels), 0.5, np.float32)
+    shown = render(Display("spread", usual_gain("spread", sigma)), image, clean, clean, spread=spread)
+    assert 80 < shown.mean() < 255

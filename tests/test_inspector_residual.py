@@ -12,9 +12,10 @@ from PySide6.QtWidgets import QApplication, QCheckBox, QLabel, QSlider, QWidget
 from reports import correlated, report
 
 from app import theme
+from app.display import GAINS
 from app.inspector.noise_page import NoisePage
 from app.inspector.plots import CorrelationMap, Plot
-from app.inspector.residual_page import GAINS, ResidualPage
+from app.inspector.residual_page import ResidualPage
 from conftest import picture
 from engine.image import Image
 from engine.noise_curve import curve
@@ -97,15 +98,15 @@ def test_where_nothing_was_removed_the_page_says_only_that(page, noisy):
     assert not page.plot.isVisibleTo(page)
 
 
-def test_gain_goes_from_1_to_32_by_keyboard_and_is_told(page, qtbot):
+def test_gain_goes_from_1_to_64_by_keyboard_and_is_told(page, qtbot):
     page.gain.setFocus()
     told = []
     page.gain_changed.connect(told.append)
     for _ in GAINS:
         QTest.keyClick(page.gain, Qt.Key.Key_Right)
     assert told == list(GAINS[1:])
-    assert (GAINS[0], GAINS[-1]) == (1, 32)
-    assert page.gain_text.text() == "×32"
+    assert (GAINS[0], GAINS[-1]) == (1, 64)
+    assert page.gain_text.text() == "×64"
 
 
 def test_checkboxes_ask_for_the_layer_and_the_marks_by_keyboard(page):

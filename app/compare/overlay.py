@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from PySide6.QtCore import QPointF, QRectF, Qt
-from PySide6.QtGui import QColor, QFont, QPainter, QPainterPath, QPen
+from PySide6.QtGui import QColor, QFont, QFontMetrics, QPainter, QPainterPath, QPen
 
 from app.compare.wipe import Wipe
 
@@ -14,6 +15,9 @@ CAPTION_MARGIN = 8
 _CAPTION_PAD = 7
 _CAPTION_BACKGROUND = QColor(0, 0, 0, 165)
 _CAPTION_TEXT = QColor(245, 245, 245)
+
+_MOST_OF_HEIGHT = 0.4
+"""Share of an area that the broken lines of a caption may take."""
 
 TOP_LEFT = Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignTop
 TOP_RIGHT = Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignTop
@@ -33,16 +37,23 @@ class Tints:
 def draw_caption(
     painter: QPainter, area: QRectF, text: str, align: Qt.AlignmentFlag, mark: QColor | None = None
 ) -> None:
-    """Draw lines of text on a dark plate in a corner of an area, each cut with an ellipsis where that is too narrow.
+    """Draw lines of text on a dark plate in a corner of an area; those that are too wide for it are broken.
 
-    `mark` is the colour of a frame around the plate.
+    What still does not fit, in width or in height, ends in an ellipsis. `mark` is the colour of a frame around the
+    plate.
     """
     metrics = painter.fontMetrics()
     room = int(area.width()) - 2 * (CAPTION_MARGIN + _CAPTION_PAD)
-    lines = [metrics.elidedText(line, Qt.TextElideMode.ElideRight, room) for line in text.split("\n") if line]
-    height = metrics.height() * len(lines) + 6
-    if not any(lines) or room < metrics.averageCharWidth() * 4 or area.height() < height + 2 * CAPTION_MARGIN:
+    most = int((area.height() - 2 * CAPTION_MARGIN - 6) // metrics.height())
+    if not text.strip() or room < metrics.averageCharWidth() * 4 or most < 1:
         return
+    lines = caption_lines(text, metrics, room)
+    # Broken lines must not bury the picture.
+    most = min(most, max(text.strip().count("\n") + 1, int(_MOST_OF_HEIGHT * area.height() / metrics.height())))
+    if len(lines) > most:
+        lines = [*lines[: most - 1], f"{lines[most - 1]} …"]
+    lines = [metrics.elidedText(line, Qt.TextElideMode.ElideRight, room) for line in lines]
+    height = metrics.height() * len(lines) + 6
     width = max(metrics.horizontalAdvance(line) for line in lines) + 2 * _CAPTION_PAD
     inner = area.adjusted(CAPTION_MARGIN, CAPTION_MARGIN, -CAPTION_MARGIN, -CAPTION_MARGIN)
     left = inner.right() - width if align & Qt.AlignmentFlag.AlignRight else inner.left()
@@ -56,6 +67,30 @@ def draw_caption(
     painter.drawText(text_area, Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter, "\n".join(lines))
 
 
+def caption_lines(text: str, metrics: QFontMetrics, room: int) -> list[str]:
+    """The lines of a text, those wider than `room` pixels broken: between two facts (" · "), else between words."""
+    lines = []
+    for line in filter(None, text.split("\n")):
+        for part in _packed(line, " · ", metrics, room):
+            lines += _packed(part, " ", metrics, room)
+    return lines
+
+
+def _packed(text: str, gap: str, metrics: QFontMetrics, room: int) -> list[str]:
+    """The parts between the gaps, as many in each line as there is room for."""
+    if metrics.horizontalAdvance(text) <= room:
+        return [text]
+    first, *rest = text.split(gap)
+    lines = [first]
+    for part in rest:
+        longer = lines[-1] + gap + part
+        if metrics.horizontalAdvance(longer) <= room:
+            lines[-1] = longer
+        else:
+            lines.append(part)
+    return lines
+
+
 def draw_wipe_captions(painter: QPainter, pane: QRectF, wipe: Wipe, before: str, after: str) -> None:
     """Draw a caption into each half, in the corner that has most room for it."""
     metrics = painter.fontMetrics()
@@ -63,17 +98,32 @@ def draw_wipe_captions(painter: QPainter, pane: QRectF, wipe: Wipe, before: str,
         (before, -1, (TOP_LEFT, BOTTOM_LEFT, TOP_RIGHT, BOTTOM_RIGHT)),
         (after, 1, (TOP_RIGHT, BOTTOM_LEFT, TOP_LEFT, BOTTOM_RIGHT)),
     ):
-        lines = text.split("\n")
-        height = metrics.height() * len(lines) + 6 + 2 * CAPTION_MARGIN
-        widest = max(metrics.horizontalAdvance(line) for line in lines)
-        wanted = min(pane.width(), widest + 2 * (CAPTION_MARGIN + _CAPTION_PAD) + 2)
-        rooms = [_room_in_half(pane, wipe, sign, corner, height) for corner in corners]
-        chosen = next((index for index, room in enumerate(rooms) if room >= wanted), rooms.index(max(rooms)))
+        rooms, chosen = _corner_with_room(pane, wipe, sign, corners, text, metrics)
         area = QRectF(pane)
         area.setWidth(max(0.0, rooms[chosen]))
         if corners[chosen] & Qt.AlignmentFlag.AlignRight:
             area.moveRight(pane.right())
         draw_caption(painter, area, text, corners[chosen])
+
+
+def _corner_with_room(
+    pane: QRectF, wipe: Wipe, sign: int, corners: Sequence[Qt.AlignmentFlag], text: str, metrics: QFontMetrics
+) -> tuple[list[float], int]:
+    """The room in each corner, and which is the first with enough for the text, broken into as few lines as will do."""
+    most = int(_MOST_OF_HEIGHT * pane.height() / metrics.height())
+    first: tuple[list[float], int] | None = None
+    fewest = text.count("\n") + 1
+    for count in range(fewest, max(fewest, most) + 1):
+        height = metrics.height() * count + 6 + 2 * CAPTION_MARGIN
+        rooms = [_room_in_half(pane, wipe, sign, corner, height) for corner in corners]
+        for index, room in enumerate(rooms):
+            inner = int(min(pane.width(), room)) - 2 * (CAPTION_MARGIN + _CAPTION_PAD) - 2
+            lines = caption_lines(text, metrics, inner)
+            if len(lines) <= count and all(metrics.horizontalAdvance(line) <= inner for line in lines):
+                return rooms, index
+        first = first or (rooms, rooms.index(max(rooms)))
+    assert first is not None
+    return first
 
 
 def _room_in_half(pane: QRectF, wipe: Wipe, sign: int, corner: Qt.AlignmentFlag, height: float) -> float:

@@ -463,7 +463,8 @@ class CompareView(Comparison):
         draw_loupe(painter, area, [picture for picture, _ in pictures], point, zoom, self._tints.background)
         for index, (_, caption) in enumerate(pictures):
             square = QRectF(area.left() + index * area.height(), area.top(), area.height(), area.height())
-            draw_caption(painter, square, caption, TOP_LEFT)
+            # The number is of more than what the lens shows.
+            draw_caption(painter, square, caption.split(" · ")[0], TOP_LEFT)
         draw_caption(painter, QRectF(area), tr("{zoom:.0f} %").format(zoom=100 * zoom), BOTTOM_LEFT)
 
     def _action_of(self, event: QKeyEvent) -> Callable[[], object] | None:

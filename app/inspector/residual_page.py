@@ -11,6 +11,7 @@ from PySide6.QtGui import QColor, QPen
 from PySide6.QtWidgets import QCheckBox, QGridLayout, QHBoxLayout, QLabel, QSlider, QVBoxLayout, QWidget
 
 from app import theme
+from app.display import GAINS
 from app.inspector.chart import make_readable
 from app.inspector.flow import Flow
 from app.inspector.plots import SYMBOLS, CorrelationMap, Legend, Plot, heights
@@ -18,9 +19,6 @@ from app.inspector.table import Table
 from app.words import wrapped
 from engine.language import tr
 from engine.residual import LAGS, Residual
-
-GAINS = (1.0, 1.5, 2.0, 3.0, 4.0, 6.0, 8.0, 12.0, 16.0, 24.0, 32.0)
-"""How many times what was removed can be amplified where it is shown."""
 
 ACROSS, DOWN, MEASURED = "across", "down", "measured"
 
