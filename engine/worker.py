@@ -8,9 +8,9 @@ import logging
 import os
 import sys
 import threading
-from collections import deque
 from collections.abc import Callable, Iterator
 from enum import Enum
+from queue import SimpleQueue
 from typing import Any
 
 log = logging.getLogger(__name__)
@@ -57,8 +57,8 @@ class Worker:
     """
 
     def __init__(self, name: str) -> None:
-        self._jobs: deque[Job] = deque()
-        self._wake = threading.Condition()
+        # Without a lock that the window would have to wait for: this thread may be long in want of a core.
+        self._jobs: SimpleQueue[Job | None] = SimpleQueue()
         self._closing = False
         self._current: Job | None = None
         self._thread = threading.Thread(target=self._loop, name=name)
@@ -66,23 +66,18 @@ class Worker:
 
     def submit(self, work: Callable[[], Iterator[Any]], on_event: Callable[[Job, Kind, Any], None]) -> Job:
         """Queue `work`; it is called on the worker's thread and must return a generator."""
+        if self._closing:
+            raise RuntimeError("The worker is closed")
         job = Job(work, on_event)
-        with self._wake:
-            if self._closing:
-                raise RuntimeError("The worker is closed")
-            self._jobs.append(job)
-            self._wake.notify()
+        self._jobs.put(job)
         return job
 
     def close(self) -> None:
         """Cancel everything and wait for the thread to end."""
-        with self._wake:
-            self._closing = True
-            for job in self._jobs:
-                job.cancel()
-            if self._current is not None:
-                self._current.cancel()
-            self._wake.notify()
+        self._closing = True
+        if (current := self._current) is not None:
+            current.cancel()
+        self._jobs.put(None)
         self._thread.join()
 
     def _loop(self) -> None:
@@ -91,16 +86,12 @@ class Worker:
             # inherits it; elsewhere a thread has no such number.
             with contextlib.suppress(OSError):
                 os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICENESS)
-        while True:
-            with self._wake:
-                while not self._jobs and not self._closing:
-                    self._wake.wait()
-                if not self._jobs:
-                    return
-                job = self._current = self._jobs.popleft()
+        while (job := self._jobs.get()) is not None:
+            self._current = job
+            if self._closing:
+                job.cancel()
             self._run(job)
-            with self._wake:
-                self._current = None
+            self._current = None
 
     def _run(self, job: Job) -> None:
         if job.is_cancelled:

@@ -520,7 +520,7 @@ def test_without_denoising_on_open_nothing_is_computed_until_asked(qtbot, tmp_pa
     workspace = Workspace(Settings(denoise_on_open=False))
     workspace.errors = []
     workspace.open([noisy_file(tmp_path / "a.tif")])
-    qtbot.waitUntil(lambda: workspace.opened is not None and workspace.opened.report is not None, timeout=PATIENCE_MS)
+    qtbot.waitUntil(lambda: workspace.can_denoise, timeout=PATIENCE_MS)
     idle(workspace, qtbot)
     assert calls == []
     assert workspace.can_denoise
@@ -905,7 +905,7 @@ def test_saving_finishes_a_picture_that_was_cancelled(workspace, qtbot, tmp_path
 
 def test_saving_goes_on_while_another_picture_is_shown(workspace, qtbot, tmp_path):
     workspace.open([noisy_file(tmp_path / "a.tif"), noisy_file(tmp_path / "b.tif", 80, 90)])
-    qtbot.waitUntil(lambda: workspace.opened is not None and workspace.sigma is not None, timeout=PATIENCE_MS)
+    qtbot.waitUntil(lambda: workspace.can_save, timeout=PATIENCE_MS)
     screen = Screen(workspace)
     with qtbot.waitSignal(workspace.saved, timeout=PATIENCE_MS):
         workspace.save(Target(tmp_path / "out.tif"))
