@@ -772,6 +772,15 @@ def test_of_other_values_nothing_is_plotted_until_they_were_measured(qtbot, dock
     qtbot.waitUntil(lambda: len(points(dock, "true")) == 3, timeout=PATIENCE_MS)
 
 
+def test_why_nothing_is_plotted_is_told_without_waiting_for_the_engine(qtbot, dock, workspace, monkeypatch):
+    asked = []
+    monkeypatch.setattr(Denoised, "estimate", lambda *_, **__: asked.append(threading.current_thread()))
+    workspace.shown, workspace.numbers = shown_of(), Numbers(estimate=Estimate(None, None, "there are reasons"))
+    workspace.estimate_changed.emit()
+    assert "No PSNR is estimated: there are reasons." in dock.passes.chart.view.accessibleDescription()
+    assert threading.main_thread() not in asked
+
+
 def test_where_fewer_passes_are_kept_fewer_are_plotted(qtbot, dock, inspector, workspace, monkeypatch):
     monkeypatch.setattr(Denoised, "has", lambda self, passes, area: passes == 4)
     workspace.estimate_changed.emit()

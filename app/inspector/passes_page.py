@@ -39,6 +39,7 @@ class PassesPage(QWidget):
         self._is_true = self._is_whole = False
         self._measured: Measured | None = None
         self._whole: list[str] = []
+        self._reason = ""
         self.title = QLabel()
         self.title.setObjectName("heading")
         self.title.setAccessibleName(tr("What is plotted"))
@@ -81,10 +82,11 @@ class PassesPage(QWidget):
         if not is_same or shown is None or shown.denoising is None:
             self._measured = None
         self._key, self._shown, self._is_true = key, shown, has_reference
-        self._whole = ["–", "–", "–"]
+        self._whole, self._reason = ["–", "–", "–"], ""
         if numbers is not None:
             self._is_whole = numbers.is_whole
             estimate = numbers.estimate
+            self._reason = (estimate.reason or "") if estimate is not None else ""
             self._whole = [
                 decibels(numbers.psnr_db),
                 "–" if numbers.ssim is None else f"{numbers.ssim:.4f}",
@@ -146,10 +148,8 @@ class PassesPage(QWidget):
         shown = self._shown
         if shown is None:
             return tr("Open a picture and denoise it.")
-        reason = ""
-        if shown.denoising is not None and not self._is_true:
-            reason = shown.estimate().reason or ""
-        if reason:
+        reason = self._reason if self._measured is None else self._measured.estimate.reason
+        if reason and not self._is_true:
             return tr("No PSNR is estimated: {reason}.").format(reason=reason.rstrip("."))
         return tr("The numbers follow as soon as a pass is made.")
 
