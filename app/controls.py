@@ -439,6 +439,10 @@ class Controls(QWidget):
 
     # What was found
 
+    def open_places(self) -> None:
+        """Show what a place that is drawn is given, and the list of those that are there."""
+        self.places.set_open(True)
+
     def show_noise(self) -> None:
         """What was measured of the noise, and why this estimate."""
         opened = self.workspace.opened
@@ -526,7 +530,8 @@ def _estimate(estimate: Estimate) -> str:
 def noise_text(report: NoiseReport) -> str:
     """What was measured, and as what it is treated where that differs."""
     sigma, level, correlation = report.sigma * 255, report.level * 255, f"{report.correlation:.2f}"
-    clipped = tr("clipped {clipped:.1%}").format(clipped=report.clipped)
+    correlation = correlation.replace("-0.00", "0.00").replace("-", "−")
+    clipped = tr("clipped {clipped:.1f} %").format(clipped=100 * report.clipped)
     if not sigma:
         return tr("nothing worth removing\n{clipped}").format(clipped=clipped)
     if abs(level - sigma) < 0.05:

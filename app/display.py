@@ -16,7 +16,7 @@ GAINS = (1.0, 1.5, 2.0, 3.0, 4.0, 6.0, 8.0, 12.0, 16.0, 24.0, 32.0, 48.0, 64.0)
 
 MOST_GAIN = GAINS[-1]
 
-_SIGMAS = {"spread": 0.4}
+_SIGMAS = {"spread": 0.8}
 _MOST_SIGMAS = 7.0
 """How many standard deviations of the noise the screen's range holds: 3.5 on either side of grey."""
 

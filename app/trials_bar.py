@@ -35,7 +35,7 @@ def number(numbers: Numbers) -> str:
     if estimate is None:
         return "–"
     if estimate.psnr_db is None:
-        return tr("No PSNR is estimated: {reason}.").format(reason=estimate.reason)
+        return tr("PSNR not estimated")
     return tr("estimated {psnr_db:.2f} ± {band_db:.2f} dB").format(psnr_db=estimate.psnr_db, band_db=estimate.band_db)
 
 
@@ -161,6 +161,9 @@ class _Cell(QWidget):
         """Its number, title and state; a check mark tells the marked one."""
         self._text = f"{'✓ ' if is_marked else ''}{self._place + 1}  {trial.title}"
         state = detail(trial)
+        estimate = trial.numbers.estimate if trial.numbers is not None and trial.numbers.psnr_db is None else None
+        if estimate is not None and estimate.reason:
+            state = f"{state}. " + tr("No PSNR is estimated: {reason}.").format(reason=estimate.reason.rstrip("."))
         name = tr("Result {number}: {title}; {state}")
         self.choose.setAccessibleName(name.format(number=self._place + 1, title=trial.title, state=state))
         tip = tr("Its settings go to the panel, and what is changed there is changed here.")

@@ -117,7 +117,9 @@ class Viewer(QWidget):
         """Show a layer in the place of the result, or say why it cannot be."""
         workspace = self.workspace
         if layer == "reference" and workspace.reference is None:
-            self.told.emit(tr("There is no reference to show; drop a clean twin of this picture on Reference."))
+            self.told.emit(
+                tr("There is no reference to show; drop a clean twin of this picture on the panel, or press Ctrl+R.")
+            )
             layer = "result"
         elif layer == "spread" and not self._has_spread():
             self.told.emit(
@@ -159,7 +161,7 @@ class Viewer(QWidget):
         if workspace.opened is not None and workspace.is_left_alone:
             main = tr("left as it is")
         after = tr("After")
-        gain = f"× {display.gain:.2g}"
+        gain = f"×\N{NO-BREAK SPACE}{display.gain:g}"
         if display.layer == "removed":
             after = tr("What was removed") + f" {gain}"
         elif display.layer == "spread" and self._has_spread():

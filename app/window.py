@@ -752,7 +752,8 @@ class MainWindow(QMainWindow):
         if x >= image.width or y >= image.height:
             return
         unit = 1 if image.is_float else (1 << image.bits) - 1
-        values = " ".join(f"{value * unit:.4g}" for value in image.pixels[y, x])
+        spec = ".4g" if image.is_float else ".0f"
+        values = " ".join(format(float(value) * unit, spec) for value in image.pixels[y, x]).replace("-", "−")
         self.place.setText(f"{x}, {y}: {values}")
 
     def _show_mode(self, mode: str) -> None:
@@ -770,6 +771,8 @@ class MainWindow(QMainWindow):
     def _show_tool(self, tool: str) -> None:
         for name in ("region", "line", "rectangle", "brush"):
             self.actions_by_name[f"tool_{name}"].setChecked(name == tool)
+        if tool in ("rectangle", "brush"):
+            self.controls.open_places()
 
     def _show_inspector(self) -> None:
         self.actions_by_name["inspector"].setChecked(not self.viewer.dock.isHidden())

@@ -781,6 +781,24 @@ def test_why_nothing_is_plotted_is_told_without_waiting_for_the_engine(qtbot, do
     assert threading.main_thread() not in asked
 
 
+def test_beside_a_psnr_it_is_said_why_there_is_no_estimate(qtbot, dock, inspector, workspace, monkeypatch):
+    monkeypatch.setattr(Denoised, "estimate", lambda *_: Estimate(None, None, "the noise is no noise"))
+    workspace.estimate_changed.emit()
+    inspector.set_viewport(VISIBLE)
+    settle(qtbot, dock, "passes", inspector.visible_ready)
+    assert len(points(dock, "true")) == 3
+    assert "No PSNR is estimated: the noise is no noise." in dock.passes.note.text()
+
+
+def test_the_axis_of_passes_has_no_number_between_two_of_few_and_some_of_many(qtbot, dock, inspector, workspace):
+    axis = dock.passes.chart.plot.getAxis("bottom")
+    dock.passes._mark_whole_passes(2)
+    shown = [value for _, values in axis.tickValues(0, 2.5, 300) for value in values]
+    assert shown == [0, 1, 2]
+    dock.passes._mark_whole_passes(64)
+    assert len(axis.tickValues(0, 64.5, 300)[0][1]) < 20
+
+
 def test_where_fewer_passes_are_kept_fewer_are_plotted(qtbot, dock, inspector, workspace, monkeypatch):
     monkeypatch.setattr(Denoised, "has", lambda self, passes, area: passes == 4)
     workspace.estimate_changed.emit()

@@ -24,7 +24,7 @@ from engine.denoise import Denoising, load_model
 from engine.develop import from_srgb
 from engine.encode import save_image
 from engine.image import Image
-from engine.metrics import psnr, shift_of
+from engine.metrics import Estimate, psnr, shift_of
 from engine.noise import NoiseReport
 from engine.tiles import Rect
 
@@ -567,7 +567,8 @@ def test_a_raw_picture_can_be_tried(raw, calls, qtbot):
     wait(raw, qtbot)
     assert [trial.state for trial in raw.trials] == [State.DONE] * 4
     assert len(raw.screens) == 4
-    assert "before it was developed" in number(raw.trials[0].numbers)
+    assert number(raw.trials[0].numbers) == "PSNR not estimated"
+    assert "before it was developed" in raw.trials[0].numbers.estimate.reason
 
 
 def test_another_development_is_shown_in_all_panes(raw, calls, qtbot):
@@ -714,6 +715,17 @@ def test_the_buttons_say_number_title_and_state(bar, qtbot):
     bar.cells[1].keep.click()
     assert bar.trials.workspace.values.method == "plain"
     assert not bar.done.isVisible()
+
+
+def test_a_result_without_an_estimate_says_so_briefly_and_why_at_its_button(bar, qtbot):
+    bar.fill.click()
+    wait(bar.trials, qtbot)
+    trial = bar.trials.trials[1]
+    numbers = dataclasses.replace(trial.numbers, estimate=Estimate(None, None, "the noise is no noise"))
+    assert number(numbers) == "PSNR not estimated"
+    bar.cells[1].show_trial(dataclasses.replace(trial, numbers=numbers), is_marked=False)
+    for said in (bar.cells[1].choose.accessibleName(), bar.cells[1].choose.toolTip()):
+        assert "the noise is no noise" in " ".join(said.split())
 
 
 @pytest.mark.parametrize("scale", [1, 2])

@@ -394,6 +394,14 @@ def test_arrows_and_space_turn_the_pages_on_the_picture_and_move_sliders_elsewhe
     assert window.workspace.current.name == "a.png"
 
 
+def test_a_tool_for_places_opens_what_they_are_given(window):
+    assert not window.controls.areas.isVisibleTo(window)
+    window.actions_by_name["tool_region"].trigger()
+    assert not window.controls.areas.isVisibleTo(window)
+    window.actions_by_name["tool_brush"].trigger()
+    assert window.controls.areas.isVisibleTo(window)
+
+
 def test_ctrl_and_an_arrow_go_to_the_next_picture_and_select_it_alone(window, qtbot, tmp_path):
     window.workspace.open([noisy_file(tmp_path / name) for name in ("a.png", "b.png")])
     qtbot.waitUntil(lambda: len(window.workspace.entries) == 2, timeout=PATIENCE_MS)

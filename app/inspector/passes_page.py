@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 _LEAST_DB = 0.2
 """The heights span at least so much: hundredths are no mountains."""
 
+_FEW = 6
+"""Up to so many passes each has its number on the axis."""
+
 
 class PassesPage(QWidget):
     """PSNR against the reference, or without one the estimate with its band, over the passes."""
@@ -45,6 +48,7 @@ class PassesPage(QWidget):
         self.title.setAccessibleName(tr("What is plotted"))
         self.chart = Chart(tr("How good the result is after each pass"), (TRUE, ESTIMATE))
         self.chart.name_axes(tr("passes (T)"), "dB")
+        self._mark_whole_passes(4)
         self._low, self._high = pg.PlotCurveItem(), pg.PlotCurveItem()
         self._band = pg.FillBetweenItem(self._low, self._high)
         self.chart.plot.addItem(self._band, ignoreBounds=True)
@@ -126,12 +130,14 @@ class PassesPage(QWidget):
         self._apply_colors()
         if not len(passes):
             self.chart.clear(self._why_empty())
+            self._mark_whole_passes(4)
             self.chart.show_range((0, 4), (0, 1))
             self.chart.plot.getAxis("left").setStyle(showValues=False)
             return
         self.chart.draw(role, (passes, values))
         middle, half = (low.min() + high.max()) / 2, max(_LEAST_DB, high.max() - low.min()) / 2
         self.chart.plot.getAxis("left").setStyle(showValues=True)
+        self._mark_whole_passes(int(passes[-1]))
         self.chart.show_range((0, max(passes[-1], 2) + 0.5), (middle - half, middle + half))
         count = int(passes[-1])
         said = [
@@ -143,6 +149,11 @@ class PassesPage(QWidget):
             first = tr("after {count}: {db} dB").format(count=int(passes[0]), db=f"{values[0]:.2f}")
             said.append(first)
         self.chart.say(joined(said))
+
+    def _mark_whole_passes(self, count: int) -> None:
+        """No number on the axis stands between two passes: there are no halves."""
+        axis = self.chart.plot.getAxis("bottom")
+        axis.setTickSpacing(levels=[(1, 0)] if count <= _FEW else None)
 
     def _why_empty(self) -> str:
         shown = self._shown
@@ -165,6 +176,9 @@ class PassesPage(QWidget):
             rows += [(name, []), (tr("visible part"), [visible[row]]), (tr("whole picture"), [self._whole[row]])]
         self.table.fill([""], rows)
         notes = []
+        if measured is not None and measured.estimate.reason and self._is_true:
+            # Without a reference the reason stands where the curve would be.
+            notes.append(tr("No PSNR is estimated: {reason}.").format(reason=measured.estimate.reason.rstrip(".")))
         if self._measured is not None and self._measured.course and not self._is_whole:
             notes.append(tr("Of the whole picture counts what has been denoised so far."))
         if measured is not None and measured.is_sampled:
