@@ -852,7 +852,9 @@ class Computing:
         """Give back the memory of a picture that was closed."""
         yield Stage(tr("Tidying up"))
         for key in [key for key in self._lives if key[0] == picture]:
-            del self._lives[key]
+            gone = self._lives.pop(key)
+            if self._on_screen is not None and self._on_screen.denoising is gone.denoising:
+                self._on_screen = None
 
     def open(self, request: Request) -> tuple[Model, Live]:
         """The model of a request and what is computed of it, begun where nothing is."""

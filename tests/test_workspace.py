@@ -1,10 +1,12 @@
 from __future__ import annotations
 
 import dataclasses
+import gc
 import json
 import logging
 import threading
 import time
+import weakref
 from pathlib import Path
 
 import numpy as np
@@ -234,6 +236,14 @@ def test_removing_the_current_picture_shows_its_neighbour(workspace, qtbot, tmp_
     workspace.remove(list(workspace.entries))
     assert workspace.current is None
     assert workspace.opened is None
+
+
+def test_nothing_is_kept_of_what_was_computed_of_a_picture_that_was_closed(opened, qtbot):
+    made = weakref.ref(opened.shown.denoising)
+    opened.remove([opened.current])
+    idle(opened, qtbot)
+    gc.collect()
+    assert made() is None
 
 
 def test_a_picture_opens_while_a_pass_is_computed(workspace, qtbot, tmp_path, calls):
