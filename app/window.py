@@ -694,7 +694,8 @@ class MainWindow(QMainWindow):
     def _show_state(self) -> None:
         workspace, actions = self.workspace, self.actions_by_name
         actions["denoise"].setEnabled(workspace.can_denoise)
-        actions["cancel"].setEnabled(workspace.is_running)
+        # Its key also puts a tool away, wherever the focus is.
+        actions["cancel"].setEnabled(workspace.is_running or self.view.tool != "pan")
         actions["save"].setEnabled(workspace.can_save)
         for name in ("save_all", "save_selection"):
             actions[name].setEnabled(bool(workspace.entries))
@@ -771,6 +772,7 @@ class MainWindow(QMainWindow):
     def _show_tool(self, tool: str) -> None:
         for name in ("region", "line", "rectangle", "brush"):
             self.actions_by_name[f"tool_{name}"].setChecked(name == tool)
+        self._show_state()
         if tool in ("rectangle", "brush"):
             self.controls.open_places()
 

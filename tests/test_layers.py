@@ -5,6 +5,8 @@ import dataclasses
 import numpy as np
 import pytest
 from opened import noisy_file
+from PySide6.QtCore import Qt
+from PySide6.QtTest import QTest
 from test_pages_window import stack, turn_to
 from test_window import make_window, window  # noqa: F401 - fixtures
 from test_workspace import (  # noqa: F401 - fixtures
@@ -204,3 +206,13 @@ def test_a_layer_that_is_refused_is_not_ticked(window, qtbot, tmp_path):  # noqa
 def test_the_inspector_is_there_again_in_the_next_window(make_window):  # noqa: F811
     assert make_window(Settings(inspector=True)).actions_by_name["inspector"].isChecked()
     assert not make_window().actions_by_name["inspector"].isChecked()
+
+
+def test_escape_puts_a_tool_away_also_where_the_panel_has_the_focus(window, qtbot, tmp_path):  # noqa: F811
+    window.workspace.open([noisy_file(tmp_path / "noisy.tif")])
+    qtbot.waitUntil(lambda: window.workspace.is_done and not window.workspace.is_running, timeout=PATIENCE_MS)
+    window.actions_by_name["tool_region"].trigger()
+    window.controls.strength.slider.setFocus()
+    QTest.keyClick(window.controls.strength.slider, Qt.Key.Key_Escape)
+    assert window.view.tool == "pan"
+    assert not window.actions_by_name["cancel"].isEnabled()
