@@ -15,7 +15,8 @@ from typing import Any
 
 log = logging.getLogger(__name__)
 
-_NICENESS = 10
+_NICENESS = 5
+"""A third of the window's share: with much less, what holds the interpreter would itself be long in want of a core."""
 
 
 class Kind(Enum):
