@@ -844,8 +844,8 @@ class Computing:
         """What was painted last, or of several results that one which counts; may be asked for in any thread."""
         return self._on_screen
 
-    def show(self, live: Live) -> None:
-        """Let this one count of several results that are shown."""
+    def show(self, live: Live | None) -> None:
+        """Let this one count of several results that are shown; None while that one is not there."""
         self._on_screen = live
 
     def forget(self, picture: int) -> Iterator[Any]:

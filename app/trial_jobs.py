@@ -230,8 +230,7 @@ class Panes:
             if pane.live is not None:
                 pane.look(now)
         marked = self._panes.get(now.marked)
-        if marked is not None and marked.live is not None:
-            computing.show(marked.live)
+        computing.show(None if marked is None else marked.live)
         return panes
 
     @staticmethod

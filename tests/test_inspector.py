@@ -781,6 +781,14 @@ def test_why_nothing_is_plotted_is_told_without_waiting_for_the_engine(qtbot, do
     assert threading.main_thread() not in asked
 
 
+def test_of_which_pixels_the_estimate_of_the_visible_part_is_is_said(qtbot, dock, inspector, workspace, monkeypatch):
+    monkeypatch.setattr(Denoised, "estimate", lambda *_, **__: Estimate(30.0, 0.5, area=Rect(0, 0, 96, 96)))
+    workspace.estimate_changed.emit()
+    inspector.set_viewport(VISIBLE)
+    settle(qtbot, dock, "passes", inspector.visible_ready)
+    assert "whole blocks: 96 × 96 pixels at 0, 0" in dock.passes.note.text()
+
+
 def test_beside_a_psnr_it_is_said_why_there_is_no_estimate(qtbot, dock, inspector, workspace, monkeypatch):
     monkeypatch.setattr(Denoised, "estimate", lambda *_: Estimate(None, None, "the noise is no noise"))
     workspace.estimate_changed.emit()
@@ -853,3 +861,15 @@ def test_a_picture_is_inspected_while_it_is_denoised(qtbot, tmp_path, monkeypatc
     finally:
         inspector.close()
         workspace.close()
+
+
+def test_what_is_said_of_an_8_bit_histogram_are_values_that_the_file_has(qtbot, dock, inspector, workspace):
+    for value in (0, 7, 128, 250, 255):
+        pixels = np.full((40, 40, 1), value / 255, np.float32)
+        workspace.shown = Shown(image=Image(pixels))
+        workspace.picture_ready.emit()
+        settle(qtbot, dock, "histogram", inspector.histogram_ready)
+        said = f"median {value}, 90 % from {value} to {value}"
+        qtbot.waitUntil(
+            lambda said=said: said in dock.histogram.chart.view.accessibleDescription(), timeout=PATIENCE_MS
+        )

@@ -782,3 +782,14 @@ def test_a_picture_that_comes_to_another_screen_brings_its_trials_there(trials, 
     trials.workspace.picture_ready.emit()
     wait(trials, qtbot)
     assert np.array_equal(trials.screens[0], shown)
+
+
+def test_nothing_is_measured_in_the_place_of_a_marked_one_that_is_not_there(trials, qtbot):
+    workspace = trials.workspace
+    try_values(trials, workspace.values, dataclasses.replace(workspace.values, method="n2n"))
+    qtbot.waitUntil(lambda: trials.trials[0].state is State.DONE, timeout=PATIENCE_MS)
+    assert workspace.shown.denoising is not None
+    trials.mark(1)
+    qtbot.waitUntil(lambda: trials._job is None and not trials._rest.isActive(), timeout=PATIENCE_MS)
+    assert trials.trials[1].state is State.FAILED
+    assert workspace.shown.denoising is None

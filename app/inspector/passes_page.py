@@ -13,7 +13,7 @@ from PySide6.QtWidgets import QCheckBox, QLabel, QVBoxLayout, QWidget
 from app import theme
 from app.inspector.chart import ESTIMATE, TRUE, Chart, decibels, joined, make_readable
 from app.inspector.measuring import Measured
-from app.inspector.region_page import estimated
+from app.inspector.region_page import estimated, of_blocks
 from app.inspector.table import Row, Table
 from app.words import wrapped
 from engine.language import tr, trn
@@ -179,6 +179,8 @@ class PassesPage(QWidget):
         if measured is not None and measured.estimate.reason and self._is_true:
             # Without a reference the reason stands where the curve would be.
             notes.append(tr("No PSNR is estimated: {reason}.").format(reason=measured.estimate.reason.rstrip(".")))
+        if measured is not None and (blocks := of_blocks(measured)):
+            notes.append(blocks)
         if self._measured is not None and self._measured.course and not self._is_whole:
             notes.append(tr("Of the whole picture counts what has been denoised so far."))
         if measured is not None and measured.is_sampled:

@@ -109,14 +109,19 @@ def number_rows(measured: Measured) -> tuple[list[Row], str]:
         notes.append(tr("No PSNR is estimated: {reason}.").format(reason=measured.estimate.reason.rstrip(".")))
     elif measured.reference is None:
         notes.append(tr("The estimate needs no reference; with it comes its 95 % band."))
-    of = measured.estimate.area
-    if of is not None and of != measured.area and measured.estimate.psnr_db is not None:
-        notes.append(
-            tr("The estimate is of whole blocks: {width} × {height} pixels at {x}, {y}.").format(
-                width=of.width, height=of.height, x=of.left, y=of.top
-            )
-        )
+    if blocks := of_blocks(measured):
+        notes.append(blocks)
     return rows, " ".join(notes)
+
+
+def of_blocks(measured: Measured) -> str:
+    """Of which pixels the estimate is, where these are not those that were asked for; else ""."""
+    of = measured.estimate.area
+    if of is None or of == measured.area or measured.estimate.psnr_db is None:
+        return ""
+    return tr("The estimate is of whole blocks: {width} × {height} pixels at {x}, {y}.").format(
+        width=of.width, height=of.height, x=of.left, y=of.top
+    )
 
 
 def estimated(estimate: Estimate) -> str:
