@@ -28,6 +28,15 @@ LAYERS = {
 _LAYER_KEYS = {"result": "Shift+D", "removed": "D", "spread": "S", "reference": "C"}
 
 
+NEED_A_PICTURE = (
+    *(f"layer_{layer}" for layer in LAYERS),
+    *(f"tool_{tool}" for tool in ("rectangle", "brush", "region", "line")),
+    *("try_all", "try_present", "brush_larger", "brush_smaller", "marks", "region_visible", "line_across"),
+    *("flip", "fit", "full", "double", "toggle", "zoom_in", "zoom_out", "loupe"),
+)
+"""Actions that mean nothing before a picture was opened."""
+
+
 class Actions:
     """All actions of a window by name. It does not hold the window: that is deleted before those who hold it are.
 

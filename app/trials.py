@@ -68,6 +68,9 @@ class Trials(QObject):
     One of them is marked: its values are those of the picture, and what the panel changes is changed in it.
     """
 
+    told = Signal(str)
+    """A sentence for the message line."""
+
     changed = Signal()
     """Which trials there are, or how far one is."""
 
@@ -128,7 +131,7 @@ class Trials(QObject):
         if not self.can_try:
             return
         if self.workspace.is_left_alone:
-            self.workspace.failed.emit(NOTHING_FOUND, "")
+            self.told.emit(NOTHING_FOUND)
             return
         present = self.workspace.values
         known = {self._sense(trial.values) for trial in self._trials}

@@ -84,6 +84,7 @@ class Viewer(QWidget):
         dock.levels_changed.connect(workspace.set_levels)
         dock.shift_free_changed.connect(workspace.set_shift_free)
         self.trials.changed.connect(self._show_trials)
+        self.trials.told.connect(self.told)
         view.mode_changed.connect(self._follow_mode)
         self.trials_bar.hide()
         self._show_areas()

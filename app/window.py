@@ -26,7 +26,7 @@ from PySide6.QtWidgets import (
 
 import engine
 from app import presets, theme, words
-from app.actions import MODES, Actions
+from app.actions import MODES, NEED_A_PICTURE, Actions
 from app.batch import saved as batches
 from app.batch.queue import Queue
 from app.batch.report import counted
@@ -706,6 +706,10 @@ class MainWindow(QMainWindow):
         actions["reference"].setEnabled(workspace.opened is not None)
         for name in ("next_page", "previous_page"):
             actions[name].setEnabled(workspace.opened is not None and workspace.opened.picture.image.pages > 1)
+        for name in NEED_A_PICTURE:
+            actions[name].setEnabled(workspace.current is not None)
+        for name in ("next", "previous"):
+            actions[name].setEnabled(len(workspace.entries) > 1)
         for name in ("card", "export"):
             actions[name].setEnabled(workspace.model_in_force() is not None)
         running = workspace.running
@@ -758,6 +762,7 @@ class MainWindow(QMainWindow):
         self.place.setText(f"{x}, {y}: {values}")
 
     def _show_mode(self, mode: str) -> None:
+        self.actions_by_name["turn_wipe"].setEnabled(mode == "wipe")
         if mode in MODES:
             self.actions_by_name[f"mode_{mode}"].setChecked(True)
         elif (checked := self.menus.modes.checkedAction()) is not None:
@@ -767,6 +772,9 @@ class MainWindow(QMainWindow):
             self.menus.modes.setExclusive(True)
 
     def _show_layer(self) -> None:
+        is_amplified = self.workspace.display.layer in ("removed", "spread")
+        for name in ("amplify", "attenuate"):
+            self.actions_by_name[name].setEnabled(is_amplified)
         self.actions_by_name[f"layer_{self.workspace.display.layer}"].setChecked(True)
 
     def _show_tool(self, tool: str) -> None:

@@ -30,6 +30,7 @@ from PySide6.QtWidgets import (
 )
 from test_workspace import calls, known_noise, small_tiles  # noqa: F401 - fixtures
 
+from app.actions import NEED_A_PICTURE
 from app.dialogs import ConventionDialog, Preferences, ShortcutsDialog, TextDialog, card_text
 from app.settings import Settings, load_settings, save_settings
 from app.window import MainWindow
@@ -394,7 +395,22 @@ def test_arrows_and_space_turn_the_pages_on_the_picture_and_move_sliders_elsewhe
     assert window.workspace.current.name == "a.png"
 
 
-def test_a_tool_for_places_opens_what_they_are_given(window):
+def test_what_needs_a_picture_is_greyed_until_there_is_one(window, qtbot, tmp_path):
+    actions = window.actions_by_name
+    asked = (*NEED_A_PICTURE, "next", "amplify", "turn_wipe")
+    assert not any(actions[name].isEnabled() for name in asked)
+    window.workspace.open([noisy_file(tmp_path / name, 64, 64) for name in ("a.png", "b.png")])
+    qtbot.waitUntil(lambda: window.workspace.opened is not None, timeout=PATIENCE_MS)
+    assert all(actions[name].isEnabled() for name in (*NEED_A_PICTURE, "next", "previous"))
+    assert not any(actions[name].isEnabled() for name in ("amplify", "turn_wipe"))
+    actions["layer_removed"].trigger()
+    actions["mode_wipe"].trigger()
+    assert all(actions[name].isEnabled() for name in ("amplify", "turn_wipe"))
+
+
+def test_a_tool_for_places_opens_what_they_are_given(window, qtbot, tmp_path):
+    window.workspace.open([noisy_file(tmp_path / "a.png", 64, 64)])
+    qtbot.waitUntil(lambda: window.workspace.opened is not None, timeout=PATIENCE_MS)
     assert not window.controls.areas.isVisibleTo(window)
     window.actions_by_name["tool_region"].trigger()
     assert not window.controls.areas.isVisibleTo(window)

@@ -393,7 +393,9 @@ class CompareView(Comparison):
         painter.setClipRect(pane)
         has_result = self._mode in ("wipe", "after") or (self._mode in ("side", "stack") and index == 1)
         if self._areas is not None:
-            self._draw_image(painter, pane, self._areas.image(screen, with_hatch=has_result))
+            # A stroke may reach beyond the picture, what it does cannot.
+            picture = self.transform(index).mapRect(QRectF(0, 0, *(self._place.size or (0, 0)))).adjusted(-1, -1, 1, 1)
+            self._draw_image(painter, pane, self._areas.image(screen, with_hatch=has_result), QPolygonF(picture))
             for area in self._areas.areas.places:
                 shown = QRectF(label_place(area, screen))
                 if not shown.isEmpty():

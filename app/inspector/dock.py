@@ -214,7 +214,7 @@ class InspectorDock(QDockWidget):
         found, told = self._found, ([], "")
         if self.inspector.marks and found is not None:
             rects = [(mark.left, mark.top, mark.right, mark.bottom) for mark in found.marks]
-            text = tr("Structure in {marked} of {blocks} blocks; in pure noise the chance of any mark is {chance:g} %")
+            text = tr("Structure in {marked} of {blocks} blocks · in pure noise any mark: at most {chance:g} %")
             told = (
                 rects,
                 text.format(marked=f"{len(rects):,}", blocks=f"{found.blocks:,}", chance=100 * found.significance),

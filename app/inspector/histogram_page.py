@@ -104,7 +104,11 @@ class HistogramPage(QWidget):
             self.place.setText(tr("Point at the picture to read its values."))
             self.values.hide()
             return
-        self.place.setText(tr("Column {x}, row {y}, in the units of the file").format(x=values.x, y=values.y))
+        self.place.setText(
+            tr("Column {x}, row {y}, in the units of the file; the difference is after less before").format(
+                x=values.x, y=values.y
+            )
+        )
         rows = [
             (name, ["–" if of is None else number(value, values.unit) for value in of or values.before])
             for name, of in (
@@ -321,7 +325,7 @@ def _in_words(found: Histograms, channel: int | None) -> str:
             continue
         share = _share(histogram, channel)
         low, middle, high = (
-            number(_quantile(histogram, share, of) * found.unit, found.unit) for of in (0.05, 0.5, 0.95)
+            _counted(_quantile(histogram, share, of, found.unit), found.unit) for of in (0.05, 0.5, 0.95)
         )
         said.append(
             tr("{name}: median {middle}, 90 % from {low} to {high}").format(
@@ -334,7 +338,18 @@ def _in_words(found: Histograms, channel: int | None) -> str:
     return ". ".join(said) + "."
 
 
-def _quantile(histogram: Histogram, share: np.ndarray, of: float) -> float:
-    """The end of the first bin up to which so many samples lie."""
+def _counted(value: float, unit: float) -> str:
+    """A value that a bin stands for: no finer than the bin."""
+    return number(value, unit) if unit == 1 else f"{value:.0f}".replace("-", "−")
+
+
+def _quantile(histogram: Histogram, share: np.ndarray, of: float, unit: float) -> float:
+    """The middle of the bin up to which so many samples lie, in the file's units; whole where these are counted."""
     below = np.cumsum(share)
-    return float(histogram.edges[1 + min(int(np.searchsorted(below, of * below[-1])), len(share) - 1)])
+    index = min(int(np.searchsorted(below, of * below[-1])), len(share) - 1)
+    low, high = histogram.edges[index] * unit, histogram.edges[index + 1] * unit
+    if unit == 1:
+        return float((low + high) / 2)
+    # Of the whole numbers in the bin: where each has its own that is exact.
+    first, last = math.ceil(low - 1e-6), math.ceil(high - 1e-6) - 1
+    return float(round((first + max(first, last)) / 2))
