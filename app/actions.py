@@ -166,6 +166,7 @@ class Actions:
         menu.addAction(add("zoom_in", tr("Zoom &in"), view.zoom_in, key.ZoomIn, "Ctrl+=", "+"))
         menu.addAction(add("zoom_out", tr("&Zoom out"), view.zoom_out, key.ZoomOut, "-"))
         menu.addAction(add("loupe", tr("&Loupe"), window.viewer.toggle_loupe, "L", checkable=True))
+        self.rows.append((tr("Move what is visible"), tr("Drag, or the arrow keys")))
         self.rows.append((tr("Zoom about the cursor"), tr("Wheel")))
         self.rows.append((tr("Toggle fit and 100 % at the cursor"), tr("Double click")))
         self.rows += [
@@ -205,6 +206,9 @@ class Actions:
         menu.addAction(add("region_visible", tr("Region: what is &visible"), viewer.take_visible, "Shift+R"))
         menu.addAction(add("line_across", tr("Line: &across the middle"), viewer.take_line, "Shift+P"))
         menu.addSeparator()
+        self.rows.append(
+            (tr("Next and previous page of the inspector, while it has the focus"), "Ctrl+Tab, Ctrl+Shift+Tab")
+        )
         for page, text in viewer.pages():
             run = lambda page=page: window.show_page(page)  # noqa: E731
             menu.addAction(add(f"page_{page}", text, run))
