@@ -734,6 +734,9 @@ class Computing:
     def catalog(self) -> Iterator[Any]:
         """Return the `Catalog`; the first job of all, because it loads torch."""
         yield Stage(tr("Starting the engine"))
+        from engine.loading import load_torch
+
+        load_torch()
         from engine.checkpoint import list_checkpoints
         from engine.device import available_devices
         from engine.method import methods
