@@ -46,4 +46,5 @@ def _load_libraries() -> None:
         for name in _LIBRARIES:
             # As torch does: what the first one names is there for all.
             flags = os.RTLD_GLOBAL | os.RTLD_LAZY if name == _LIBRARIES[0] else os.RTLD_LAZY
-            load(os.fsencode(folder / name), flags)
+            if not load(os.fsencode(folder / name), flags) and name == _LIBRARIES[0]:
+                return  # torch then looks for what is missing by itself, before any of the others
