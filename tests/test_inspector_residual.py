@@ -64,6 +64,14 @@ def test_residual_page_says_the_verdict_and_the_numbers(page, found):
     assert rows["Blocks with structure"] == [f"{len(found.marks)} / {found.blocks}"]
 
 
+def test_where_no_blocks_were_looked_at_none_are_counted(page):
+    small = np.random.default_rng(0).random((40, 40, 3), np.float32)
+    found = analyse(small, cv2.GaussianBlur(small, (0, 0), 1.5))
+    page.show_residual(found)
+    assert not found.blocks
+    assert not any("lock" in name or "Chance" in name for name, _ in page.table.rows)
+
+
 def test_residual_plot_is_told_in_words_and_drawn_with_the_expected_curve(page, found):
     page.show_residual(found)
     across = found.autocorrelation[LAGS, LAGS + 1]

@@ -173,13 +173,13 @@ class ResidualPage(QWidget):
         if found.expected:
             rows.append((tr("Measured noise there"), [f"{found.expected:.2f}"]))
             rows.append((tr("Removed of it"), [f"{100 * found.deviation / found.expected:.0f} %"]))
-        rows.append((tr("Blocks with structure"), [f"{len(found.marks):,} / {found.blocks:,}"]))
-        rows.append((tr("Side of a block, pixels"), [f"{found.side}"]))
+        if found.blocks:
+            rows.append((tr("Blocks with structure"), [f"{len(found.marks):,} / {found.blocks:,}"]))
+            rows.append((tr("Side of a block, pixels"), [f"{found.side}"]))
+            chance = tr("at most {chance:g} %").format(chance=100 * found.significance)
+            rows.append((tr("Chance of any false mark"), [chance]))
         if found.share < 0.995:
             rows.append((tr("Part that was looked at"), [f"{100 * found.share:.0f} %"]))
-        rows.append(
-            (tr("Chance of any false mark"), [tr("at most {chance:g} %").format(chance=100 * found.significance)])
-        )
         self.table.fill([""], rows)
 
         lags = np.arange(LAGS + 1)
