@@ -1054,7 +1054,10 @@ class Workspace(QObject):
         """By hand, or as much as shows the noise of the picture without clipping much of it."""
         if self._gain_by_hand is not None:
             return self._gain_by_hand
-        sigma = self.sigma
+        sigma, report = self.sigma, self.opened.report if self.opened is not None else None
+        if layer == "removed" and report is not None and report.sigma and sigma:
+            # What is removed is the noise itself; where it correlates, the level that is told is several times that.
+            sigma = min(sigma, report.sigma)
         return display.usual_gain(layer, sigma) if sigma else self.display.gain
 
     def set_shift_free(self, on: bool) -> None:

@@ -22,7 +22,7 @@ from test_workspace import (  # noqa: F401 - fixtures
     workspace,
 )
 
-from app.display import Display, render
+from app.display import Display, render, usual_gain
 from app.screen import to_screen
 from app.settings import Settings
 from engine.encode import save_image
@@ -216,3 +216,13 @@ def test_escape_puts_a_tool_away_also_where_the_panel_has_the_focus(window, qtbo
     QTest.keyClick(window.controls.strength.slider, Qt.Key.Key_Escape)
     assert window.view.tool == "pan"
     assert not window.actions_by_name["cancel"].isEnabled()
+
+
+def test_correlated_noise_is_amplified_by_what_it_is_and_not_by_the_level_it_is_treated_as(
+    opened,  # noqa: F811
+):
+    report = dataclasses.replace(opened.opened.report, sigma=5 / 255, correlation=0.8, is_white=False)
+    assert report.level > 2 * report.sigma
+    opened.opened.report = report
+    opened.set_layer("removed")
+    assert opened.display.gain == usual_gain("removed", 5 / 255)
