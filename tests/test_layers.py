@@ -221,7 +221,7 @@ def test_escape_puts_a_tool_away_also_where_the_panel_has_the_focus(window, qtbo
 def test_correlated_noise_is_amplified_by_what_it_is_and_not_by_the_level_it_is_treated_as(
     opened,  # noqa: F811
 ):
-    report = dataclasses.replace(opened.opened.report, sigma=5 / 255, correlation=0.8, is_white=False)
+    report = dataclasses.replace(opened.opened.report, sigma=5 / 255, flat=5 / 255, correlation=0.8, is_white=False)
     assert report.level > 2 * report.sigma
     opened.opened.report = report
     opened.set_layer("removed")
