@@ -367,10 +367,19 @@ def start(*arguments: str, cwd: Path | None = None) -> int:
 
     -P keeps the current folder off the import path: a stranger's app.py there must not be taken for ours.
     """
-    try:
-        return subprocess.call([str(venv_python()), "-P", *arguments], cwd=cwd)
-    except KeyboardInterrupt:
-        return 130
+    command = [str(venv_python()), "-P", *arguments]
+    if os.name == "posix":
+        # In the place of this process: signals and exit status are the program's own.
+        if cwd is not None:
+            os.chdir(cwd)
+        sys.stdout.flush()
+        os.execv(command[0], command)
+    with subprocess.Popen(command, cwd=cwd) as process:
+        while True:
+            try:
+                return process.wait()
+            except KeyboardInterrupt:
+                continue  # Windows told the program, too, which may have something to ask or to finish
 
 
 def run(files: list[str]) -> int:

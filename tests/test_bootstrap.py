@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import ast
+import os
 import runpy
+import signal
 import subprocess
 import sys
 import tomllib
@@ -198,9 +200,45 @@ def test_a_wrong_command_shows_the_two_that_there_are(arguments, code, capsys):
     assert "bootstrap.py test" in said
 
 
+START = """
+import sys
+from pathlib import Path
+sys.path.insert(0, {root!r})
+import bootstrap
+bootstrap.venv_python = lambda: Path(sys.executable)
+sys.exit(bootstrap.start("-c", {program!r}, cwd=Path({folder!r})))
+"""
+
+PATIENT = """
+import signal, sys, time
+def end(*_):
+    time.sleep(1)
+    print("finished", flush=True)
+    sys.exit(5)
+signal.signal(signal.SIGINT, end)
+print("ready", flush=True)
+time.sleep(60)
+"""
+
+
+def starting(program: str, folder: Path) -> list[str]:
+    """A command that starts a program as `bootstrap.start` does."""
+    return [sys.executable, "-c", START.format(root=str(ROOT), program=program, folder=str(folder))]
+
+
 def test_a_foreign_app_in_the_current_folder_is_not_taken_for_ours(tmp_path, monkeypatch):
     (tmp_path / "app.py").write_text("raise SystemExit(7)")
-    monkeypatch.setattr(bootstrap, "venv_python", lambda: Path(sys.executable))
     monkeypatch.setenv("PYTHONPATH", str(ROOT))  # as installed
     assert subprocess.call([sys.executable, "-m", "app"], cwd=tmp_path) == 7
-    assert bootstrap.start("-c", "import app; assert app.__path__", cwd=tmp_path) == 0
+    assert subprocess.call(starting("import app; assert app.__path__", tmp_path)) == 0
+
+
+@pytest.mark.skipif(os.name != "posix", reason="no signals")
+def test_what_is_interrupted_ends_in_its_own_time(tmp_path):
+    command = starting(PATIENT, tmp_path)
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, start_new_session=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+        os.killpg(process.pid, signal.SIGINT)  # as Ctrl-C does
+        assert process.stdout.read() == "finished\n"
+    assert process.returncode == 5
