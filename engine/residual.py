@@ -271,7 +271,7 @@ def _verdict(found: Residual, report: NoiseReport | None) -> str:
             begin = tr("What was removed looks like the measured noise: no structure was found in {blocks}.")
             sentences.insert(0, begin.format(blocks=counted))
         text = tr(
-            "Neighbouring pixels of what was removed correlate by {removed}, as those of the measured noise do "
+            "Neighbouring pixels of what was removed correlate by {removed}, about as those of the measured noise do "
             "({measured})."
         )
     sentences.append(text.format(removed=_signed(removed), measured=_signed(measured or 0.0)))

@@ -294,7 +294,7 @@ def test_equal_channels_count_as_one():
 def test_verdict_says_when_it_looks_like_the_measured_noise():
     assert judged(white(np.random.default_rng(0), (256, 256, 3)), report(sigma=SIGMA)).verdict == (
         "What was removed looks like the measured noise: no structure was found in 256 blocks. Neighbouring pixels of "
-        "what was removed correlate by 0.00, as those of the measured noise do (0.00)."
+        "what was removed correlate by 0.00, about as those of the measured noise do (0.00)."
     )
 
 
