@@ -79,6 +79,10 @@ class Picture:
         missing = [key for key in keys if key not in self._tiles]
         if missing:
             self.pyramid.prepare(self._zoom, is_draft=self._is_draft)
+        if self._is_draft:
+            # A few milliseconds, for which other threads would have to be waited where all cores are busy.
+            self._tiles.update({key: self._rendered(key) for key in missing})
+        elif missing:
             # OpenCV does not split a resize as small as a tile over threads, but releases the GIL. Starting the threads
             # anew costs 0.2 ms; none is left to be waited for when the program ends.
             with ThreadPoolExecutor(min(len(missing), _RENDER_THREADS), thread_name_prefix="tile") as threads:
