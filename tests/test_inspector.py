@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 import threading
 import time
 
@@ -873,3 +874,17 @@ def test_what_is_said_of_an_8_bit_histogram_are_values_that_the_file_has(qtbot, 
         qtbot.waitUntil(
             lambda said=said: said in dock.histogram.chart.view.accessibleDescription(), timeout=PATIENCE_MS
         )
+
+
+def test_what_is_said_of_a_histogram_of_floats_is_no_finer_than_its_bins(qtbot, dock, inspector, workspace):
+    pixels = np.linspace(0, 1.4, 1600, dtype=np.float32).reshape(40, 40, 1)
+    workspace.shown = Shown(image=Image(pixels, bits=32, is_float=True))
+    workspace.picture_ready.emit()
+    settle(qtbot, dock, "histogram", inspector.histogram_ready)
+    said = re.compile(r"median (\d\.\d+), 90 % from (\d\.\d+) to (\d\.\d+)")
+    qtbot.waitUntil(
+        lambda: said.search(dock.histogram.chart.view.accessibleDescription()) is not None, timeout=PATIENCE_MS
+    )
+    found = said.search(dock.histogram.chart.view.accessibleDescription()).groups()
+    assert [float(value) for value in found] == pytest.approx([0.7, 0.07, 1.33], abs=0.005)
+    assert all(len(value.partition(".")[2]) <= 3 for value in found)

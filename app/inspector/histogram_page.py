@@ -324,9 +324,7 @@ def _in_words(found: Histograms, channel: int | None) -> str:
         if histogram is None:
             continue
         share = _share(histogram, channel)
-        low, middle, high = (
-            _counted(_quantile(histogram, share, of, found.unit), found.unit) for of in (0.05, 0.5, 0.95)
-        )
+        low, middle, high = (_said_value(histogram, share, of, found.unit) for of in (0.05, 0.5, 0.95))
         said.append(
             tr("{name}: median {middle}, 90 % from {low} to {high}").format(
                 name=NAMES[role], middle=middle, low=low, high=high
@@ -338,9 +336,13 @@ def _in_words(found: Histograms, channel: int | None) -> str:
     return ". ".join(said) + "."
 
 
-def _counted(value: float, unit: float) -> str:
-    """A value that a bin stands for: no finer than the bin."""
-    return number(value, unit) if unit == 1 else f"{value:.0f}".replace("-", "−")
+def _said_value(histogram: Histogram, share: np.ndarray, of: float, unit: float) -> str:
+    """A quantile in words; of floats no finer than the bins."""
+    value = _quantile(histogram, share, of, unit)
+    if unit != 1:
+        return f"{value:.0f}".replace("-", "−")
+    low, high = histogram.levels
+    return number(round(value, -math.floor(math.log10((high - low) / len(share)))), unit)
 
 
 def _quantile(histogram: Histogram, share: np.ndarray, of: float, unit: float) -> float:
