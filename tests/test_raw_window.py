@@ -20,7 +20,9 @@ from app.controls import Controls
 from app.screen import to_screen
 from app.workspace import Workspace
 from conftest import picture
+from engine.areas import RECTANGLE, Area, Areas
 from engine.develop import Develop, from_srgb
+from engine.tiles import Rect
 
 
 @pytest.fixture
@@ -120,3 +122,14 @@ def test_a_result_of_another_development_is_taken_away_where_no_new_one_is_made(
     )
     assert cleared == [1.0]
     assert raw.shown.denoising is None
+
+
+def test_a_place_protects_the_developed_picture_without_a_new_pass(raw, qtbot, calls):  # noqa: F811
+    made = len(calls)
+    raw.set_areas(Areas(1.0, (Area(RECTANGLE, ((20.0, 20.0), (60.0, 70.0))),)))
+    wait_done(raw, qtbot)
+    area = Rect(20, 20, 60, 70)
+    result, noisy = raw.shown.result(area), raw.shown.noisy(area)
+    assert np.array_equal(result, noisy)
+    assert not np.array_equal(raw.shown.result(area.moved(60, 0)), raw.shown.noisy(area.moved(60, 0)))
+    assert len(calls) == made
