@@ -27,6 +27,7 @@ from app.jobs import Target
 from app.pages import place
 from app.save_dialog import SaveDialog
 from app.screen import to_screen
+from engine.areas import RECTANGLE, Area, Areas
 from engine.blend import Blend
 from engine.image import load_image
 from engine.pages import Axes
@@ -263,6 +264,15 @@ def test_all_pages_are_saved_each_as_it_would_be_alone(shown, qtbot, tmp_path):
     assert shares == sorted(shares)
     assert shares[-1] > 0.9
     assert any(activity.seconds_left for activity in said)
+
+
+def test_a_place_protects_every_page_that_is_saved(shown, qtbot, tmp_path):
+    shown.set_areas(Areas(1.0, (Area(RECTANGLE, ((20.0, 10.0), (70.0, 60.0))),)))
+    path = save(shown, qtbot, Target(tmp_path / "all.tif", all_pages=True))
+    for page, noisy in enumerate(pixels()):
+        saved = load_image(path, page).pixels[..., 0]
+        np.testing.assert_array_equal(saved[10:60, 20:70], noisy[10:60, 20:70])
+        assert not np.array_equal(saved[10:60, 75:], noisy[10:60, 75:])
 
 
 def test_pages_can_be_looked_at_while_all_are_saved_and_are_denoised_afterwards(shown, qtbot, tmp_path):
