@@ -579,6 +579,8 @@ class Denoising:
         made = {name: value for name, value in asdict(self.params).items() if name != "sigma"}
         if "passes" in made:
             made["passes"] = passes
+        if self.image.is_raw:
+            made["develop"] = asdict(self.image.develop)
         return Provenance(
             input=self.image.path.name if self.image.path else "",
             input_sha256="",

@@ -321,6 +321,18 @@ def test_the_command_line_saves_a_raw_file_as_16_bit_tiff_with_its_metadata(tmp_
     assert '"domain": "mosaic"' in (tmp_path / "out/a.tif.json").read_text()
 
 
+@pytest.mark.parametrize("domain", ["mosaic", "picture"])
+def test_the_sidecar_says_how_a_raw_file_was_developed(tmp_path, domain):
+    install_models()
+    light = recorded(from_srgb(picture(96, 128).astype(np.float32)))
+    light += 0.02 * np.random.default_rng(0).standard_normal(light.shape)
+    path, out = write_dng(tmp_path / "a.dng", samples_of(light)), tmp_path / "a.tif"
+    given = ["denoise", str(path), "-o", str(out), "--sidecar", "--exposure", "0.5", "--domain", domain]
+    assert cli.main(given) == 0
+    made = json.loads((tmp_path / "a.tif.json").read_text())["params"]["develop"]
+    assert made == {"white": "camera", "exposure": 0.5, "curve": "srgb", "domain": domain}
+
+
 def test_what_is_set_for_developing_stays_json(tmp_path):
     how = Develop("2.1,1,1.6", -0.5, "linear", "picture")
     assert Develop(**json.loads(json.dumps(dataclasses.asdict(how)))) == how
