@@ -175,10 +175,6 @@ class Pyramid:
         width, height = (max(1, math.ceil(size * zoom - 1e-6)) for size in (self.width, self.height))
         return width, height
 
-    def prepare(self, zoom: float, *, is_draft: bool = False) -> None:
-        """Make the levels that `tile` reads at this zoom; after that `tile` may be called from several threads."""
-        self._make(_level_index(zoom, is_draft))
-
     def tile(self, zoom: float, column: int, row: int, *, is_draft: bool = False) -> np.ndarray:
         """(h, w, C) uint8, h and w up to TILE: a tile averaged to its size on the screen at a zoom below 1.
 

@@ -9,13 +9,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PySide6.QtCore import QEvent, QMimeData, QObject, QPoint, QPointF, QRect, Qt, QUrl
-from PySide6.QtGui import QContextMenuEvent, QDragEnterEvent
+from PySide6.QtGui import QContextMenuEvent, QDragEnterEvent, QImage, QPainter
 from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QApplication, QWidget
 from viewed import BLUE, GREEN, at, drag, flat, noise, shown, wheel
 
 from app.compare.comparison import MODES
 from app.compare.overlay import caption_lines
+from app.compare.picture import Picture
 from app.compare.view import CompareView
 from app.pyramid import TILE, Pyramid
 
@@ -669,3 +670,42 @@ def test_100_percent_is_one_device_pixel_per_picture_pixel_on_a_screen_of_ratio_
         timeout=100,
     )
     assert result.stdout.strip() == "exact", result.stderr
+
+
+def test_many_tiles_are_a_draft_first_and_drawn_well_a_few_at_a_time(qtbot):
+    picture = Picture(noise(3000, 4000))
+    image = QImage(1300, 1000, QImage.Format.Format_RGB32)
+    visible, drawn, rendered = QRect(0, 0, 1300, 1000), [], []
+    original = picture._rendered
+
+    def counted(key, *, is_draft):
+        rendered.append(is_draft)
+        return original(key, is_draft=is_draft)
+
+    picture._rendered = counted
+    for _ in range(20):
+        rendered.clear()
+        painter = QPainter(image)
+        is_final = picture.draw(painter, 0.3, QPoint(0, 0), visible, is_draft=False)
+        painter.end()
+        assert rendered.count(False) <= 4
+        drawn.append(image.copy())
+        if is_final:
+            break
+    assert 1 < len(drawn) < 10
+    assert drawn[0] != drawn[-1]
+    painter = QPainter(image)
+    assert picture.draw(painter, 0.3, QPoint(0, 0), visible, is_draft=True)
+    painter.end()
+    assert image == drawn[-1], "what was drawn well stays so while the picture moves"
+
+
+def test_the_view_goes_on_by_itself_until_all_is_drawn_well(view, qtbot):
+    view.resize(1200, 900)
+    view.set_before(noise(3000, 4000))
+    view.set_mode("after")
+    picture = view._before
+    qtbot.waitUntil(lambda: bool(picture._tiles) and not picture._drafts, timeout=5000)
+    before = shown(view)
+    qtbot.wait(200)
+    assert np.array_equal(shown(view), before)

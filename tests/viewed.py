@@ -24,7 +24,12 @@ def noise(height: int, width: int, seed: int = 0) -> np.ndarray:
 
 
 def shown(view: QWidget) -> np.ndarray:
-    """(H, W, 3) uint8 in device pixels: what the view draws now."""
+    """(H, W, 3) uint8 in device pixels: what the view draws once all of it is drawn well."""
+    if isinstance(view, CompareView):
+        for _ in range(50):
+            view.grab()
+            if not view._more_timer.isActive():
+                break
     image = view.grab().toImage().convertToFormat(QImage.Format.Format_RGB888)
     rows = np.frombuffer(image.constBits(), np.uint8).reshape(image.height(), image.bytesPerLine())
     return rows[:, : 3 * image.width()].reshape(image.height(), image.width(), 3).copy()

@@ -93,6 +93,12 @@ class Canvas(QWidget):
         self._draft_timer.setInterval(120)
         self._draft_timer.timeout.connect(self._finish_draft)
 
+        # Between two paintings, of which each does a part well, other events have their turn.
+        self._more_timer = QTimer(self)
+        self._more_timer.setSingleShot(True)
+        self._more_timer.setInterval(0)
+        self._more_timer.timeout.connect(self.update)
+
     def panes(self) -> list[QRect]:
         """Where the panes are, in logical pixels; all of one size."""
         raise NotImplementedError
@@ -240,9 +246,14 @@ class Canvas(QWidget):
         painter = QPainter(self)
         try:
             painter.fillRect(event.rect(), self.background)
+            is_final = True
             for index, pane in enumerate(self.panes()):
                 for layer in self.layers(index):
-                    self._draw_layer(painter, QRectF(pane), layer, QRectF(event.rect()))
+                    is_final &= self._draw_layer(painter, QRectF(pane), layer, QRectF(event.rect()))
+            if is_final or self._is_draft:
+                self._more_timer.stop()
+            else:
+                self._more_timer.start()
             painter.setFont(self.font())
             painter.setRenderHint(QPainter.RenderHint.Antialiasing)
             self.draw_over(painter)
@@ -318,7 +329,8 @@ class Canvas(QWidget):
         """Which shape the mouse's cursor has at a place of the view."""
         return Qt.CursorShape.ArrowCursor if self._pan_from is None else Qt.CursorShape.ClosedHandCursor
 
-    def _draw_layer(self, painter: QPainter, pane: QRectF, layer: Layer, exposed: QRectF) -> None:
+    def _draw_layer(self, painter: QPainter, pane: QRectF, layer: Layer, exposed: QRectF) -> bool:
+        """Draw a picture in its pane; False where a part is a draft."""
         painter.save()
         base = painter.deviceTransform()
         # From here on one unit is one pixel of the screen: nothing is resampled twice.
@@ -327,6 +339,7 @@ class Canvas(QWidget):
         visible = _whole_pixels(base.mapRect(pane)) & base.mapRect(exposed).toAlignedRect()
         if layer.half is not None:
             visible &= _whole_pixels(base.mapRect(layer.half.boundingRect()))
+        is_final = True
         if not visible.isEmpty():
             painter.setClipRect(visible)
             if layer.half is not None and not _is_upright(layer.half):
@@ -335,8 +348,10 @@ class Canvas(QWidget):
                 path.addPolygon(base.map(layer.half))
                 painter.setClipPath(path, Qt.ClipOperation.IntersectClip)
             origin = QPoint(round(corner.x()), round(corner.y()))
-            layer.picture.draw(painter, round(self.zoom, 9), origin, visible, is_draft=self._is_draft)
+            zoom = round(self.zoom, 9)
+            is_final = layer.picture.draw(painter, zoom, origin, visible, is_draft=self._is_draft)
         painter.restore()
+        return is_final
 
     def zoom_about(self, factor: float, position: QPointF | None) -> None:
         """Zoom by a factor so that the place under `position` stays there; None is the middle."""
