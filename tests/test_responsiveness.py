@@ -158,7 +158,7 @@ def test_what_was_found_is_told_in_tables_and_in_short():
     text = markdown(FOUND)
     assert "| 1 | app/a.py f | 1 | 60.0 | 0.0 | – | 60.0 | load: pan |" in text
     assert verdict(FOUND).splitlines() == [
-        "1 megapixels, app/a.py f: 1 blocks, the longest 60 ms, its own work 0 ms, during load: pan",
+        "1 megapixels, app/a.py f: 1 block, the longest 60 ms, its own work 0 ms, during load: pan",
         "The slowest movement, wipe with load denoising: 35 frames a second (5th percentile)",
     ]
     assert verdict({**FOUND, "blocks": []}).startswith("Nothing blocked the event loop for more than 50 ms.")
