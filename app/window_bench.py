@@ -546,8 +546,8 @@ def markdown(found: dict[str, Any]) -> str:
 def verdict(found: dict[str, Any]) -> str:
     """What people want to know first: how many blocks, of what, and the slowest movement."""
     lines = [
-        f"{row['megapixels']:g} megapixels, {row['where']}: {row['count']} block{'s' * (row['count'] != 1)}, the longest "
-        f"{row['max_ms']:g} ms, its own work {row['own_ms']:g} ms, during {', '.join(row['during'])}"
+        f"{row['megapixels']:g} megapixels, {row['where']}: {row['count']} block{'s' * (row['count'] != 1)}, "
+        f"the longest {row['max_ms']:g} ms, its own work {row['own_ms']:g} ms, during {', '.join(row['during'])}"
         for row in found["blocks"]
     ]
     lines = lines or ["Nothing blocked the event loop for more than 50 ms."]
