@@ -107,7 +107,6 @@ def _open_window(files: Sequence[Path]) -> int:
     is_first = not paths.settings_file().exists()
     window = MainWindow(Workspace(load_settings(paths.settings_file())))
     garbage = Garbage(app)
-    garbage.spare()
     # Torch is loaded then.
     window.workspace.models_changed.connect(garbage.spare)
     # Ctrl-C in the terminal: Python sees the signal only while it runs, so the timer lets it run now and then.

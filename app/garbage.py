@@ -19,7 +19,7 @@ class Garbage(QObject):
 
     def __init__(self, parent: QObject | None = None) -> None:
         super().__init__(parent)
-        self._was_on = gc.isenabled()
+        self._was_on, self._is_loaded = gc.isenabled(), False
         gc.disable()
         self._timer = QTimer(self)
         self._timer.setInterval(_INTERVAL_MS)
@@ -27,7 +27,8 @@ class Garbage(QObject):
         self._timer.start()
 
     def spare(self) -> None:
-        """Leave alone from now on what is loaded now."""
+        """Leave alone from now on what is loaded now; until then only young objects are looked through."""
+        self._is_loaded = True
         gc.freeze()
 
     def end(self) -> None:
@@ -40,6 +41,6 @@ class Garbage(QObject):
     def _collect(self) -> None:
         """The oldest generation that is due, by Python's own thresholds."""
         counts, thresholds = gc.get_count(), gc.get_threshold()
-        due = [level for level in range(3) if counts[level] > thresholds[level]]
+        due = [level for level in range(3 if self._is_loaded else 2) if counts[level] > thresholds[level]]
         if due:
             gc.collect(max(due))

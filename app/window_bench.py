@@ -135,7 +135,6 @@ def _measure(large: Path, other: Path, folder: Path, seconds: float) -> dict[str
     with recorded() as recorder:
         recorder.stage, recorder.action = OPENING, "start"
         window = MainWindow(Workspace(Settings()))
-        garbage.spare()
         window.workspace.models_changed.connect(garbage.spare)
         window.resize(*_SIZE)
         window.show()

@@ -48,6 +48,25 @@ def test_what_is_loaded_is_not_walked_over_again(garbage):
     assert len(gc.get_objects()) < before / 10
 
 
+def test_old_objects_are_looked_through_only_once_all_is_loaded(garbage, qtbot):
+    gone: list[str] = []
+    Loop(gone)
+    gc.collect(0)
+    assert gone  # a young one at once
+    held = Loop(gone)
+    gc.collect(1)  # old now
+    del held
+    thresholds = gc.get_threshold()
+    gc.set_threshold(1, 1, 1)
+    try:
+        qtbot.wait(1200)
+        assert len(gone) == 1
+        garbage._is_loaded = True
+        qtbot.waitUntil(lambda: len(gone) == 2, timeout=10_000)
+    finally:
+        gc.set_threshold(*thresholds)
+
+
 def test_python_s_own_collector_comes_back(qtbot):
     assert gc.isenabled()
     made = Garbage()
