@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import gc
+import time
 
 from PySide6.QtCore import QObject, QTimer
 
 _INTERVAL_MS = 500
+_LONG_S = 0.02
 
 
 class Garbage(QObject):
@@ -42,5 +44,9 @@ class Garbage(QObject):
         """The oldest generation that is due, by Python's own thresholds."""
         counts, thresholds = gc.get_count(), gc.get_threshold()
         due = [level for level in range(3 if self._is_loaded else 2) if counts[level] > thresholds[level]]
-        if due:
-            gc.collect(max(due))
+        if not due:
+            return
+        began = time.thread_time()
+        gc.collect(max(due))
+        if time.thread_time() - began > _LONG_S:
+            gc.freeze()  # what a long look has left, modules that were loaded later, is there to stay
