@@ -534,7 +534,7 @@ def walk() -> Iterator[tuple[str, np.ndarray]]:
     """(name, picture (H, W, 3) uint8) from the first start on; ten of them."""
     with staged("dark", GALLERY_SIZE, passes=None) as stage:
         window, viewer = stage.window, stage.viewer
-        yield "1-first-start", grabbed(empty(stage))
+        yield "1-empty", grabbed(empty(stage))
         drop(stage)
         window.workspace.change_settings(denoise_on_open=True)
         stage.wait(lambda: stage.workspace.entries[0].thumbnail is not None, "its thumbnail")
