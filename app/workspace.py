@@ -231,6 +231,7 @@ class Workspace(QObject):
         self.failures = NotOpened()
         self.training: TrainingRun | None = None
         self.is_closed = False
+        self._was_refreshed = False
 
         self._ids = itertools.count(1)
         self._pictures: OrderedDict[tuple[int, int], Opened] = OrderedDict()
@@ -1171,11 +1172,12 @@ class Workspace(QObject):
     # ---- Models ----
 
     def _refresh_first(self) -> None:
-        if not self.is_closed:
+        if not self.is_closed and not self._was_refreshed:
             self.refresh_models()
 
     def refresh_models(self, select: str | None = None) -> None:
         """List methods and models anew, and choose one that was brought in."""
+        self._was_refreshed = True
 
         def handle(kind: Kind, value: Any) -> None:
             if kind is Kind.PROGRESS:

@@ -144,7 +144,7 @@ def test_a_model_can_be_exported_under_another_name(installed, tmp_path):
     assert all(torch.equal(after[name], before[name]) for name in before)
 
 
-def test_the_window_exports_the_model_in_force(installed, qtbot, tmp_path, monkeypatch):
+def test_the_window_exports_the_model_in_force(installed, qapp, qtbot, tmp_path, monkeypatch):
     from app.window import MainWindow
     from app.workspace import Workspace
 
@@ -163,6 +163,7 @@ def test_the_window_exports_the_model_in_force(installed, qtbot, tmp_path, monke
     assert proposed == ["nights"]
     assert load_checkpoint(tmp_path / "gift.safetensors").card == CARD
     window.close()
+    qapp.setStyleSheet("")
 
 
 @pytest.mark.parametrize(
