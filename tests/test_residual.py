@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -19,6 +20,9 @@ from engine.residual import LAGS, Residual, analyse, analyse_area
 from engine.tiles import Rect
 
 SIGMA = 0.06
+
+PICTURES = int(os.environ.get("PELLUCID_PICTURES", "100"))
+"""Of each kind of noise; 300 were measured for what the documentation says."""
 Pair = tuple[np.ndarray, np.ndarray]
 
 
@@ -114,8 +118,8 @@ def test_noise_alone_is_not_marked(make):
 @pytest.mark.slow
 @pytest.mark.parametrize("make", ALL)
 def test_noise_alone_is_marked_in_less_than_one_picture_of_a_hundred(make):
-    wrong, _ = marked_pictures(make, 300, (192, 256, 3))
-    assert wrong <= 3
+    wrong, _ = marked_pictures(make, PICTURES, (192, 256, 3))
+    assert wrong <= PICTURES // 100
 
 
 def lost(clean: np.ndarray, found: Residual, wipe: Callable[[np.ndarray], np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
