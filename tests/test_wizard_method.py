@@ -366,9 +366,10 @@ def test_why_nothing_can_be_estimated_is_said(make_page, tiny, qtbot, monkeypatc
 
 
 def test_what_is_measured_no_more_is_not_waited_for(make_page, tiny, qtbot, monkeypatch):
-    ended = threading.Event()
+    begun, ended = threading.Event(), threading.Event()
 
     def speed(job):
+        begun.set()
         try:
             while True:
                 time.sleep(0.01)
@@ -378,7 +379,7 @@ def test_what_is_measured_no_more_is_not_waited_for(make_page, tiny, qtbot, monk
 
     monkeypatch.setattr(timing, "speed", speed)
     page = make_page()
-    qtbot.waitUntil(lambda: page._time_job is not None)
+    qtbot.waitUntil(begun.is_set)
     began = time.monotonic()
     page.close_page()
     assert ended.is_set()
